@@ -1,0 +1,16 @@
+//! The nouns of Rollcall: what agent, collector and wire all speak of.
+//!
+//! Nothing here does input or output except [`time::SystemClock`], the sole reader of clocks.
+
+pub mod backoff;
+pub mod configuration;
+pub mod fingerprint;
+pub mod id;
+pub mod limits;
+pub mod metric;
+pub mod reading;
+pub mod refusal;
+pub mod report;
+pub mod time;
+pub mod tls;
+pub mod token;

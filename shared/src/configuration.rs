@@ -7,7 +7,7 @@ use crate::limits;
 
 /// How an agent collects and sends. Sent at connection and on change; the agent keeps the last one
 /// on disk, so that it goes on by it while it is offline.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Configuration {
     /// Grows with each change; an agent ignores one that it already follows.
@@ -76,18 +76,6 @@ pub struct ConfigurationError {
     pub field: String,
     /// What is wrong with it and what would be right.
     pub problem: String,
-}
-
-impl Default for Configuration {
-    fn default() -> Self {
-        Self {
-            revision: 0,
-            schedule: Schedule::default(),
-            targets: Vec::new(),
-            beacons: Vec::new(),
-            clear_serial: false,
-        }
-    }
 }
 
 impl Default for Schedule {
@@ -221,21 +209,26 @@ mod tests {
         zero.schedule.disk_s = 0;
         assert_eq!(zero.check().unwrap_err().field, "schedule.disk_s");
 
-        let mut url = Configuration::default();
-        url.targets = vec![
+        let targets = vec![
             target("Canvas", "https://canvas.example"),
             target("Mail", "ftp://mail"),
         ];
+        let mut url = Configuration {
+            targets,
+            ..Configuration::default()
+        };
         assert_eq!(url.check().unwrap_err().field, "targets[1].url");
         url.targets[1] = target("Canvas", "https://mail.example");
         assert_eq!(url.check().unwrap_err().field, "targets[1].name");
 
-        let site = "Lincoln".parse().unwrap();
-        let mut beacon = Configuration::default();
-        beacon.beacons = vec![Beacon {
-            site,
+        let nowhere = Beacon {
+            site: "Lincoln".parse().unwrap(),
             address: "beacon".to_owned(),
-        }];
+        };
+        let mut beacon = Configuration {
+            beacons: vec![nowhere],
+            ..Configuration::default()
+        };
         assert_eq!(beacon.check().unwrap_err().field, "beacons[0].address");
         beacon.beacons[0].address = "beacon.example:8444".to_owned();
         assert_eq!(beacon.check(), Ok(()));

@@ -1,1 +1,6 @@
-//! collector
+//! The collector: takes reports in, keeps them, finds what needs attention and tells the right desk.
+
+pub mod alert;
+pub mod audit;
+pub mod device;
+pub mod notification;

@@ -1,6 +1,8 @@
 //! Recorded bytes of every release: what an old agent sends must be read by a new collector, and the
 //! other way round. A recorded message is never changed; a release adds its own file.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
 use prost::Message;
 use rollcall_proto::convert::Admitted;
 use rollcall_proto::v1;

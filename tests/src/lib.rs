@@ -1,1 +1,3 @@
-//! tests
+//! What the end-to-end stories are told with: real processes, real servers and simulated laptops.
+
+pub mod rig;

@@ -1,0 +1,53 @@
+//! A small HTTP client for addresses of this machine.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The header lines, without the status line.
+    pub head: String,
+    /// The body as text.
+    pub body: String,
+}
+
+/// Asks with GET, with an API token if there is one.
+///
+/// # Errors
+/// When the server cannot be reached or does not speak HTTP.
+pub fn get(server: SocketAddr, path: &str, token: Option<&str>) -> Result<Answer, String> {
+    let authorization = token.map_or_else(String::new, |token| {
+        format!("authorization: Bearer {token}\r\n")
+    });
+    // HTTP/1.0, so that the answer ends with the connection and is never chunked.
+    let request = format!("GET {path} HTTP/1.0\r\nhost: {server}\r\n{authorization}\r\n");
+    let bytes =
+        exchange(server, request.as_bytes()).map_err(|error| format!("{server}: {error}"))?;
+    parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| format!("{server}{path}: no HTTP answer"))
+}
+
+fn exchange(server: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.write_all(request)?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn parse(text: &str) -> Option<Answer> {
+    let (top, body) = text.split_once("\r\n\r\n")?;
+    let (first, head) = top.split_once("\r\n").unwrap_or((top, ""));
+    let status = first.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer {
+        status,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    })
+}

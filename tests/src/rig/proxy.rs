@@ -1,0 +1,51 @@
+//! An HTTP proxy as schools have it: tinyproxy, from Debian.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+
+use super::patience::{PATIENCE, eventually};
+use super::{ports, process::Process, program};
+
+/// A running proxy that allows CONNECT.
+#[derive(Debug)]
+pub struct Proxy {
+    process: Process,
+    /// Its address, such as `http://127.0.0.1:3128`.
+    pub url: String,
+}
+
+impl Proxy {
+    /// Starts one, if tinyproxy is installed.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(folder: &Path) -> Option<Self> {
+        let tinyproxy = program("tinyproxy")?;
+        let port = ports::free();
+        let file = folder.join("tinyproxy.conf");
+        let text = format!(
+            "Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 50\nAllow 127.0.0.1\n\
+             LogLevel Connect\nDisableViaHeader Yes\n"
+        );
+        fs::write(&file, text).expect("its configuration can be written");
+        let mut command = Command::new(tinyproxy);
+        command.arg("-d").arg("-c").arg(&file);
+        let process = Process::start("tinyproxy", folder, &mut command);
+        eventually("tinyproxy", PATIENCE, || {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(|error| error.to_string())
+        });
+        Some(Self {
+            process,
+            url: format!("http://127.0.0.1:{port}"),
+        })
+    }
+
+    /// What it has logged, with a line for each CONNECT.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}

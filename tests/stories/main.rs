@@ -1,0 +1,1 @@
+//! Stories, end to end, with the real binaries.

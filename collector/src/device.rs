@@ -83,6 +83,21 @@ pub struct DeviceState {
     pub skew_ms: Option<i64>,
 }
 
+impl Standing {
+    /// Every standing.
+    pub const ALL: &[Self] = &[Self::Active, Self::Revoked, Self::Retired];
+
+    /// The standing in one word, as it is serialised.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Revoked => "revoked",
+            Self::Retired => "retired",
+        }
+    }
+}
+
 impl SeriesKey {
     /// The series of `metric` and `instance`.
     #[must_use]

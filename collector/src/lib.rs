@@ -4,4 +4,5 @@ pub mod alert;
 pub mod audit;
 pub mod device;
 pub mod notification;
+pub mod query;
 pub mod store;

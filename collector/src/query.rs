@@ -1,0 +1,154 @@
+//! Query: read-only answers about the fleet, and the faces that give them.
+//!
+//! Every answer takes a [`Viewer`] and shows nothing beyond its sites. The faces (gRPC, JSON over
+//! HTTP, Prometheus, the dashboard) find out who asks, call an answer and put it into their form.
+
+pub mod access;
+mod alerts;
+mod catalogue;
+mod devices;
+pub mod grpc;
+pub mod http;
+mod operation;
+mod page;
+pub mod prometheus;
+mod series;
+mod summary;
+mod time;
+mod viewer;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rollcall_shared::time::{Clock, UnixMs};
+
+use crate::store::{Store, StoreError};
+use access::{Attempts, Denied};
+pub use alerts::{AlertAnswer, AlertFilter, AlertList};
+pub use catalogue::{MetricAnswer, catalogue};
+pub use devices::{
+    DeviceAnswer, DeviceDetail, DeviceFilter, DeviceList, LatestAnswer, PointAnswer, SeriesAnswer,
+    SeriesRequest,
+};
+pub use operation::{AuditAnswer, OutboxAnswer, OutboxEntry, Readiness};
+pub use page::Page;
+pub use summary::{SeverityCounts, SiteSummary, Summary};
+pub use time::At;
+pub use viewer::Viewer;
+
+/// The group of devices that no pupil has: the fleet simulator enrols its laptops into it.
+pub const SIMULATED_GROUP: &str = "simulated";
+
+/// What a rule's documentation says to whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Guidance {
+    /// What staff do about it.
+    pub runbook: String,
+    /// What a family can do about it, in plain language.
+    pub family_text: String,
+}
+
+/// Finds the documentation of a rule by its name; `None` for a rule that is no longer loaded.
+pub type GuidanceOf = Arc<dyn Fn(&str) -> Option<Guidance> + Send + Sync>;
+
+/// Adds another stage's counters to `/metrics`.
+pub type MetricSource = Arc<dyn Fn(&mut prometheus::Exposition) + Send + Sync>;
+
+/// Says why another stage is not ready, in words without secrets.
+pub type ReadyCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// A cheap handle to everything that answers; clones share it.
+#[derive(Clone)]
+pub struct Query {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    guidance: GuidanceOf,
+    sources: Arc<[MetricSource]>,
+    checks: Arc<[ReadyCheck]>,
+    attempts: Arc<Attempts>,
+}
+
+/// What answers are made of besides the store.
+pub struct Surroundings {
+    /// Where `now` comes from.
+    pub clock: Arc<dyn Clock>,
+    /// The rules' documentation.
+    pub guidance: GuidanceOf,
+    /// Counters of the other stages.
+    pub sources: Vec<MetricSource>,
+    /// What else must be well before the collector is ready.
+    pub checks: Vec<ReadyCheck>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// A parameter is not what it may be.
+    #[error("`{field}` {problem}")]
+    Field {
+        /// The parameter's name.
+        field: String,
+        /// What would be right.
+        problem: String,
+    },
+    /// There is no such thing, or the viewer may not see it; the two look the same.
+    #[error("no {0}")]
+    NotFound(String),
+    /// The viewer's role does not reach this.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The store cannot be read.
+    #[error("the history cannot be read at present: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl QueryError {
+    fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Field {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+impl Query {
+    /// Answers from `store`.
+    #[must_use]
+    pub fn new(store: Store, surroundings: Surroundings) -> Self {
+        Self {
+            store,
+            clock: surroundings.clock,
+            guidance: surroundings.guidance,
+            sources: surroundings.sources.into(),
+            checks: surroundings.checks.into(),
+            attempts: Arc::default(),
+        }
+    }
+
+    /// The time by the collector's clock.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        self.clock.now().wall
+    }
+
+    /// Who sends this `Authorization` value from `address`.
+    ///
+    /// # Errors
+    /// [`Denied`] says what to answer.
+    pub fn viewer(&self, authorization: Option<&str>, address: IpAddr) -> Result<Viewer, Denied> {
+        let authorization = authorization.ok_or(Denied::Missing)?;
+        access::bearer(authorization)
+            .and_then(access::hash_token)
+            .and_then(|hash| self.viewer_of_hash(&hash))
+            .ok_or_else(|| self.attempts.wrong(address, self.now()))
+    }
+
+    /// The holder of the token with this hash, while it is valid.
+    fn viewer_of_hash(&self, hash: &[u8; 32]) -> Option<Viewer> {
+        self.store
+            .api_tokens()
+            .into_iter()
+            .find(|token| access::same_hash(&token.hash, hash) && !token.revoked)
+            .map(Viewer::from)
+    }
+}

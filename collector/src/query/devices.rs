@@ -1,0 +1,395 @@
+//! Answers about devices: the list, one device with its latest readings, one series.
+
+use std::sync::Arc;
+
+use rollcall_shared::id::DeviceId;
+use rollcall_shared::limits;
+use rollcall_shared::metric::{self, Metric};
+use rollcall_shared::reading::Value;
+use serde::Serialize;
+
+use super::alerts::AlertAnswer;
+use super::page::{Page, SortKey};
+use super::series::{Point, Window, thin};
+use super::{At, Query, QueryError, SIMULATED_GROUP, Viewer};
+use crate::alert::AlertState;
+use crate::device::{DeviceState, Latest, SeriesKey};
+
+/// Which devices are wanted. What is absent does not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceFilter {
+    /// Only devices of this site.
+    pub site: Option<String>,
+    /// Only devices of this group.
+    pub group: Option<String>,
+    /// Part of an id, vendor, model or operating system, whatever the case.
+    pub search: Option<String>,
+}
+
+/// A device in a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeviceAnswer {
+    /// Its identity as text.
+    pub id: String,
+    /// The site that it enrolled at.
+    pub site: String,
+    /// The group that it enrolled into.
+    pub group: Option<String>,
+    /// Whether it is one of the simulator's.
+    pub simulated: bool,
+    /// Manufacturer; empty while unknown.
+    pub vendor: String,
+    /// Model; empty while unknown.
+    pub model: String,
+    /// Name and version of the operating system; empty while unknown.
+    pub os: String,
+    /// The agent's version.
+    pub agent_version: String,
+    /// `active`, `revoked` or `retired`.
+    pub standing: &'static str,
+    /// Whether its stream is up.
+    pub connected: bool,
+    /// `on-campus:<site>` or `off-campus`; `None` while unknown.
+    pub vantage: Option<String>,
+    /// How many of its alerts are firing.
+    pub firing_alerts: u32,
+    /// When it enrolled.
+    pub enrolled_at: At,
+    /// When it was last heard of.
+    pub last_seen_at: Option<At>,
+    /// The corrected time of its last report.
+    pub last_report_at: Option<At>,
+    /// How far its clock is ahead of the collector's, in milliseconds.
+    pub clock_skew_ms: Option<i64>,
+    /// The device whose disk it was cloned from.
+    pub cloned_from: Option<String>,
+}
+
+/// A page of devices.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeviceList {
+    /// In the order of their enrolment.
+    pub devices: Vec<DeviceAnswer>,
+    /// How many match on all pages.
+    pub total: u64,
+    /// The cursor of the next page; `None` on the last.
+    pub next_page: Option<String>,
+}
+
+/// A device with everything that is known of it now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeviceDetail {
+    /// What lists show too.
+    #[serde(flatten)]
+    pub device: DeviceAnswer,
+    /// The latest reading of each series, in the order of the catalogue.
+    pub latest: Vec<LatestAnswer>,
+    /// Its pending and firing alerts, most urgent first.
+    pub alerts: Vec<AlertAnswer>,
+}
+
+/// The latest reading of a series.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LatestAnswer {
+    /// The metric's name.
+    pub metric: &'static str,
+    /// Its unit in UCUM notation; empty where there is none.
+    pub unit: &'static str,
+    /// Which battery, drive, file system, link or target; empty where there is only one.
+    pub instance: String,
+    /// What was read; null when the reading could not be taken.
+    #[serde(serialize_with = "value_or_null")]
+    pub value: Value,
+    /// Why it could not be taken.
+    pub unavailable: Option<String>,
+    /// When it came to be as it is.
+    pub since_at: At,
+    /// The metric's code, for the wire.
+    #[serde(skip)]
+    pub code: u16,
+}
+
+/// Which series is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesRequest {
+    /// The metric's name.
+    pub metric: String,
+    /// The instance; empty where there is only one.
+    pub instance: String,
+    /// From when to when, and how many points.
+    pub window: Window,
+}
+
+/// The points of a series.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SeriesAnswer {
+    /// The metric's name.
+    pub metric: &'static str,
+    /// Its unit in UCUM notation; empty where there is none.
+    pub unit: &'static str,
+    /// The instance.
+    pub instance: String,
+    /// The first moment of the range.
+    pub from_at: At,
+    /// The last moment of the range.
+    pub to_at: At,
+    /// Whether points were left out; the extremes are kept.
+    pub thinned: bool,
+    /// By ascending time.
+    pub points: Vec<PointAnswer>,
+}
+
+/// One value and its time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PointAnswer {
+    /// When it was read, by the collector's clock.
+    pub at: At,
+    /// What was read; null when the reading could not be taken.
+    #[serde(serialize_with = "value_or_null")]
+    pub value: Value,
+    /// Why it could not be taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
+}
+
+impl SortKey for DeviceId {
+    const KIND: u8 = b'd';
+
+    fn to_bytes(self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::try_from(bytes).ok()
+    }
+}
+
+impl Query {
+    /// The devices that match, a page of them.
+    ///
+    /// # Errors
+    /// [`QueryError::Field`] when the search is too long.
+    pub fn devices(
+        &self,
+        viewer: &Viewer,
+        filter: &DeviceFilter,
+        page: Page<DeviceId>,
+    ) -> Result<DeviceList, QueryError> {
+        let mut matching = self.visible_devices(viewer);
+        let wanted = Wanted::new(filter)?;
+        matching.retain(|state| wanted.matches(state));
+        matching.sort_unstable_by_key(|state| state.device.id);
+        let total = matching.len() as u64;
+        let (shown, next_page) = page.cut(matching, |state| state.device.id);
+        let devices = shown.iter().map(|state| self.describe(state)).collect();
+        Ok(DeviceList {
+            devices,
+            total,
+            next_page,
+        })
+    }
+
+    /// A device, its latest readings and its open alerts.
+    ///
+    /// # Errors
+    /// [`QueryError::NotFound`] when there is none, or none that the viewer may see.
+    pub fn device(&self, viewer: &Viewer, id: &str) -> Result<DeviceDetail, QueryError> {
+        let state = self.visible_device(viewer, id)?;
+        let latest = state.latest.iter().filter_map(latest_answer).collect();
+        Ok(DeviceDetail {
+            device: self.describe(&state),
+            latest,
+            alerts: self.open_alerts_of(&state),
+        })
+    }
+
+    /// The points of a series, thinned to what was asked for.
+    ///
+    /// # Errors
+    /// [`QueryError::NotFound`] for the device, [`QueryError::Field`] for the metric, and
+    /// [`QueryError::Store`] when the history cannot be read.
+    pub fn series(
+        &self,
+        viewer: &Viewer,
+        id: &str,
+        request: &SeriesRequest,
+    ) -> Result<SeriesAnswer, QueryError> {
+        let state = self.visible_device(viewer, id)?;
+        let metric = metric_named(&request.metric)?;
+        if request.instance.len() > limits::INSTANCE_BYTES {
+            let bound = format!("must have at most {} bytes", limits::INSTANCE_BYTES);
+            return Err(QueryError::field("instance", bound));
+        }
+        let key = SeriesKey::new(metric, &request.instance);
+        let Window { from, to, points } = request.window;
+        let all = self.store.series(state.device.id, &key, from, to)?;
+        let (points, thinned) = thin(all, points);
+        Ok(SeriesAnswer {
+            metric: metric.name,
+            unit: metric.unit,
+            instance: key.instance,
+            from_at: At(from),
+            to_at: At(to),
+            thinned,
+            points: points.into_iter().map(PointAnswer::from).collect(),
+        })
+    }
+
+    /// Every device that the viewer may see, in no order.
+    pub(super) fn visible_devices(&self, viewer: &Viewer) -> Vec<Arc<DeviceState>> {
+        let mut devices = self.store.devices();
+        devices.retain(|state| viewer.sees(state));
+        devices
+    }
+
+    /// A device that the viewer may see. One of a foreign site is as absent as one that never was.
+    pub(super) fn visible_device(
+        &self,
+        viewer: &Viewer,
+        id: &str,
+    ) -> Result<Arc<DeviceState>, QueryError> {
+        id.parse::<DeviceId>()
+            .ok()
+            .and_then(|id| self.store.device(id))
+            .filter(|state| viewer.sees(state))
+            .ok_or_else(|| QueryError::NotFound("such device".to_owned()))
+    }
+
+    fn describe(&self, state: &DeviceState) -> DeviceAnswer {
+        let device = &state.device;
+        let alerts = self.store.open_alerts_of(device.id);
+        let firing = alerts.iter().filter(|a| a.state == AlertState::Firing);
+        DeviceAnswer {
+            id: device.id.to_string(),
+            site: device.site.to_string(),
+            group: device.group.as_ref().map(ToString::to_string),
+            simulated: is_simulated(state),
+            vendor: device.vendor.clone(),
+            model: device.model.clone(),
+            os: operating_system(state),
+            agent_version: device.agent_version.clone(),
+            standing: device.standing.word(),
+            connected: state.connected,
+            vantage: text_of(state, &metric::VANTAGE).map(ToOwned::to_owned),
+            firing_alerts: u32::try_from(firing.count()).unwrap_or(u32::MAX),
+            enrolled_at: At(device.enrolled),
+            last_seen_at: state.last_seen.map(At),
+            last_report_at: state.last_report.map(At),
+            clock_skew_ms: state.skew_ms,
+            cloned_from: device.cloned_from.map(|id| id.to_string()),
+        }
+    }
+}
+
+/// Whether a device is one of the simulator's.
+pub(super) fn is_simulated(state: &DeviceState) -> bool {
+    let group = state.device.group.as_ref();
+    group.is_some_and(|group| group.as_str() == SIMULATED_GROUP)
+}
+
+/// Vendor and model in one line, or what is known of them.
+pub(super) fn device_name(state: &DeviceState) -> String {
+    let name = format!("{} {}", state.device.vendor, state.device.model);
+    match name.trim() {
+        "" => "Unknown model".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn operating_system(state: &DeviceState) -> String {
+    let parts = [&metric::OS_NAME, &metric::OS_VERSION];
+    let known: Vec<&str> = parts
+        .iter()
+        .filter_map(|part| text_of(state, part))
+        .collect();
+    known.join(" ")
+}
+
+fn text_of<'a>(state: &'a DeviceState, metric: &Metric) -> Option<&'a str> {
+    match &state.get(metric, "")?.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn metric_named(name: &str) -> Result<&'static Metric, QueryError> {
+    metric::by_name(name)
+        .ok_or_else(|| QueryError::field("metric", "must be a name from /api/v1/metrics-catalogue"))
+}
+
+/// A reading whose metric the catalogue does not know (a newer schema's) is left out.
+fn latest_answer((key, latest): (&SeriesKey, &Latest)) -> Option<LatestAnswer> {
+    let metric = metric::by_code(key.metric)?;
+    Some(LatestAnswer {
+        metric: metric.name,
+        unit: metric.unit,
+        instance: key.instance.clone(),
+        value: latest.value.clone(),
+        unavailable: reason(&latest.value),
+        since_at: At(latest.since),
+        code: metric.code,
+    })
+}
+
+impl From<Point> for PointAnswer {
+    fn from((at, value): Point) -> Self {
+        Self {
+            at: At(at),
+            unavailable: reason(&value),
+            value,
+        }
+    }
+}
+
+fn reason(value: &Value) -> Option<String> {
+    match value {
+        Value::Unavailable(why) => Some(why.clone()),
+        _ => None,
+    }
+}
+
+fn value_or_null<S: serde::Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Value::Number(number) => serializer.serialize_f64(*number),
+        Value::Flag(flag) => serializer.serialize_bool(*flag),
+        Value::Text(text) => serializer.serialize_str(text),
+        Value::Unavailable(_) => serializer.serialize_none(),
+    }
+}
+
+struct Wanted<'a> {
+    site: Option<&'a str>,
+    group: Option<&'a str>,
+    search: Option<String>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(filter: &'a DeviceFilter) -> Result<Self, QueryError> {
+        let search = filter.search.as_deref().map(str::trim);
+        let search = search.filter(|text| !text.is_empty());
+        if search.is_some_and(|text| text.len() > limits::INSTANCE_BYTES) {
+            let bound = format!("must have at most {} bytes", limits::INSTANCE_BYTES);
+            return Err(QueryError::field("search", bound));
+        }
+        Ok(Self {
+            site: filter.site.as_deref(),
+            group: filter.group.as_deref(),
+            search: search.map(str::to_lowercase),
+        })
+    }
+
+    fn matches(&self, state: &DeviceState) -> bool {
+        let device = &state.device;
+        let group = device.group.as_ref().map(|group| group.as_str());
+        self.site.is_none_or(|site| device.site.as_str() == site)
+            && self.group.is_none_or(|wanted| group == Some(wanted))
+            && self.search.as_ref().is_none_or(|text| found(state, text))
+    }
+}
+
+fn found(state: &DeviceState, lower: &str) -> bool {
+    let contains = |text: &str| text.to_lowercase().contains(lower);
+    contains(&device_name(state))
+        || contains(&state.device.id.to_string())
+        || contains(&operating_system(state))
+}

@@ -1,0 +1,188 @@
+//! JSON for programs, and what watches the collector.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::{StatusCode, header};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Face, Parameters, Problem};
+use crate::alert::AlertState;
+use crate::query::series::Window;
+use crate::query::{
+    AlertFilter, AlertList, DeviceDetail, DeviceFilter, DeviceList, Page, QueryError, SeriesAnswer,
+    SeriesRequest, Summary, Viewer, catalogue, prometheus,
+};
+
+pub(super) fn routes() -> Router<Face> {
+    Router::new()
+        .route("/api/v1/devices", get(devices))
+        .route("/api/v1/devices/{id}", get(device))
+        .route("/api/v1/devices/{id}/series", get(series))
+        .route("/api/v1/alerts", get(alerts))
+        .route("/api/v1/summary", get(summary))
+        .route("/api/v1/metrics-catalogue", get(metrics_catalogue))
+        .route("/api/v1/outbox", get(outbox))
+        .route("/api/v1/audit", get(audit))
+        .route("/api/{*rest}", get(nothing_here))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+}
+
+type Answer<T> = Result<Json<T>, Problem>;
+type Id = Result<Path<String>, PathRejection>;
+
+async fn devices(
+    State(face): State<Face>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+) -> Answer<DeviceList> {
+    let known = ["site", "group", "search", "page_size", "page"];
+    let mut given = parameters(query, &known)?;
+    let filter = DeviceFilter {
+        site: given.text("site"),
+        group: given.text("group"),
+        search: given.text("search"),
+    };
+    let page = Page::new(given.number("page_size")?, given.text("page").as_deref())?;
+    let answer = face.answer(move |query| query.devices(&viewer, &filter, page));
+    Ok(Json(answer.await?))
+}
+
+async fn device(
+    State(face): State<Face>,
+    viewer: Viewer,
+    id: Id,
+    RawQuery(query): RawQuery,
+) -> Answer<DeviceDetail> {
+    parameters(query, &[])?;
+    let id = text_of(id);
+    let answer = face.answer(move |query| query.device(&viewer, &id));
+    Ok(Json(answer.await?))
+}
+
+async fn series(
+    State(face): State<Face>,
+    viewer: Viewer,
+    id: Id,
+    RawQuery(query): RawQuery,
+) -> Answer<SeriesAnswer> {
+    let known = ["metric", "instance", "from", "to", "points"];
+    let mut given = parameters(query, &known)?;
+    let (from, to) = (given.time("from")?, given.time("to")?);
+    let window = Window::new(from, to, given.number("points")?, face.query.now())?;
+    let request = SeriesRequest {
+        metric: given.text("metric").unwrap_or_default(),
+        instance: given.text("instance").unwrap_or_default(),
+        window,
+    };
+    let id = text_of(id);
+    let answer = face.answer(move |query| query.series(&viewer, &id, &request));
+    Ok(Json(answer.await?))
+}
+
+async fn alerts(
+    State(face): State<Face>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+) -> Answer<AlertList> {
+    let known = ["state", "site", "device", "page_size", "page"];
+    let mut given = parameters(query, &known)?;
+    let filter = AlertFilter {
+        state: given
+            .text("state")
+            .map(|word| alert_state(&word))
+            .transpose()?,
+        site: given.text("site"),
+        device: given.text("device"),
+    };
+    let (size, page) = (given.number("page_size")?, given.text("page"));
+    let answer = face.answer(move |query| query.alerts(&viewer, &filter, size, page.as_deref()));
+    Ok(Json(answer.await?))
+}
+
+async fn summary(
+    State(face): State<Face>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+) -> Answer<Summary> {
+    parameters(query, &[])?;
+    let answer = face.answer(move |query| Ok(query.summary(&viewer)));
+    Ok(Json(answer.await?))
+}
+
+async fn metrics_catalogue(_: Viewer, RawQuery(query): RawQuery) -> Answer<impl Serialize> {
+    parameters(query, &[])?;
+    Ok(Json(json!({ "metrics": catalogue() })))
+}
+
+async fn outbox(
+    State(face): State<Face>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+) -> Answer<impl Serialize> {
+    parameters(query, &[])?;
+    let answer = face.answer(move |query| query.outbox(&viewer));
+    Ok(Json(answer.await?))
+}
+
+async fn audit(
+    State(face): State<Face>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+) -> Answer<impl Serialize> {
+    let lines = parameters(query, &["lines"])?.number("lines")?;
+    let answer = face.answer(move |query| query.audit(&viewer, lines));
+    Ok(Json(json!({ "lines": answer.await? })))
+}
+
+async fn metrics(
+    State(face): State<Face>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    parameters(query, &[])?;
+    let statuses = face.counts.by_status();
+    let text = face.answer(move |query| Ok(prometheus::expose(query, &viewer, &statuses)));
+    let kind = [(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)];
+    Ok((kind, text.await?).into_response())
+}
+
+/// The process is alive; nothing else is looked at.
+async fn healthz() -> Json<serde_json::Value> {
+    Json(json!({ "status": "alive" }))
+}
+
+async fn readyz(State(face): State<Face>) -> Response {
+    let readiness = face.query.readiness();
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(readiness)).into_response()
+}
+
+async fn nothing_here() -> Problem {
+    QueryError::NotFound("such address in this API".to_owned()).into()
+}
+
+fn parameters(query: Option<String>, known: &[&str]) -> Result<Parameters, QueryError> {
+    Parameters::parse(query.as_deref().unwrap_or_default(), known)
+}
+
+/// A part of the path that is not UTF-8 names nothing.
+fn text_of(id: Id) -> String {
+    id.map_or_else(|_| String::new(), |Path(id)| id)
+}
+
+fn alert_state(word: &str) -> Result<AlertState, QueryError> {
+    AlertState::from_word(word).ok_or_else(|| {
+        let words: Vec<&str> = AlertState::ALL.iter().map(|state| state.word()).collect();
+        QueryError::field("state", format!("must be one of {}", words.join(", ")))
+    })
+}

@@ -1,0 +1,88 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::query::QueryError;
+use crate::query::access::Denied;
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(in crate::query) struct Problem {
+    /// A name for this kind of problem that programs can compare.
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    #[serde(skip)]
+    retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, word: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:rollcall:problem:{word}"),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+            retry_after_s: None,
+        }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let (status, word) = match &error {
+            QueryError::Field { .. } => (StatusCode::BAD_REQUEST, "parameter"),
+            QueryError::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
+            QueryError::Forbidden(_) => (StatusCode::FORBIDDEN, "role"),
+            QueryError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
+        };
+        let mut problem = Self::new(status, word, error.to_string());
+        if let QueryError::Field { field, .. } = error {
+            problem.field = Some(field);
+        }
+        problem
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let detail = denied.to_string();
+        match denied {
+            Denied::Missing => Self::new(StatusCode::UNAUTHORIZED, "token-missing", detail),
+            Denied::Wrong => Self::new(StatusCode::UNAUTHORIZED, "token-wrong", detail),
+            Denied::TooMany { retry_after_s } => Self {
+                retry_after_s: Some(retry_after_s),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", detail)
+            },
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self).expect("a problem is plain data");
+        let mut response = (self.status(), body).into_response();
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, json);
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"rollcall\"");
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}

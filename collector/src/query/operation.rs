@@ -1,0 +1,187 @@
+//! Answers about the collector itself: the outbox, the audit log, whether it is ready.
+
+use serde::Serialize;
+
+use super::{At, Query, QueryError, Viewer};
+use crate::audit::AuditLine;
+use crate::notification::Notification;
+use crate::store::Role;
+
+/// Entries of the outbox in one answer; the counts tell of all.
+const OUTBOX_SHOWN: usize = 1000;
+
+/// Lines of the audit log when the caller does not say.
+const AUDIT_LINES: u64 = 100;
+
+/// Most lines of the audit log in one answer.
+const MOST_AUDIT_LINES: usize = 1000;
+
+/// Tries after which an entry that is still not delivered counts as stuck: with backoff that is
+/// about a quarter of an hour.
+pub(super) const STUCK_ATTEMPTS: u32 = 5;
+
+/// The outbox as a viewer may see it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OutboxAnswer {
+    /// `empty`, `delivering` or `stuck`.
+    pub state: &'static str,
+    /// Entries that wait.
+    pub waiting: u64,
+    /// Entries that were tried often, or set aside.
+    pub stuck: u64,
+    /// The oldest entries, stuck ones first.
+    pub entries: Vec<OutboxEntry>,
+}
+
+/// Something that a channel must be told.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OutboxEntry {
+    /// The idempotency key.
+    pub key: String,
+    /// Which channel.
+    pub channel: String,
+    /// `fired` or `resolved`.
+    pub event: &'static str,
+    /// The alert's title.
+    pub title: String,
+    /// Whose alert, by id.
+    pub device: String,
+    /// The device's site.
+    pub site: String,
+    /// When it was written.
+    pub created_at: At,
+    /// When it is tried next.
+    pub due_at: At,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why the last attempt failed; empty before any.
+    pub last_error: String,
+    /// Whether it is tried no more.
+    pub set_aside: bool,
+    /// Whether somebody should look at the channel.
+    pub stuck: bool,
+}
+
+/// A line of the audit log.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AuditAnswer {
+    /// When.
+    pub at: At,
+    /// Who.
+    pub actor: String,
+    /// What was attempted.
+    pub action: String,
+    /// What it was done to.
+    pub subject: String,
+    /// `ok` or why not.
+    pub outcome: String,
+    /// What else is worth knowing.
+    pub detail: String,
+}
+
+/// Whether the collector does its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Whether it does.
+    pub ready: bool,
+    /// Why not.
+    pub reasons: Vec<String>,
+}
+
+impl Query {
+    /// What waits to be told to a channel.
+    ///
+    /// # Errors
+    /// [`QueryError::Forbidden`] for a viewer.
+    pub fn outbox(&self, viewer: &Viewer) -> Result<OutboxAnswer, QueryError> {
+        viewer.require(Role::Technician)?;
+        let mut waiting = self.store.notifications();
+        waiting.retain(|entry| viewer.sees_site(&entry.site));
+        waiting.sort_by_key(|entry| (!is_stuck(entry), entry.created));
+        let stuck = waiting.iter().filter(|entry| is_stuck(entry)).count() as u64;
+        Ok(OutboxAnswer {
+            state: outbox_state(waiting.len(), stuck),
+            waiting: waiting.len() as u64,
+            stuck,
+            entries: waiting.iter().take(OUTBOX_SHOWN).map(entry).collect(),
+        })
+    }
+
+    /// The last lines of the audit log, the latest first; 100 unless `lines` says otherwise.
+    ///
+    /// # Errors
+    /// [`QueryError::Forbidden`] for all but an admin of every site, [`QueryError::Field`] names
+    /// `lines`, and [`QueryError::Store`] says that the log cannot be read.
+    pub fn audit(
+        &self,
+        viewer: &Viewer,
+        lines: Option<u64>,
+    ) -> Result<Vec<AuditAnswer>, QueryError> {
+        viewer.require(Role::Admin)?;
+        viewer.require_all_sites()?;
+        let lines = usize::try_from(lines.unwrap_or(AUDIT_LINES))
+            .ok()
+            .filter(|lines| (1..=MOST_AUDIT_LINES).contains(lines))
+            .ok_or_else(|| {
+                QueryError::field("lines", format!("must be from 1 to {MOST_AUDIT_LINES}"))
+            })?;
+        let lines = self.store.audit(lines)?;
+        Ok(lines.into_iter().map(AuditAnswer::from).collect())
+    }
+
+    /// Whether the store accepts and every other stage is up.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let mut reasons: Vec<String> = self.checks.iter().filter_map(|ok| ok().err()).collect();
+        if self.store.counters().failed != 0 {
+            reasons.push("the store has failed; restart the collector".to_owned());
+        }
+        Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+        }
+    }
+}
+
+/// Whether somebody should look at the channel of this entry.
+pub(super) const fn is_stuck(entry: &Notification) -> bool {
+    entry.set_aside || entry.attempts >= STUCK_ATTEMPTS
+}
+
+const fn outbox_state(waiting: usize, stuck: u64) -> &'static str {
+    match (waiting, stuck) {
+        (0, _) => "empty",
+        (_, 0) => "delivering",
+        _ => "stuck",
+    }
+}
+
+fn entry(entry: &Notification) -> OutboxEntry {
+    OutboxEntry {
+        key: entry.key.to_string(),
+        channel: entry.key.channel.clone(),
+        event: entry.key.event.word(),
+        title: entry.alert.title.clone(),
+        device: entry.alert.key.device.to_string(),
+        site: entry.site.to_string(),
+        created_at: At(entry.created),
+        due_at: At(entry.due),
+        attempts: entry.attempts,
+        last_error: entry.last_error.clone(),
+        set_aside: entry.set_aside,
+        stuck: is_stuck(entry),
+    }
+}
+
+impl From<AuditLine> for AuditAnswer {
+    fn from(line: AuditLine) -> Self {
+        Self {
+            at: At(line.at),
+            actor: line.actor,
+            action: line.action,
+            subject: line.subject,
+            outcome: line.outcome,
+            detail: line.detail,
+        }
+    }
+}

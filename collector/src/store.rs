@@ -4,33 +4,45 @@
 //! that reads sees only what is durable. After an error of the engine nothing is acknowledged any
 //! more: the store is poisoned, [`Store::failed`] returns, and the process is to end and start anew.
 
+mod block;
+mod codec;
 mod counters;
+mod database;
+mod history;
+mod hot;
+mod keys;
+mod log;
 mod memory;
 mod records;
+mod seal;
+mod shared;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rollcall_shared::configuration::Configuration;
 use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
-use rollcall_shared::reading::Value;
 use rollcall_shared::report::Report;
 use rollcall_shared::time::UnixMs;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::alert::{Alert, AlertKey};
 use crate::audit::AuditLine;
-use crate::device::{Device, DeviceState, SeriesKey};
+use crate::device::{Device, DeviceState};
 use crate::notification::{Notification, NotificationKey};
 pub use counters::StoreCounters;
-use counters::{Counters, count};
-use memory::Memory;
+use history::History;
+use hot::Hot;
+use keys::TreeName;
 pub use records::{ApiTokenRecord, EnrolmentTokenRecord, Role};
-
-/// Changes that a listener may be behind before it is told that it missed some: a second of reports
-/// of the largest district.
-const CHANGES: usize = 8192;
+use shared::Shared;
+use writer::Job;
 
 /// How a store is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,47 +220,59 @@ pub enum OpenError {
     Damaged(#[from] StoreError),
 }
 
-/// A cheap handle to the store; clones share it.
+/// A cheap handle to the store; clones share it. The last one to go closes the store.
 #[derive(Debug, Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    handle: Arc<Handle>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    memory: RwLock<Memory>,
-    changes: broadcast::Sender<Change>,
-    exclusive: tokio::sync::Mutex<()>,
-    counters: Counters,
+struct Handle {
+    shared: Arc<Shared>,
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl Store {
-    /// Makes a store in `dir`, which is made if it does not exist.
+    /// Makes a store in `data`, which is made if it does not exist.
     ///
     /// # Errors
     /// [`OpenError`], in particular when there is one already.
-    pub fn create(_dir: &Path, _options: StoreOptions, _now: UnixMs) -> Result<Self, OpenError> {
-        Ok(Self::of(Memory::default()))
+    pub fn create(data: &Path, options: StoreOptions, now: UnixMs) -> Result<Self, OpenError> {
+        Self::start(data, Hot::create(data)?, options, now)
     }
 
-    /// Opens the store in `dir` and rebuilds its memory.
+    /// Opens the store in `data`, rebuilds its memory and removes the weeks that have expired.
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong with the folder.
-    pub fn open(_dir: &Path, _options: StoreOptions, _now: UnixMs) -> Result<Self, OpenError> {
-        Ok(Self::of(Memory::default()))
+    pub fn open(data: &Path, options: StoreOptions, now: UnixMs) -> Result<Self, OpenError> {
+        Self::start(data, Hot::open(data)?, options, now)
     }
 
-    fn of(memory: Memory) -> Self {
-        let inner = Inner {
-            memory: RwLock::new(memory),
-            changes: broadcast::Sender::new(CHANGES),
-            exclusive: tokio::sync::Mutex::new(()),
-            counters: Counters::default(),
+    fn start(data: &Path, hot: Hot, options: StoreOptions, now: UnixMs) -> Result<Self, OpenError> {
+        let history = History::open(data)?;
+        history
+            .remove_before(options.oldest(now))
+            .map_err(|error| {
+                database::io_error(data, "has a week that cannot be removed", error)
+            })?;
+        let shared = Arc::new(Shared::new(hot, history, options)?);
+        shared.look_for_blobs();
+        let (jobs, inbox) = mpsc::channel(writer::JOBS);
+        let of_writer = Arc::clone(&shared);
+        let writer = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || of_writer.write(inbox))
+            .map_err(|error| database::io_error(data, "cannot start its writer", error))?;
+        let handle = Handle {
+            shared,
+            jobs: Some(jobs),
+            writer: Some(writer),
         };
-        Self {
-            inner: Arc::new(inner),
-        }
+        Ok(Self {
+            handle: Arc::new(handle),
+        })
     }
 
     /// Stores reports; they are durable when this returns. Those that were stored before are
@@ -257,26 +281,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; nothing may be acknowledged then.
     pub async fn append(&self, arrival: Arrival) -> Result<Appended, StoreError> {
-        let appended = {
-            let mut memory = self.memory_mut();
-            let key = (arrival.device, arrival.spool);
-            let last = memory.cursors.get(&key).copied().unwrap_or_default();
-            let mut arrival = arrival.clone();
-            let total = arrival.reports.len();
-            arrival.reports.retain(|(_, report)| report.sequence > last);
-            let stored = arrival.reports.last().map_or(last, |(_, r)| r.sequence);
-            memory.append(&arrival, 0);
-            memory.cursors.insert(key, stored);
-            let new = arrival.reports.len();
-            count(&self.inner.counters.reports, new);
-            Appended {
-                stored,
-                new,
-                duplicates: total - new,
-            }
-        };
-        self.tell(Change::Device(arrival.device));
-        Ok(appended)
+        self.ask(|reply| Job::Append(arrival, reply)).await
     }
 
     /// The last sequence of a spool that is durable.
@@ -284,7 +289,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`] once the store has failed.
     pub fn stored(&self, device: DeviceId, spool: SpoolId) -> Result<Sequence, StoreError> {
-        let cursor = self.memory().cursors.get(&(device, spool)).copied();
+        self.shared().check()?;
+        let cursor = self
+            .shared()
+            .memory()
+            .cursors
+            .get(&(device, spool))
+            .copied();
         Ok(cursor.unwrap_or_default())
     }
 
@@ -293,27 +304,51 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; nothing has changed then.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        {
-            let mut memory = self.memory_mut();
-            writes.iter().for_each(|write| memory.apply(write));
+        let mut ops = Vec::new();
+        for write in &writes {
+            ops.extend(self.shared().ops_of(write)?);
         }
-        writes
-            .iter()
-            .filter_map(Write::change)
-            .for_each(|change| self.tell(change));
-        Ok(())
+        self.change(writes, ops).await
+    }
+
+    async fn change(&self, writes: Vec<Write>, ops: Vec<database::Op>) -> Result<(), StoreError> {
+        self.ask(|reply| Job::Commit(writes, ops, reply)).await
+    }
+
+    async fn snapshot(&self, devices: Vec<DeviceId>) -> Result<(), StoreError> {
+        self.ask(|reply| Job::Snapshot(devices, reply)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
+    ) -> Result<T, StoreError> {
+        self.shared().check()?;
+        let (reply, answer) = oneshot::channel();
+        let jobs = self.handle.jobs.as_ref().ok_or(StoreError::Closed)?;
+        let sent = jobs.send(job(reply)).await;
+        sent.map_err(|_| self.shared().why_closed())?;
+        answer.await.map_err(|_| self.shared().why_closed())?
+    }
+
+    /// Returns when the store has failed, with the reason: the process is to end then.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.shared().failure.subscribe();
+        let failed = failure.wait_for(Option::is_some).await;
+        let reason = failed.ok().and_then(|reason| reason.clone());
+        reason.unwrap_or_else(|| "the store is gone".to_owned())
     }
 
     /// Held while a decision about records is read, made and committed, so that two cannot be made
     /// on one state: the last use of a token, a device's standing.
     pub async fn exclusive(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.inner.exclusive.lock().await
+        self.shared().exclusive.lock().await
     }
 
     /// A device and its latest state.
     #[must_use]
     pub fn device(&self, device: DeviceId) -> Option<Arc<DeviceState>> {
-        let memory = self.memory();
+        let memory = self.shared().memory();
         memory
             .devices
             .get(&device)
@@ -323,7 +358,7 @@ impl Store {
     /// Every device and its latest state, in no order.
     #[must_use]
     pub fn devices(&self) -> Vec<Arc<DeviceState>> {
-        let memory = self.memory();
+        let memory = self.shared().memory();
         memory
             .devices
             .values()
@@ -333,14 +368,16 @@ impl Store {
 
     /// Notes that a stream of a device came up or went down.
     pub fn set_connected(&self, device: DeviceId, connected: bool, now: UnixMs) {
-        self.memory_mut().set_connected(device, connected, now);
-        self.tell(Change::Device(device));
+        self.shared()
+            .memory_mut()
+            .set_connected(device, connected, now);
+        self.shared().tell(Change::Device(device));
     }
 
     /// Every alert that is pending or firing, by key.
     #[must_use]
     pub fn open_alerts(&self) -> Vec<Alert> {
-        self.memory().alerts.values().cloned().collect()
+        self.shared().memory().alerts.values().cloned().collect()
     }
 
     /// The pending and firing alerts of one device, by key.
@@ -351,7 +388,7 @@ impl Store {
             rule: String::new(),
             instance: String::new(),
         };
-        let memory = self.memory();
+        let memory = self.shared().memory();
         let alerts = memory.alerts.range(from..);
         alerts
             .take_while(|(key, _)| key.device == device)
@@ -365,88 +402,94 @@ impl Store {
     /// [`StoreError`] when the history cannot be read.
     pub fn resolved_alerts(
         &self,
-        _from: UnixMs,
-        _to: UnixMs,
-        _limit: usize,
+        from: UnixMs,
+        to: UnixMs,
+        limit: usize,
     ) -> Result<Vec<Alert>, StoreError> {
-        Ok(Vec::new())
+        let (from, to) = (keys::time(from), keys::time(to.plus_ms(1)));
+        let tree = TreeName::AlertHistory;
+        let found = self.shared().hot.database.range(tree as usize, &from, &to);
+        found
+            .rev()
+            .take(limit)
+            .map(|pair| hot::parse_record(tree, pair))
+            .collect()
     }
 
     /// The outbox, by key.
     #[must_use]
     pub fn notifications(&self) -> Vec<Notification> {
-        self.memory().outbox.values().cloned().collect()
+        self.shared().memory().outbox.values().cloned().collect()
     }
 
     /// The last lines of the audit log, the latest first, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
-    pub fn audit(&self, _limit: usize) -> Result<Vec<AuditLine>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    /// The values of a series from `from` to `to`, both inclusive, in the order of their time.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the history cannot be read.
-    pub fn series(
-        &self,
-        _device: DeviceId,
-        _series: &SeriesKey,
-        _from: UnixMs,
-        _to: UnixMs,
-    ) -> Result<Vec<(UnixMs, Value)>, StoreError> {
-        Ok(Vec::new())
+    pub fn audit(&self, limit: usize) -> Result<Vec<AuditLine>, StoreError> {
+        let tree = TreeName::Audit;
+        let found = self.shared().hot.database.scan(tree as usize, &[]);
+        found
+            .rev()
+            .take(limit)
+            .map(|pair| hot::parse_record(tree, pair))
+            .collect()
     }
 
     /// The enrolment tokens, by id.
     #[must_use]
     pub fn tokens(&self) -> Vec<EnrolmentTokenRecord> {
-        self.memory().tokens.values().cloned().collect()
+        self.shared().memory().tokens.values().cloned().collect()
     }
 
     /// The API tokens, by name.
     #[must_use]
     pub fn api_tokens(&self) -> Vec<ApiTokenRecord> {
-        self.memory().api_tokens.values().cloned().collect()
+        self.shared()
+            .memory()
+            .api_tokens
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// The agents' configuration.
     #[must_use]
     pub fn configuration(&self) -> Configuration {
-        self.memory().configuration.clone()
+        self.shared().memory().configuration.clone()
     }
 
     /// What the store has counted since the start.
     #[must_use]
     pub fn counters(&self) -> StoreCounters {
-        self.inner.counters.snapshot()
+        self.shared().counters.snapshot()
     }
 
     /// Hears of every change from now on.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {
-        self.inner.changes.subscribe()
+        self.shared().changes.subscribe()
     }
 
-    fn tell(&self, change: Change) {
-        // Without a listener there is nobody to tell.
-        let _ = self.inner.changes.send(change);
+    fn shared(&self) -> &Shared {
+        &self.handle.shared
     }
+}
 
-    fn memory(&self) -> RwLockReadGuard<'_, Memory> {
-        self.inner
-            .memory
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Without its senders the writer finishes what it has and ends.
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has been noted as a failure.
+            let _ = writer.join();
+        }
     }
+}
 
-    fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
-        self.inner
-            .memory
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
+impl StoreOptions {
+    fn oldest(&self, now: UnixMs) -> UnixMs {
+        now.plus_ms(-i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX))
     }
 }
 

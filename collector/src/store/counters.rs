@@ -15,8 +15,8 @@ pub struct StoreCounters {
     pub gaps: u64,
     /// Durable commits.
     pub commits: u64,
-    /// Microseconds that those took, sync included.
-    pub commit_us: u64,
+    /// Milliseconds that those took, sync included.
+    pub commit_ms: u64,
     /// Arrivals refused because the disk was nearly full.
     pub refused_full: u64,
     /// Log entries that wait to be sealed.
@@ -43,7 +43,7 @@ pub(super) struct Counters {
     pub duplicates: AtomicU64,
     pub gaps: AtomicU64,
     pub commits: AtomicU64,
-    pub commit_us: AtomicU64,
+    pub commit_ms: AtomicU64,
     pub refused_full: AtomicU64,
     pub log_entries: AtomicU64,
     pub sealed_entries: AtomicU64,
@@ -63,7 +63,7 @@ impl Counters {
             duplicates: get(&self.duplicates),
             gaps: get(&self.gaps),
             commits: get(&self.commits),
-            commit_us: get(&self.commit_us),
+            commit_ms: get(&self.commit_ms),
             refused_full: get(&self.refused_full),
             log_entries: get(&self.log_entries),
             sealed_entries: get(&self.sealed_entries),
@@ -82,7 +82,6 @@ pub(super) fn count(counter: &AtomicU64, more: usize) {
 }
 
 /// Sets a gauge.
-#[allow(dead_code)]
 pub(super) fn set(gauge: &AtomicU64, value: u64) {
     gauge.store(value, Ordering::Relaxed);
 }

@@ -32,6 +32,14 @@ pub(super) struct Memory {
     pub tokens: BTreeMap<String, EnrolmentTokenRecord>,
     pub api_tokens: BTreeMap<String, ApiTokenRecord>,
     pub configuration: Configuration,
+    /// The last log entry that is sealed: everything up to it is in history.
+    pub sealed: u64,
+    /// The last log entry of the seal that was begun last.
+    pub sealing: u64,
+    /// The last log entry that is durable.
+    pub last_log: u64,
+    /// The number of the last line of the audit log.
+    pub audit_lines: u64,
 }
 
 /// A device in memory.
@@ -44,6 +52,8 @@ pub(super) struct Entry {
     pub tail: Vec<u64>,
     /// The last log entry that is part of `state`.
     pub through: u64,
+    /// The last log entry that was part of the snapshot which `state` was rebuilt from.
+    pub snapshot: u64,
 }
 
 impl Entry {
@@ -53,6 +63,7 @@ impl Entry {
             streams: 0,
             tail: Vec::new(),
             through: 0,
+            snapshot: 0,
         }
     }
 }
@@ -101,7 +112,7 @@ impl Memory {
         if entry.tail.last() != Some(&entry_of_log) {
             entry.tail.push(entry_of_log);
         }
-        if entry_of_log < entry.through {
+        if entry_of_log <= entry.snapshot {
             return;
         }
         entry.through = entry_of_log;
@@ -111,6 +122,15 @@ impl Memory {
         }
         state.last_seen = state.last_seen.max(Some(arrival.received));
         state.skew_ms = Some(arrival.skew_ms);
+    }
+
+    /// Forgets the log up to an entry that is sealed now.
+    pub fn seal(&mut self, sealed: u64) {
+        self.sealed = sealed;
+        for entry in self.devices.values_mut() {
+            let kept = entry.tail.partition_point(|number| *number <= sealed);
+            entry.tail.drain(..kept);
+        }
     }
 
     pub fn set_connected(&mut self, device: DeviceId, connected: bool, now: UnixMs) {

@@ -1,0 +1,374 @@
+//! Making and opening the hot database, and rebuilding the memory from it.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::de::DeserializeOwned;
+
+use super::codec::{first_piece, split};
+use super::database::{Database, Op, io_error, sync_tree};
+use super::keys::{self, SCHEMA, TreeName, meta};
+use super::memory::{Entry, Memory};
+use super::{OpenError, StoreError, log, snapshot};
+use crate::device::Device;
+
+/// Memory for pages of the hot database; most reads are answered from our own memory.
+const CACHE_BYTES: u64 = 128 * 1024 * 1024;
+
+/// Without as much room the engine cannot open: it writes while it recovers.
+const ROOM_TO_OPEN: u64 = 16 * 1024 * 1024;
+
+/// A hot database, and the lock that keeps others out.
+#[derive(Debug)]
+pub(super) struct Hot {
+    pub database: Database,
+    pub folder: PathBuf,
+    _lock: File,
+}
+
+impl Hot {
+    /// Makes the database of a new store. It is made under another name first, so that a store that
+    /// has its name is whole.
+    pub fn create(data: &Path) -> Result<Self, OpenError> {
+        let mut folder = DirBuilder::new();
+        folder
+            .recursive(true)
+            .mode(0o700)
+            .create(data)
+            .map_err(|error| io_error(data, "cannot be made", error))?;
+        let lock = lock(data)?;
+        let (unfinished, finished) = (data.join("hot.new"), data.join("hot"));
+        if finished.exists() {
+            return Err(exists_or_foreign(data));
+        }
+        remove_folder(&unfinished)
+            .map_err(|error| io_error(&unfinished, "cannot be removed", error))?;
+        let database = open_trees(&unfinished)?;
+        let marks = [
+            put(TreeName::Meta, meta::MAGIC, meta::MAGIC_VALUE.to_vec()),
+            put(TreeName::Meta, meta::SCHEMA, SCHEMA.to_be_bytes().to_vec()),
+        ];
+        database
+            .commit(&marks)
+            .map_err(|error| io_error(&unfinished, "cannot be written", error))?;
+        drop(database);
+        std::fs::rename(&unfinished, &finished)
+            .and_then(|()| sync_tree(&finished))
+            .map_err(|error| io_error(&finished, "cannot be put in place", error))?;
+        drop(lock);
+        Self::open(data)
+    }
+
+    /// Opens the database of a store.
+    pub fn open(data: &Path) -> Result<Self, OpenError> {
+        let folder = data.join("hot");
+        if !folder.is_dir() {
+            return Err(OpenError::Missing(data.display().to_string()));
+        }
+        if !holds_database(&folder) {
+            return Err(foreign(data, "hot/ holds no database"));
+        }
+        let lock = lock(data)?;
+        check_room(&folder)?;
+        let database = open_trees(&folder)?;
+        let hot = Self {
+            database,
+            folder,
+            _lock: lock,
+        };
+        hot.check_marks(data)?;
+        Ok(hot)
+    }
+
+    /// Everything that the store keeps in memory, as of what is durable.
+    pub fn load(&self) -> Result<Memory, StoreError> {
+        let mut memory = Memory {
+            sealed: self.number(meta::SEALED)?,
+            sealing: self.number(meta::SEALING)?,
+            ..Memory::default()
+        };
+        if let Some(bytes) = self.pieces(TreeName::Meta, meta::CONFIGURATION)? {
+            memory.configuration = json(&bytes).map_err(|problem| StoreError::Damaged {
+                place: "meta/configuration".to_owned(),
+                problem,
+            })?;
+        }
+        self.load_devices(&mut memory)?;
+        self.load_records(&mut memory)?;
+        self.load_log(&mut memory)?;
+        Ok(memory)
+    }
+
+    /// An entry of the log.
+    pub fn log_entry(&self, number: u64) -> Result<Vec<super::Arrival>, StoreError> {
+        let damaged = |problem| StoreError::Damaged {
+            place: format!("log entry {number}"),
+            problem,
+        };
+        let bytes = self.pieces(TreeName::Log, &keys::log(number))?;
+        let bytes = bytes.ok_or_else(|| damaged("it is missing".to_owned()))?;
+        log::decode(&bytes).map_err(damaged)
+    }
+
+    /// A number in `meta`; 0 while it was never set.
+    pub fn number(&self, name: &[u8]) -> Result<u64, StoreError> {
+        let value = self
+            .database
+            .get(TreeName::Meta as usize, name)
+            .map_err(failed)?;
+        let number = value.map(|bytes| bytes.try_into().map(u64::from_be_bytes));
+        number
+            .transpose()
+            .map(Option::unwrap_or_default)
+            .map_err(|_| StoreError::Damaged {
+                place: format!("meta/{}", String::from_utf8_lossy(name)),
+                problem: "it has not 8 bytes".to_owned(),
+            })
+    }
+
+    /// A value that was split into pieces.
+    pub fn pieces(&self, tree: TreeName, prefix: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let piece = |n: u16| {
+            let value = self.database.get(tree as usize, &keys::piece(prefix, n));
+            value.map_err(failed)
+        };
+        let Some(first) = piece(0)? else {
+            return Ok(None);
+        };
+        let damaged = |problem: String| StoreError::Damaged {
+            place: format!("{}/{prefix:02x?}", tree.word()),
+            problem,
+        };
+        let (count, bytes) = first_piece(&first).map_err(damaged)?;
+        let mut joined = bytes.to_vec();
+        for n in 1..count {
+            joined.extend(piece(n)?.ok_or_else(|| damaged(format!("piece {n} is missing")))?);
+        }
+        Ok(Some(joined))
+    }
+
+    fn check_marks(&self, data: &Path) -> Result<(), OpenError> {
+        let get = |name| {
+            let value = self.database.get(TreeName::Meta as usize, name);
+            value.map_err(|error| io_error(data, "cannot be read", error))
+        };
+        if get(meta::MAGIC)?.as_deref() != Some(meta::MAGIC_VALUE) {
+            return Err(foreign(
+                data,
+                "the database in hot/ is not marked as a Rollcall store",
+            ));
+        }
+        let found = get(meta::SCHEMA)?.and_then(|bytes| bytes.try_into().ok());
+        match found.map(u32::from_be_bytes) {
+            Some(found) if found > SCHEMA => Err(OpenError::Newer {
+                path: data.display().to_string(),
+                found,
+                known: SCHEMA,
+            }),
+            Some(found) => self.migrate(found).map_err(OpenError::Damaged),
+            None => Err(foreign(data, "its schema has no version")),
+        }
+    }
+
+    /// Brings an older schema up to ours, one version after the other, each in one transaction that
+    /// ends with the new version's mark.
+    fn migrate(&self, from: u32) -> Result<(), StoreError> {
+        if from == SCHEMA {
+            return Ok(());
+        }
+        Err(StoreError::Damaged {
+            place: "meta/schema".to_owned(),
+            problem: format!("schema {from} was never released"),
+        })
+    }
+
+    fn load_devices(&self, memory: &mut Memory) -> Result<(), StoreError> {
+        for device in self.records::<Device>(TreeName::Devices)? {
+            let id = device.id;
+            let mut entry = Entry::new(device);
+            if let Some(bytes) = self.pieces(TreeName::State, id.as_bytes())? {
+                snapshot::restore(&mut entry, &bytes).map_err(|problem| StoreError::Damaged {
+                    place: format!("state/{id}"),
+                    problem,
+                })?;
+            }
+            memory.devices.insert(id, entry);
+        }
+        for pair in self.database.scan(TreeName::Cursors as usize, &[]) {
+            let (key, value) = pair.map_err(failed)?;
+            let sequence = value.try_into().map(u64::from_be_bytes).ok();
+            let cursor = keys::parse_cursor(&key).zip(sequence);
+            let (spool, sequence) = cursor.ok_or_else(|| StoreError::Damaged {
+                place: format!("cursors/{key:02x?}"),
+                problem: "it is not 32 and 8 bytes".to_owned(),
+            })?;
+            memory
+                .cursors
+                .insert(spool, rollcall_shared::id::Sequence(sequence));
+        }
+        Ok(())
+    }
+
+    fn load_records(&self, memory: &mut Memory) -> Result<(), StoreError> {
+        for alert in self.records::<crate::alert::Alert>(TreeName::Alerts)? {
+            memory.alerts.insert(alert.key.clone(), alert);
+        }
+        for entry in self.records::<crate::notification::Notification>(TreeName::Outbox)? {
+            memory.outbox.insert(entry.key.clone(), entry);
+        }
+        for token in self.records::<super::EnrolmentTokenRecord>(TreeName::Tokens)? {
+            memory.tokens.insert(token.id.clone(), token);
+        }
+        for token in self.records::<super::ApiTokenRecord>(TreeName::ApiTokens)? {
+            memory.api_tokens.insert(token.name.clone(), token);
+        }
+        let last = self
+            .database
+            .scan(TreeName::Audit as usize, &[])
+            .next_back();
+        if let Some(pair) = last {
+            let (key, _) = pair.map_err(failed)?;
+            let number = key.get(8..16).and_then(|bytes| bytes.try_into().ok());
+            memory.audit_lines = number.map_or(0, u64::from_be_bytes);
+        }
+        Ok(())
+    }
+
+    fn load_log(&self, memory: &mut Memory) -> Result<(), StoreError> {
+        let (from, to) = (keys::log(memory.sealed + 1), keys::log(u64::MAX));
+        let mut last = memory.sealed;
+        for pair in self.database.range(TreeName::Log as usize, &from, &to) {
+            let (key, _) = pair.map_err(failed)?;
+            let number = keys::parse_log(&key).unwrap_or_default();
+            if number == last {
+                continue;
+            }
+            last = number;
+            for arrival in self.log_entry(number)? {
+                memory.append(&arrival, number);
+            }
+        }
+        memory.last_log = last;
+        Ok(())
+    }
+
+    /// Every record of a tree.
+    pub fn records<T: DeserializeOwned>(&self, tree: TreeName) -> Result<Vec<T>, StoreError> {
+        let pairs = self.database.scan(tree as usize, &[]);
+        pairs.map(|pair| parse_record(tree, pair)).collect()
+    }
+}
+
+/// A record from a key and its value.
+pub(super) fn parse_record<T: DeserializeOwned>(
+    tree: TreeName,
+    pair: io::Result<(Vec<u8>, Vec<u8>)>,
+) -> Result<T, StoreError> {
+    let (key, value) = pair.map_err(failed)?;
+    json(&value).map_err(|problem| StoreError::Damaged {
+        place: format!("{}/{}", tree.word(), key.escape_ascii()),
+        problem,
+    })
+}
+
+/// An insertion.
+pub(super) fn put(tree: TreeName, key: &[u8], value: Vec<u8>) -> Op {
+    Op {
+        tree: tree as usize,
+        key: key.to_vec(),
+        value: Some(value),
+    }
+}
+
+/// A removal.
+pub(super) fn remove(tree: TreeName, key: &[u8]) -> Op {
+    Op {
+        tree: tree as usize,
+        key: key.to_vec(),
+        value: None,
+    }
+}
+
+/// Insertions of a value in pieces. Pieces of a longer value before it stay and do not count.
+pub(super) fn put_pieces(tree: TreeName, prefix: &[u8], bytes: &[u8]) -> Vec<Op> {
+    let pieces = split(bytes).into_iter().zip(0_u16..);
+    pieces
+        .map(|(piece, n)| put(tree, &keys::piece(prefix, n), piece))
+        .collect()
+}
+
+/// The engine's error as one of ours.
+pub(super) fn failed(error: io::Error) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+/// Bytes free for us on the disk of a folder.
+pub(super) fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+fn open_trees(folder: &Path) -> Result<Database, OpenError> {
+    Database::open(folder, &TreeName::ALL.map(TreeName::word), CACHE_BYTES)
+}
+
+fn lock(data: &Path) -> Result<File, OpenError> {
+    let path = data.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| io_error(&path, "cannot be written", error))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked(data.display().to_string())),
+        Err(error) => Err(io_error(&path, "cannot be locked", error.into())),
+    }
+}
+
+fn check_room(folder: &Path) -> Result<(), OpenError> {
+    let free = free_bytes(folder).map_err(|error| io_error(folder, "has no disk", error))?;
+    if free >= ROOM_TO_OPEN {
+        return Ok(());
+    }
+    let full = io::Error::new(
+        ErrorKind::StorageFull,
+        format!("{free} bytes are free and {ROOM_TO_OPEN} are needed; make room and start again"),
+    );
+    Err(io_error(folder, "its disk is full", full))
+}
+
+fn exists_or_foreign(data: &Path) -> OpenError {
+    if holds_database(&data.join("hot")) {
+        OpenError::Exists(data.display().to_string())
+    } else {
+        foreign(data, "hot/ is there and holds no database")
+    }
+}
+
+fn holds_database(folder: &Path) -> bool {
+    folder.join("db").is_file() && folder.join("conf").is_file()
+}
+
+fn foreign(data: &Path, problem: &str) -> OpenError {
+    OpenError::Foreign {
+        path: data.display().to_string(),
+        problem: problem.to_owned(),
+    }
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}

@@ -1,0 +1,173 @@
+//! What the handles of a store and its writer share.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::codec::record;
+use super::counters::{self, Counters};
+use super::database::Op;
+use super::history::History;
+use super::hot::{self, Hot, put, remove};
+use super::keys::{self, TreeName, meta};
+use super::memory::Memory;
+use super::writer::{self, Job};
+use super::{Change, StoreError, StoreOptions, Write};
+
+/// Changes that a listener may be behind before it is told that it missed some: a second of reports
+/// of the largest district.
+const CHANGES: usize = 8192;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub options: StoreOptions,
+    pub hot: Hot,
+    pub history: History,
+    pub counters: Counters,
+    pub changes: broadcast::Sender<Change>,
+    pub failure: watch::Sender<Option<String>>,
+    pub exclusive: tokio::sync::Mutex<()>,
+    /// Held by the one seal that is under way.
+    pub sealing: tokio::sync::Mutex<()>,
+    memory: RwLock<Memory>,
+    /// Held for reading by who reads series, for writing when a seal moves the line between log and
+    /// history.
+    gate: RwLock<()>,
+}
+
+impl Shared {
+    pub fn new(hot: Hot, history: History, options: StoreOptions) -> Result<Self, StoreError> {
+        Ok(Self {
+            memory: RwLock::new(hot.load()?),
+            history,
+            counters: Counters::default(),
+            changes: broadcast::Sender::new(CHANGES),
+            failure: watch::Sender::new(None),
+            exclusive: tokio::sync::Mutex::new(()),
+            sealing: tokio::sync::Mutex::new(()),
+            gate: RwLock::new(()),
+            options,
+            hot,
+        })
+    }
+
+    pub fn write(self: Arc<Self>, jobs: mpsc::Receiver<Job>) {
+        let written = catch_unwind(AssertUnwindSafe(|| writer::run(&self, jobs)));
+        if written.is_err() {
+            self.fail("the writer panicked");
+        }
+    }
+
+    /// What a change of a record is on disk.
+    pub fn ops_of(&self, write: &Write) -> Result<Vec<Op>, StoreError> {
+        let op = match write {
+            Write::PutDevice(device) => put(
+                TreeName::Devices,
+                device.id.as_bytes(),
+                record("a device", device)?,
+            ),
+            Write::PutToken(token) => put(
+                TreeName::Tokens,
+                token.id.as_bytes(),
+                record("a token", token)?,
+            ),
+            Write::PutAlert(alert) => put(
+                TreeName::Alerts,
+                &keys::alert(&alert.key),
+                record("an alert", alert)?,
+            ),
+            Write::RemoveAlert(key) => remove(TreeName::Alerts, &keys::alert(key)),
+            Write::ResolveAlert(alert) => {
+                let history = put(
+                    TreeName::AlertHistory,
+                    &keys::resolved(alert),
+                    record("an alert", alert)?,
+                );
+                return Ok(vec![
+                    remove(TreeName::Alerts, &keys::alert(&alert.key)),
+                    history,
+                ]);
+            }
+            Write::PutNotification(entry) => {
+                let key = keys::notification(&entry.key);
+                put(TreeName::Outbox, &key, record("a notification", entry)?)
+            }
+            Write::RemoveNotification(key) => remove(TreeName::Outbox, &keys::notification(key)),
+            Write::PutApiToken(token) => put(
+                TreeName::ApiTokens,
+                token.name.as_bytes(),
+                record("a token", token)?,
+            ),
+            Write::RemoveApiToken(name) => remove(TreeName::ApiTokens, name.as_bytes()),
+            Write::PutConfiguration(configuration) => {
+                let json = serde_json::to_vec(configuration).expect("it has text keys only");
+                return Ok(hot::put_pieces(TreeName::Meta, meta::CONFIGURATION, &json));
+            }
+            Write::Audit(line) => {
+                let mut memory = self.memory_mut();
+                memory.audit_lines += 1;
+                let key = keys::audit(line.at, memory.audit_lines);
+                put(TreeName::Audit, &key, record("an audit line", line)?)
+            }
+        };
+        Ok(vec![op])
+    }
+
+    pub fn look_for_blobs(&self) {
+        let files = self.hot.database.blob_files();
+        counters::set(&self.counters.blob_files, files);
+        if files > 0 {
+            tracing::error!(
+                files,
+                "the store holds values outside its log, which are not durable"
+            );
+        }
+    }
+
+    /// Poisons the store: nothing is acknowledged from here on.
+    pub fn fail(&self, reason: &str) {
+        tracing::error!(reason, "the store has failed");
+        counters::set(&self.counters.failed, 1);
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert_with(|| reason.to_owned());
+            first
+        });
+    }
+
+    pub fn failure(&self) -> Option<String> {
+        self.failure.borrow().clone()
+    }
+
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.failure()
+            .map_or(Ok(()), |reason| Err(StoreError::Failed(reason)))
+    }
+
+    pub fn why_closed(&self) -> StoreError {
+        self.failure()
+            .map_or(StoreError::Closed, StoreError::Failed)
+    }
+
+    pub fn tell(&self, change: Change) {
+        // Without a listener there is nobody to tell.
+        let _ = self.changes.send(change);
+    }
+
+    pub fn open_gate(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn close_gate(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn memory(&self) -> RwLockReadGuard<'_, Memory> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.memory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,420 @@
+use std::path::Path;
+
+use rollcall_shared::fingerprint::HardwareFingerprint;
+use rollcall_shared::id::BootId;
+use rollcall_shared::metric::{self, Metric};
+use rollcall_shared::reading::{Reading, Value};
+use rollcall_shared::report::{Report, Taken};
+use rollcall_shared::time::SinceBootMs;
+
+use super::*;
+use crate::device::{SeriesKey, Standing};
+
+const NOW: UnixMs = UnixMs(1_790_000_000_000);
+const MINUTE: i64 = 60_000;
+
+fn options() -> StoreOptions {
+    StoreOptions {
+        reserve_bytes: 0,
+        gather: Duration::from_millis(1),
+        ..StoreOptions::default()
+    }
+}
+
+fn open(data: &Path) -> Store {
+    Store::open(data, options(), NOW).unwrap()
+}
+
+fn device() -> Device {
+    Device {
+        id: DeviceId::generate(),
+        site: "Lincoln".parse().unwrap(),
+        group: None,
+        enrolled: NOW,
+        fingerprint: HardwareFingerprint::default(),
+        vendor: String::new(),
+        model: String::new(),
+        agent_version: String::new(),
+        standing: Standing::Active,
+        cloned_from: None,
+    }
+}
+
+fn charge(at: i64, sequence: u64, charge: f64) -> (UnixMs, Report) {
+    let readings = vec![
+        Reading::number(&metric::BATTERY_CHARGE, "BAT0", charge),
+        Reading::text(&metric::OS_NAME, "", &format!("Debian {sequence}")),
+    ];
+    let taken = Taken {
+        wall: NOW,
+        boot: BootId::from_bytes([7; 16]),
+        since_boot: SinceBootMs(1),
+    };
+    let report = Report {
+        sequence: Sequence(sequence),
+        taken,
+        full: false,
+        urgent: false,
+        readings,
+    };
+    (NOW.plus_ms(at * MINUTE), report)
+}
+
+fn arrival(device: DeviceId, reports: Vec<(UnixMs, Report)>) -> Arrival {
+    Arrival {
+        device,
+        spool: SpoolId::from_bytes([3; 16]),
+        reports,
+        received: NOW,
+        skew_ms: 40,
+    }
+}
+
+fn numbers(store: &Store, device: DeviceId, metric: &Metric) -> Vec<f64> {
+    let key = SeriesKey::new(metric, "BAT0");
+    let all = store
+        .series(device, &key, UnixMs(0), UnixMs(i64::MAX / 2))
+        .unwrap();
+    all.iter()
+        .filter_map(|(_, value)| value.as_number())
+        .collect()
+}
+
+async fn with_device(data: &Path) -> (Store, Device) {
+    let store = Store::create(data, options(), NOW).unwrap();
+    let device = device();
+    store
+        .commit(vec![Write::PutDevice(device.clone())])
+        .await
+        .unwrap();
+    (store, device)
+}
+
+#[tokio::test]
+async fn a_report_is_stored_once_whatever_is_sent_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let two = vec![charge(0, 1, 0.9), charge(1, 2, 0.8)];
+    let first = store.append(arrival(device.id, two.clone())).await.unwrap();
+    let expected = Appended {
+        stored: Sequence(2),
+        new: 2,
+        duplicates: 0,
+    };
+    assert_eq!(first, expected);
+    drop(store);
+
+    let store = open(dir.path());
+    let three = [two, vec![charge(2, 5, 0.7)]].concat();
+    let again = store.append(arrival(device.id, three)).await.unwrap();
+    assert_eq!(
+        again,
+        Appended {
+            stored: Sequence(5),
+            new: 1,
+            duplicates: 2
+        }
+    );
+    assert_eq!(
+        numbers(&store, device.id, &metric::BATTERY_CHARGE),
+        [0.9, 0.8, 0.7]
+    );
+    let counters = store.counters();
+    assert_eq!(
+        (counters.duplicates, counters.gaps, counters.reports),
+        (2, 2, 1)
+    );
+}
+
+#[tokio::test]
+async fn two_streams_of_one_spool_at_once_store_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let send = || {
+        store.append(arrival(
+            device.id,
+            vec![charge(0, 1, 0.9), charge(1, 2, 0.8)],
+        ))
+    };
+    let (a, b, c) = tokio::join!(send(), send(), send());
+    let new: usize = [a, b, c]
+        .into_iter()
+        .map(|appended| appended.unwrap().new)
+        .sum();
+    assert_eq!(new, 2);
+    assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE).len(), 2);
+}
+
+#[tokio::test]
+async fn memory_is_rebuilt_exactly_from_log_and_snapshots() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    for n in 1..=30 {
+        let report = charge(n, n.cast_unsigned(), 1.0 / (1 + n / 4) as f64);
+        store
+            .append(arrival(device.id, vec![report]))
+            .await
+            .unwrap();
+        if n == 20 {
+            store.seal(NOW).await.unwrap();
+        }
+    }
+    let before = store.device(device.id).unwrap();
+    let series = numbers(&store, device.id, &metric::BATTERY_CHARGE);
+    assert_eq!(series.len(), 30);
+    drop(store);
+    let store = open(dir.path());
+    let after = store.device(device.id).unwrap();
+    assert_eq!(format!("{after:?}"), format!("{before:?}"));
+    assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), series);
+    assert_eq!(after.awake_since, Some(NOW.plus_ms(MINUTE)));
+    let charge = after.get(&metric::BATTERY_CHARGE, "BAT0").unwrap();
+    assert_eq!(
+        charge.since,
+        NOW.plus_ms(28 * MINUTE),
+        "since the value last changed"
+    );
+}
+
+#[tokio::test]
+async fn a_seal_that_was_interrupted_is_repeated_without_a_second_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let reports: Vec<_> = (1..=50)
+        .map(|n| charge(n, n.cast_unsigned(), 0.5))
+        .collect();
+    store.append(arrival(device.id, reports)).await.unwrap();
+    let (sealed, end) = store.begin_seal().await.unwrap();
+    store.copy_out(sealed, end, NOW).unwrap();
+    assert_eq!(
+        numbers(&store, device.id, &metric::BATTERY_CHARGE).len(),
+        50,
+        "only the log counts"
+    );
+    drop(store);
+
+    let store = open(dir.path());
+    store
+        .append(arrival(device.id, vec![charge(60, 60, 0.4)]))
+        .await
+        .unwrap();
+    store.seal(NOW).await.unwrap();
+    assert_eq!(
+        numbers(&store, device.id, &metric::BATTERY_CHARGE).len(),
+        51
+    );
+    assert_eq!(store.counters().log_entries, 0);
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(
+        numbers(&store, device.id, &metric::BATTERY_CHARGE).len(),
+        51
+    );
+    assert_eq!(
+        store
+            .stored(device.id, SpoolId::from_bytes([3; 16]))
+            .unwrap(),
+        Sequence(60)
+    );
+}
+
+#[tokio::test]
+async fn retention_removes_whole_weeks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let week = 7 * 24 * 60;
+    let reports = vec![charge(-3 * week, 1, 0.1), charge(0, 2, 0.2)];
+    store.append(arrival(device.id, reports)).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    let later = NOW.plus_ms(399 * 86_400_000);
+    store.enforce_retention(later).await.unwrap();
+    assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), [0.2]);
+    assert_eq!(
+        std::fs::read_dir(dir.path().join("history"))
+            .unwrap()
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn below_the_reserve_telemetry_is_refused_and_records_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = StoreOptions {
+        reserve_bytes: u64::MAX,
+        ..options()
+    };
+    let store = Store::create(dir.path(), full, NOW).unwrap();
+    let device = device();
+    store
+        .commit(vec![Write::PutDevice(device.clone())])
+        .await
+        .unwrap();
+    let refused = store
+        .append(arrival(device.id, vec![charge(0, 1, 0.9)]))
+        .await;
+    assert!(
+        matches!(refused, Err(StoreError::Full { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(store.counters().refused_full, 1);
+    drop(store);
+    let store = open(dir.path());
+    let appended = store
+        .append(arrival(device.id, vec![charge(0, 1, 0.9)]))
+        .await
+        .unwrap();
+    assert_eq!(appended.new, 1, "nothing was noted of what was refused");
+}
+
+#[tokio::test]
+async fn records_and_large_values_survive_a_restart() {
+    use rollcall_shared::configuration::Beacon;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let beacon = |n: usize| Beacon {
+        site: format!("School {n}").parse().unwrap(),
+        address: format!("beacon-{n}.district.example:8444"),
+    };
+    let configuration = Configuration {
+        revision: 9,
+        beacons: (0..1900).map(beacon).collect(),
+        ..Configuration::default()
+    };
+    let line = |n: i64| AuditLine {
+        at: NOW.plus_ms(n),
+        actor: "admin".to_owned(),
+        action: "device.revoke".to_owned(),
+        subject: n.to_string(),
+        outcome: "ok".to_owned(),
+        detail: String::new(),
+    };
+    store
+        .commit(vec![Write::PutConfiguration(configuration.clone())])
+        .await
+        .unwrap();
+    store
+        .commit(vec![
+            Write::Audit(line(1)),
+            Write::Audit(line(1)),
+            Write::Audit(line(2)),
+        ])
+        .await
+        .unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.configuration(), configuration);
+    assert_eq!(store.devices()[0].device, device);
+    let subjects: Vec<String> = store
+        .audit(2)
+        .unwrap()
+        .into_iter()
+        .map(|l| l.subject)
+        .collect();
+    assert_eq!(subjects, ["2", "1"]);
+    assert_eq!(store.audit(10).unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_full_report_forgets_what_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let (at, mut full) = charge(1, 2, 0.5);
+    full.full = true;
+    full.readings.remove(0);
+    store
+        .append(arrival(device.id, vec![charge(0, 1, 0.5), (at, full)]))
+        .await
+        .unwrap();
+    let state = store.device(device.id).unwrap();
+    assert_eq!(state.get(&metric::BATTERY_CHARGE, "BAT0"), None);
+    let name = &state.get(&metric::OS_NAME, "").unwrap().value;
+    assert_eq!(*name, Value::Text("Debian 2".to_owned()));
+}
+
+#[tokio::test]
+async fn each_bad_folder_has_its_own_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = Store::open(dir.path(), options(), NOW).unwrap_err();
+    assert!(matches!(missing, OpenError::Missing(_)), "{missing}");
+    std::fs::create_dir(dir.path().join("hot")).unwrap();
+    let foreign = Store::open(dir.path(), options(), NOW).unwrap_err();
+    assert!(matches!(foreign, OpenError::Foreign { .. }), "{foreign}");
+    std::fs::remove_dir(dir.path().join("hot")).unwrap();
+
+    let store = Store::create(dir.path(), options(), NOW).unwrap();
+    let locked = Store::open(dir.path(), options(), NOW).unwrap_err();
+    assert!(matches!(locked, OpenError::Locked(_)), "{locked}");
+    drop(store);
+    let exists = Store::create(dir.path(), options(), NOW).unwrap_err();
+    assert!(matches!(exists, OpenError::Exists(_)), "{exists}");
+
+    let hot = Hot::open(dir.path()).unwrap();
+    let newer = hot::put(
+        TreeName::Meta,
+        keys::meta::SCHEMA,
+        99_u32.to_be_bytes().to_vec(),
+    );
+    hot.database.commit(&[newer]).unwrap();
+    drop(hot);
+    let newer = Store::open(dir.path(), options(), NOW).unwrap_err();
+    assert!(
+        matches!(newer, OpenError::Newer { found: 99, .. }),
+        "{newer}"
+    );
+}
+
+#[tokio::test]
+async fn another_sled_database_is_not_taken_for_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(sled::open(dir.path().join("hot")).unwrap());
+    let foreign = Store::open(dir.path(), options(), NOW).unwrap_err();
+    assert!(matches!(foreign, OpenError::Foreign { .. }), "{foreign}");
+}
+
+#[tokio::test]
+async fn a_failed_store_acknowledges_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    store.shared().fail("the disk is gone");
+    let refused = store
+        .append(arrival(device.id, vec![charge(0, 1, 0.9)]))
+        .await;
+    assert_eq!(
+        refused,
+        Err(StoreError::Failed("the disk is gone".to_owned()))
+    );
+    assert_eq!(store.failed().await, "the disk is gone");
+    assert_eq!(store.counters().failed, 1);
+}
+
+#[tokio::test]
+async fn a_file_in_blobs_is_an_alarm() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(with_device(dir.path()).await);
+    std::fs::write(dir.path().join("hot/blobs/stray"), b"x").unwrap();
+    assert_eq!(open(dir.path()).counters().blob_files, 1);
+}
+
+/// The largest report must not push any page into `blobs/`.
+#[tokio::test]
+async fn no_report_is_too_large_for_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let noise = |n: usize| format!("{n}-{}", DeviceId::generate());
+    let readings = (0..2048).map(|n| Reading::text(&metric::OS_NAME, &noise(n), &noise(n)));
+    let (at, mut large) = charge(0, 1, 0.5);
+    large.readings = readings.collect();
+    store
+        .append(arrival(device.id, vec![(at, large.clone())]))
+        .await
+        .unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.device(device.id).unwrap().latest.len(), 2048);
+    store.seal(NOW).await.unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.device(device.id).unwrap().latest.len(), 2048);
+    assert_eq!(store.counters().blob_files, 0);
+}

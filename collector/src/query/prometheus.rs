@@ -247,7 +247,7 @@ fn expose_store(out: &mut Exposition, store: &StoreCounters) {
         out.counter(name, help, value);
     }
     let help = "Time that durable commits took, sync included.";
-    let seconds = store.commit_us as f64 / 1e6;
+    let seconds = store.commit_ms as f64 / 1e3;
     let name = "rollcall_store_commit_seconds_total";
     out.family(name, FamilyKind::Counter, help, [([], seconds)]);
     let gauges = [

@@ -294,7 +294,10 @@ impl ClientCertVerifier for ClientOfAnyDate {
 }
 
 /// The time nearest to `now` at which every certificate of the chain is valid.
-fn within_life(
+///
+/// # Errors
+/// When a certificate cannot be read.
+pub fn within_life(
     now: UnixTime,
     end_entity: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],

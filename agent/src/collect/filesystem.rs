@@ -1,0 +1,344 @@
+//! File systems: size, space, inodes, read-only state, errors. Each device once.
+//!
+//! The mount table comes from [`Roots::proc`]; sizes come from the running system's `statvfs` of the
+//! same mount points, wherever the roots point.
+
+use std::collections::BTreeSet;
+
+use rollcall_shared::metric;
+use rollcall_shared::reading::Reading;
+
+use super::Roots;
+use super::mounts::{self, Mount};
+use super::source::{self, Sourced};
+
+/// File systems that are reported: limits.rs counts on 20.
+const FILESYSTEMS: usize = 24;
+
+/// Types that keep a person's or a system's files on a device of this laptop.
+const KINDS: [&str; 19] = [
+    "apfs", "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fuseblk", "hfsplus",
+    "jfs", "msdos", "nilfs2", "ntfs", "ntfs3", "reiserfs", "vfat", "xfs", "zfs",
+];
+
+/// Mount points whose names say nothing about a person.
+const PLAIN_POINTS: [&str; 18] = [
+    "/",
+    "/boot",
+    "/boot/efi",
+    "/efi",
+    "/data",
+    "/home",
+    "/mnt",
+    "/nix",
+    "/opt",
+    "/root",
+    "/srv",
+    "/sysroot",
+    "/tmp",
+    "/usr",
+    "/var",
+    "/var/lib",
+    "/var/log",
+    "/var/tmp",
+];
+
+/// Space of a file system, in bytes and inodes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Space {
+    /// Size.
+    pub bytes: f64,
+    /// Free, the part reserved for root included.
+    pub free_bytes: f64,
+    /// What a user can still fill.
+    pub available_bytes: f64,
+    /// All inodes; zero where the file system makes them as needed.
+    pub inodes: f64,
+    /// Free inodes.
+    pub free_inodes: f64,
+}
+
+/// Reads every file system once.
+#[must_use]
+pub fn read(roots: &Roots) -> Vec<Reading> {
+    let mounts = match mounts::read(roots) {
+        Ok(mounts) => mounts,
+        Err(why) => {
+            return vec![Reading::unavailable(
+                &metric::FILESYSTEM_UTILIZATION,
+                "",
+                &why,
+            )];
+        }
+    };
+    let fstab = source::text(&roots.etc.join("fstab")).unwrap_or_default();
+    let mut names = BTreeSet::new();
+    let chosen = choose(&mounts).into_iter().take(FILESYSTEMS);
+    chosen
+        .flat_map(|mount| {
+            let name = name(&mount.point, &mut names);
+            let errors = errors(roots, mount);
+            readings(
+                &name,
+                mount,
+                &space(&mount.point),
+                is_meant_read_only(&fstab, &mount.point),
+                errors,
+            )
+        })
+        .collect()
+}
+
+/// One mount for each file system that counts: bind mounts, subvolumes and snapshots are the same
+/// space again, and the mount nearest to the root names it.
+#[must_use]
+pub fn choose(mounts: &[Mount]) -> Vec<&Mount> {
+    let mut candidates: Vec<&Mount> = mounts.iter().filter(|mount| counts(mount)).collect();
+    candidates.sort_by_key(|mount| (mount.point != "/", mount.root != "/", mount.point.len()));
+    let mut seen = BTreeSet::new();
+    candidates.retain(|mount| {
+        let pool = mount
+            .source
+            .split('/')
+            .next()
+            .filter(|_| mount.kind == "zfs")
+            .unwrap_or(&mount.source);
+        // Both, since btrfs has a number a subvolume, and a device may be mounted by two names.
+        let is_new = !seen.contains(&mount.device) && !seen.contains(pool);
+        seen.extend([mount.device.clone(), pool.to_owned()]);
+        is_new
+    });
+    candidates.sort_by(|a, b| a.point.cmp(&b.point));
+    candidates
+}
+
+fn counts(mount: &Mount) -> bool {
+    let is_image = mount.source.starts_with("/dev/loop") && mount.point != "/";
+    KINDS.contains(&mount.kind.as_str()) && !is_image
+}
+
+/// What stands for a mount point: itself where it is a system's, else the class of its place.
+fn name(point: &str, taken: &mut BTreeSet<String>) -> String {
+    let name = class(point);
+    let names = (1..).map(|n| {
+        if n == 1 {
+            name.clone()
+        } else {
+            format!("{name} {n}")
+        }
+    });
+    let mut free = names.filter(|name| !taken.contains(name));
+    let name = free.next().expect("the numbers do not end");
+    taken.insert(name.clone());
+    name
+}
+
+fn class(point: &str) -> String {
+    if PLAIN_POINTS.contains(&point) {
+        return point.to_owned();
+    }
+    if point.starts_with("/run/media/") || point.starts_with("/media/") {
+        return "/media".to_owned();
+    }
+    let first = point.split('/').nth(1).unwrap_or_default();
+    let folder = format!("/{first}");
+    if PLAIN_POINTS.contains(&folder.as_str()) {
+        format!("{folder}/*")
+    } else {
+        "other".to_owned()
+    }
+}
+
+/// Whether `fstab` wants it read-only, or it is a medium that somebody plugged in with a lock.
+fn is_meant_read_only(fstab: &str, point: &str) -> bool {
+    let lines = fstab
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'));
+    let entry = lines
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .find(|fields| {
+            fields
+                .get(1)
+                .is_some_and(|at| mounts::unescape(at) == point)
+        });
+    match entry {
+        Some(fields) => fields
+            .get(3)
+            .is_some_and(|options| options.split(',').any(|option| option == "ro")),
+        None => class(point) == "/media" || class(point) == "other",
+    }
+}
+
+fn readings(
+    name: &str,
+    mount: &Mount,
+    space: &Sourced<Space>,
+    is_meant_read_only: bool,
+    errors: Sourced<f64>,
+) -> Vec<Reading> {
+    let number = |metric, of: fn(&Space) -> Sourced<f64>| {
+        source::number_or_why(
+            metric,
+            name,
+            space.as_ref().map_err(Clone::clone).and_then(of),
+        )
+    };
+    vec![
+        number(&metric::FILESYSTEM_LIMIT, |space| Ok(space.bytes)),
+        number(&metric::FILESYSTEM_FREE, |space| Ok(space.available_bytes)),
+        number(&metric::FILESYSTEM_UTILIZATION, utilization),
+        number(&metric::FILESYSTEM_INODE_UTILIZATION, inode_utilization),
+        Reading::flag(
+            &metric::FILESYSTEM_READ_ONLY,
+            name,
+            mount.read_only && !is_meant_read_only,
+        ),
+        source::number_or_why(&metric::FILESYSTEM_ERRORS, name, errors),
+        Reading::text(&metric::FILESYSTEM_TYPE, name, &mount.kind),
+    ]
+}
+
+/// As df(1) counts: what is reserved for root is neither used nor free.
+fn utilization(space: &Space) -> Sourced<f64> {
+    let used = space.bytes - space.free_bytes;
+    let usable = used + space.available_bytes;
+    if usable > 0.0 {
+        Ok((used / usable).clamp(0.0, 1.0))
+    } else {
+        Err("the file system says a size of zero".to_owned())
+    }
+}
+
+fn inode_utilization(space: &Space) -> Sourced<f64> {
+    if space.inodes > 0.0 {
+        Ok((1.0 - space.free_inodes / space.inodes).clamp(0.0, 1.0))
+    } else {
+        Err("this type makes inodes as needed".to_owned())
+    }
+}
+
+fn errors(roots: &Roots, mount: &Mount) -> Sourced<f64> {
+    if mount.kind != "ext4" {
+        return Err(format!(
+            "{} does not count errors for others to read",
+            mount.kind
+        ));
+    }
+    let device = mounts::device_name(roots, mount).ok_or("the kernel does not name the device")?;
+    source::number(&roots.sys.join("fs/ext4").join(device).join("errors_count"))
+}
+
+#[cfg(unix)]
+fn space(point: &str) -> Sourced<Space> {
+    let stat = rustix::fs::statvfs(point).map_err(|error| format!("statvfs: {error}"))?;
+    let block = stat.f_frsize as f64;
+    Ok(Space {
+        bytes: stat.f_blocks as f64 * block,
+        free_bytes: stat.f_bfree as f64 * block,
+        available_bytes: stat.f_bavail as f64 * block,
+        inodes: stat.f_files as f64,
+        free_inodes: stat.f_ffree as f64,
+    })
+}
+
+#[cfg(not(unix))]
+fn space(_point: &str) -> Sourced<Space> {
+    Err(super::NOT_YET.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::testing::{tree, value};
+
+    const TABLE: &str = "\
+27 1 8:2 / / rw,relatime - ext4 /dev/sda2 rw
+28 27 8:2 /srv/x /srv rw - ext4 /dev/sda2 rw
+29 27 0:20 / /proc rw - proc proc rw
+30 27 7:1 / /snap/core/1 ro - squashfs /dev/loop1 ro
+31 27 7:2 / /opt/image rw - ext4 /dev/loop2 rw
+32 27 0:44 / /mnt/share rw - nfs4 server:/x rw
+33 27 8:17 / /media/anna/ANNAS\\040STICK ro - vfat /dev/sdb1 ro
+34 27 8:33 / /run/media/anna/OTHER rw - exfat /dev/sdc1 rw
+35 27 0:50 /@ /home rw - btrfs /dev/sda3 rw
+36 27 0:51 /@snapshots /var/snap rw - btrfs /dev/sda3 rw
+37 27 0:60 / / rw - overlay overlay rw
+38 27 8:49 / /home/anna/Private rw - ext4 /dev/sdd1 ro";
+
+    fn table() -> Vec<Mount> {
+        TABLE.lines().filter_map(mounts::parse_line).collect()
+    }
+
+    #[test]
+    fn each_device_counts_once() {
+        let mounts = table();
+        let points: Vec<&str> = choose(&mounts)
+            .iter()
+            .map(|mount| mount.point.as_str())
+            .collect();
+        assert_eq!(
+            points,
+            [
+                "/",
+                "/home",
+                "/home/anna/Private",
+                "/media/anna/ANNAS STICK",
+                "/run/media/anna/OTHER"
+            ]
+        );
+    }
+
+    #[test]
+    fn no_name_of_a_person_travels() {
+        let mut taken = BTreeSet::new();
+        let mounts = table();
+        let names: Vec<String> = choose(&mounts)
+            .iter()
+            .map(|mount| name(&mount.point, &mut taken))
+            .collect();
+        assert_eq!(names, ["/", "/home", "/home/*", "/media", "/media 2"]);
+        assert_eq!(name("/annas-things", &mut taken), "other");
+        assert_eq!(name("/var/annas-things", &mut taken), "/var/*");
+    }
+
+    #[test]
+    fn read_only_by_intent_is_no_fault() {
+        let fstab =
+            "# comment\nUUID=1 / ext4 errors=remount-ro 0 1\n/dev/sda3 /usr ext4 ro,noatime 0 2\n";
+        assert!(!is_meant_read_only(fstab, "/"));
+        assert!(is_meant_read_only(fstab, "/usr"));
+        assert!(!is_meant_read_only("", "/home/anna/Private"));
+        assert!(is_meant_read_only("", "/media/anna/STICK"));
+    }
+
+    #[test]
+    fn what_is_reserved_for_root_is_not_free() {
+        let space = Space {
+            bytes: 100.0,
+            free_bytes: 10.0,
+            available_bytes: 5.0,
+            inodes: 0.0,
+            free_inodes: 0.0,
+        };
+        assert_eq!(utilization(&space), Ok(90.0 / 95.0));
+        assert!(inode_utilization(&space).is_err());
+        let nothing = Space {
+            bytes: 0.0,
+            free_bytes: 0.0,
+            available_bytes: 0.0,
+            ..space
+        };
+        assert!(utilization(&nothing).is_err());
+    }
+
+    #[test]
+    fn the_worn_laptops_root_has_counted_errors() {
+        let readings = read(&tree());
+        assert_eq!(value(&readings, "system.filesystem.errors", "/"), "0");
+        assert_eq!(value(&readings, "system.filesystem.read_only", "/"), "no");
+        assert_eq!(
+            value(&readings, "system.filesystem.type", "/boot/efi"),
+            "vfat"
+        );
+    }
+}

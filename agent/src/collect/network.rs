@@ -1,0 +1,149 @@
+//! Links, gateway and proxy. Addresses are looked at on the laptop and never leave it.
+
+mod link;
+mod proxy;
+mod route;
+
+use rollcall_shared::metric;
+use rollcall_shared::reading::Reading;
+
+use super::Roots;
+use super::source::{self, Sourced};
+pub use proxy::{Proxies, Proxy};
+
+/// How far the network reaches before any name is looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ground {
+    /// There are links, and none of them is up.
+    NoLink,
+    /// A link is up and no address was given to it.
+    NoAddress,
+    /// There is an address and no gateway, or the gateway does not answer on the link.
+    NoGateway(String),
+    /// Nothing is known to be wrong.
+    Fine,
+}
+
+/// Reads the links.
+#[must_use]
+pub fn read_links(roots: &Roots) -> Vec<Reading> {
+    let links = link::list(roots);
+    if links.is_empty() {
+        return vec![Reading::unavailable(
+            &metric::LINK_STATE,
+            "",
+            "the kernel lists no network hardware",
+        )];
+    }
+    links.iter().flat_map(link::Link::readings).collect()
+}
+
+/// Reads whether the gateway is there and whether a proxy is configured.
+#[must_use]
+pub fn read(roots: &Roots) -> Vec<Reading> {
+    vec![
+        source::flag_or_why(&metric::GATEWAY_REACHABLE, "", gateway(roots)),
+        Reading::flag(
+            &metric::PROXY_CONFIGURED,
+            "",
+            proxies(roots).is_configured(),
+        ),
+    ]
+}
+
+/// The proxies of the system: of the agent's environment, else of `/etc/environment`.
+#[must_use]
+pub fn proxies(roots: &Roots) -> Proxies {
+    let file = source::text(&roots.etc.join("environment")).unwrap_or_default();
+    Proxies::of(&|name: &str| std::env::var(name).ok(), &file)
+}
+
+/// Whether any link is up; `None` where no link is known.
+#[must_use]
+pub fn is_any_link_up(roots: &Roots) -> Option<bool> {
+    let links = link::list(roots);
+    (!links.is_empty()).then(|| links.iter().any(link::Link::is_up))
+}
+
+/// What is wrong before names and servers come into it.
+#[must_use]
+pub fn ground(roots: &Roots) -> Ground {
+    if is_any_link_up(roots) == Some(false) {
+        return Ground::NoLink;
+    }
+    if !route::has_address(roots) {
+        return Ground::NoAddress;
+    }
+    match gateway(roots) {
+        Ok(false) => Ground::NoGateway("the gateway does not answer on the link".to_owned()),
+        Err(_) if route::gateways(roots).is_empty() => {
+            Ground::NoGateway("there is no gateway".to_owned())
+        }
+        _ => Ground::Fine,
+    }
+}
+
+/// By the kernel's own knowledge of its neighbours, without a packet sent.
+fn gateway(roots: &Roots) -> Sourced<bool> {
+    if is_any_link_up(roots) == Some(false) {
+        return Err("no network link is up".to_owned());
+    }
+    let gateways = route::gateways(roots);
+    if gateways.is_empty() {
+        return Err("no gateway is configured".to_owned());
+    }
+    let known: Vec<bool> = gateways
+        .iter()
+        .filter_map(|gateway| route::is_neighbour(roots, gateway))
+        .collect();
+    if known.is_empty() {
+        return Err("the kernel has not heard of the gateway lately".to_owned());
+    }
+    Ok(known.contains(&true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::testing::{number, tree, tree_copy, value};
+
+    #[test]
+    fn the_worn_laptops_network() {
+        let links = read_links(&tree());
+        assert_eq!(value(&links, "system.network.link.state", "wlp2s0"), "up");
+        assert_eq!(value(&links, "system.network.link.kind", "wlp2s0"), "wifi");
+        assert_eq!(
+            number(&links, "system.network.link.signal", "wlp2s0"),
+            Some(-61.0)
+        );
+        assert_eq!(
+            value(&links, "system.network.link.state", "enp0s31f6"),
+            "down"
+        );
+        assert!(
+            !links
+                .iter()
+                .any(|reading| reading.instance() == "docker0" || reading.instance() == "lo")
+        );
+        assert_eq!(
+            value(&read(&tree()), "network.gateway.reachable", ""),
+            "yes"
+        );
+        assert_eq!(ground(&tree()), Ground::Fine);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_from_the_ground_up() {
+        let (_folder, roots) = tree_copy();
+        let net = roots.proc.join("net");
+        let arp = std::fs::read_to_string(net.join("arp")).unwrap();
+        std::fs::write(net.join("arp"), arp.replace("0x2", "0x0")).unwrap();
+        assert!(
+            matches!(ground(&roots), Ground::NoGateway(why) if why.contains("does not answer"))
+        );
+        std::fs::write(net.join("route"), "Iface\tDestination\n").unwrap();
+        assert_eq!(ground(&roots), Ground::NoAddress);
+        std::fs::write(roots.sys.join("class/net/wlp2s0/operstate"), "down\n").unwrap();
+        assert_eq!(ground(&roots), Ground::NoLink);
+    }
+}

@@ -1,0 +1,266 @@
+//! Attempts at real servers on this machine.
+
+use super::*;
+use crate::collect::testing::{Authority, number, serve, serve_tls, value};
+use rollcall_shared::time::SystemClock;
+use rustls::RootCertStore;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+fn trust(system: &[&Authority], mozilla: &[&Authority]) -> Arc<PublicTrust> {
+    let store = |authorities: &[&Authority]| {
+        let mut store = RootCertStore::empty();
+        // A store without any root makes no verifier.
+        let own = Authority::new();
+        for authority in authorities.iter().chain(&[&own]) {
+            store.add(authority.root()).unwrap();
+        }
+        store
+    };
+    Arc::new(PublicTrust::of(store(system), store(mozilla)).unwrap())
+}
+
+async fn try_with(
+    url: &str,
+    proxies: &Proxies,
+    ground: &Ground,
+    trust: &Arc<PublicTrust>,
+) -> Vec<Reading> {
+    let targets = [Target {
+        name: "Canvas".parse().unwrap(),
+        url: url.to_owned(),
+    }];
+    read(&targets, proxies, ground, trust, &SystemClock).await
+}
+
+async fn try_one(url: &str) -> Vec<Reading> {
+    try_with(url, &Proxies::default(), &Ground::Fine, &trust(&[], &[])).await
+}
+
+fn stage(readings: &[Reading]) -> String {
+    value(readings, "network.reachability.failed_stage", "Canvas")
+}
+
+fn cause(readings: &[Reading]) -> String {
+    value(readings, "network.reachability.cause", "Canvas")
+}
+
+/// No reading but the configured name tells where the target is.
+fn assert_names_no_address(readings: &[Reading]) {
+    for reading in readings {
+        let text = reading.value().to_string();
+        assert!(
+            !text.contains("127.0.0.1")
+                && !text.contains("localhost")
+                && !text.contains(".invalid"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_plain_target_that_answers() {
+    let port = serve(OK).await;
+    let readings = try_one(&format!("http://localhost:{port}/")).await;
+    assert_eq!(
+        value(&readings, "network.reachability.state", "Canvas"),
+        "reachable"
+    );
+    assert_eq!(
+        number(&readings, "http.response.status_code", "Canvas"),
+        Some(200.0)
+    );
+    assert_eq!(value(&readings, "dns.lookup.state", ""), "ok");
+    assert_eq!(value(&readings, "network.captive_portal", ""), "no");
+    assert!(value(&readings, "network.reachability.tls.duration", "Canvas").contains("not needed"));
+    assert!(number(&readings, "network.reachability.http.duration", "Canvas").is_some());
+    assert_names_no_address(&readings);
+}
+
+#[tokio::test]
+async fn each_stage_that_fails_is_named() {
+    let refused = TcpPort::closed().await;
+    let tcp = try_one(&format!("https://127.0.0.1:{refused}/")).await;
+    assert_eq!(
+        (stage(&tcp), cause(&tcp)),
+        ("tcp".into(), "the connection was refused".into())
+    );
+    let error = serve("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
+    let http = try_one(&format!("http://127.0.0.1:{error}/")).await;
+    assert_eq!(
+        (stage(&http), cause(&http)),
+        ("http".into(), "the server answered with status 503".into())
+    );
+    let garbage = serve("SSH-2.0-nothing\r\n").await;
+    let tls = try_one(&format!("https://127.0.0.1:{garbage}/")).await;
+    assert_eq!(stage(&tls), "tls");
+    let dns = try_one("https://no-such-name.invalid/").await;
+    assert_eq!(stage(&dns), "dns");
+    assert!(value(&dns, "network.reachability.tcp.duration", "Canvas").contains("ended at dns"));
+    for readings in [&tcp, &http, &tls, &dns] {
+        assert_eq!(
+            value(readings, "network.reachability.state", "Canvas"),
+            "unreachable"
+        );
+        assert_names_no_address(readings);
+    }
+}
+
+struct TcpPort;
+
+impl TcpPort {
+    async fn closed() -> u16 {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap().port()
+    }
+}
+
+#[tokio::test]
+async fn the_ground_is_blamed_before_the_target() {
+    let refused = TcpPort::closed().await;
+    let url = format!("http://127.0.0.1:{refused}/");
+    let grounds = [
+        (Ground::NoLink, "link"),
+        (Ground::NoAddress, "address"),
+        (Ground::NoGateway("x".into()), "gateway"),
+    ];
+    for (ground, word) in grounds {
+        let readings = try_with(&url, &Proxies::default(), &ground, &trust(&[], &[])).await;
+        assert_eq!(stage(&readings), word);
+    }
+    let port = serve(OK).await;
+    let reached = try_with(
+        &format!("http://127.0.0.1:{port}/"),
+        &Proxies::default(),
+        &Ground::NoLink,
+        &trust(&[], &[]),
+    )
+    .await;
+    assert_eq!(stage(&reached), "none", "what was reached was reached");
+}
+
+#[tokio::test]
+async fn a_certificate_is_judged_by_this_system_and_by_mozilla() {
+    let filter = Authority::new();
+    let port = serve_tls(filter.leaf(None, (2020, 2090)), OK.into()).await;
+    let url = format!("https://127.0.0.1:{port}/");
+    let by = "network.tls.intercepted_by";
+
+    let public = try_with(
+        &url,
+        &Proxies::default(),
+        &Ground::Fine,
+        &trust(&[&filter], &[&filter]),
+    )
+    .await;
+    assert_eq!(
+        (stage(&public), value(&public, by, "Canvas")),
+        ("none".into(), "none".into())
+    );
+    assert_eq!(value(&public, "network.captive_portal", ""), "no");
+    assert!(number(&public, "network.reachability.tls.duration", "Canvas").is_some());
+
+    let filtered = try_with(
+        &url,
+        &Proxies::default(),
+        &Ground::Fine,
+        &trust(&[&filter], &[]),
+    )
+    .await;
+    assert_eq!(
+        (stage(&filtered), value(&filtered, by, "Canvas")),
+        ("none".into(), "Filter of Example School".into())
+    );
+
+    let unknown = try_with(&url, &Proxies::default(), &Ground::Fine, &trust(&[], &[])).await;
+    assert_eq!(
+        (stage(&unknown), value(&unknown, by, "Canvas")),
+        ("tls".into(), "Filter of Example School".into())
+    );
+    assert!(
+        cause(&unknown).contains("signed by `Filter of Example School`"),
+        "{}",
+        cause(&unknown)
+    );
+}
+
+#[tokio::test]
+async fn an_expired_certificate_says_when() {
+    let authority = Authority::new();
+    let port = serve_tls(authority.leaf(None, (2019, 2021)), OK.into()).await;
+    let trust = trust(&[&authority], &[&authority]);
+    let readings = try_with(
+        &format!("https://127.0.0.1:{port}/"),
+        &Proxies::default(),
+        &Ground::Fine,
+        &trust,
+    )
+    .await;
+    assert!(
+        cause(&readings).starts_with("the certificate expired on 2021-01-01"),
+        "{}",
+        cause(&readings)
+    );
+    assert_eq!(
+        value(&readings, "network.tls.intercepted_by", "Canvas"),
+        "none"
+    );
+}
+
+#[tokio::test]
+async fn a_login_page_is_not_the_target() {
+    let portal = serve(
+        "HTTP/1.1 302 Found\r\nLocation: http://login.portal.test/?x\r\nContent-Length: 0\r\n\r\n",
+    )
+    .await;
+    let readings = try_one(&format!("http://localhost:{portal}/")).await;
+    assert_eq!(
+        (
+            stage(&readings),
+            value(&readings, "network.captive_portal", "")
+        ),
+        ("http".into(), "yes".into())
+    );
+    let page = serve(OK).await;
+    let readings = try_one(&format!("http://localhost:{page}/generate_204")).await;
+    assert_eq!(value(&readings, "network.captive_portal", ""), "yes");
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_and_named() {
+    let refusing = serve("HTTP/1.1 407 Who are you\r\n\r\n").await;
+    let through = |port: u16| {
+        let environment =
+            move |name: &str| (name == "https_proxy").then(|| format!("http://127.0.0.1:{port}"));
+        Proxies::of(&environment, "")
+    };
+    let url = "https://canvas.invalid/";
+    let readings = try_with(url, &through(refusing), &Ground::Fine, &trust(&[], &[])).await;
+    assert_eq!(stage(&readings), "proxy");
+    assert!(cause(&readings).contains("password"));
+    let gone = try_with(
+        url,
+        &through(TcpPort::closed().await),
+        &Ground::Fine,
+        &trust(&[], &[]),
+    )
+    .await;
+    assert_eq!(
+        (stage(&gone), cause(&gone)),
+        ("proxy".into(), "the connection was refused".into())
+    );
+}
+
+#[tokio::test]
+async fn without_a_target_nothing_is_claimed() {
+    let readings = read(
+        &[],
+        &Proxies::default(),
+        &Ground::Fine,
+        &trust(&[], &[]),
+        &SystemClock,
+    )
+    .await;
+    assert!(value(&readings, "network.captive_portal", "").contains("no target"));
+    assert_eq!(readings.len(), 2);
+}

@@ -1,0 +1,276 @@
+//! Runs one probe within its budget, whatever the probe does.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rollcall_shared::configuration::Configuration;
+use rollcall_shared::id::Label;
+use rollcall_shared::reading::Reading;
+use rollcall_shared::time::{SystemClock, UnixMs};
+use tokio::sync::{OnceCell, oneshot};
+
+use super::probe::{End, Probe};
+use super::source::Sourced;
+use super::{BeaconTrust, NOT_YET, Roots};
+use super::{
+    battery, cpu, drive, filesystem, hardware, memory, network, os, reach, thermal, updates,
+    vantage,
+};
+
+/// How far apart the first two readings of the processor's counters are taken.
+const CPU_SAMPLE: Duration = Duration::from_millis(250);
+
+/// What the probes keep between runs.
+#[derive(Debug)]
+pub struct Kept {
+    roots: Roots,
+    /// Probes whose thread has not returned yet.
+    hanging: Mutex<BTreeSet<Probe>>,
+    cpu: Mutex<Option<cpu::Times>>,
+    drives: Mutex<drive::Awake>,
+    site: Mutex<Option<Label>>,
+    public_trust: OnceCell<Arc<reach::PublicTrust>>,
+}
+
+/// What a probe needs to run.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// What is kept between runs.
+    pub kept: Arc<Kept>,
+    /// What the collector asks for.
+    pub configuration: Arc<Configuration>,
+    /// How beacons are verified.
+    pub trust: Arc<BeaconTrust>,
+    /// The wall clock when the run began.
+    pub wall: UnixMs,
+}
+
+impl Kept {
+    /// Nothing kept yet.
+    #[must_use]
+    pub fn new(roots: Roots) -> Self {
+        Self {
+            roots,
+            hanging: Mutex::default(),
+            cpu: Mutex::default(),
+            drives: Mutex::default(),
+            site: Mutex::default(),
+            public_trust: OnceCell::new(),
+        }
+    }
+}
+
+/// Runs a probe; it ends within its budget, cut off if need be.
+pub async fn run(probe: Probe, task: Task) -> End {
+    if !cfg!(target_os = "linux") && !matches!(probe, Probe::Reach | Probe::Vantage) {
+        let metrics = probe.main_metrics().into_iter();
+        return End::Ok(
+            metrics
+                .map(|metric| Reading::unavailable(metric, "", NOT_YET))
+                .collect(),
+        );
+    }
+    // A task of its own: a panic in a probe is its own affair.
+    let mut work = tokio::spawn(read(probe, task));
+    let budget = probe.budget();
+    match tokio::time::timeout(budget, &mut work).await {
+        Ok(Ok(Ok(readings))) => End::Ok(readings),
+        Ok(Ok(Err(why))) => End::CutOff(why),
+        Ok(Err(error)) => {
+            tracing::error!(probe = probe.name(), %error, "probe failed");
+            End::Failed(format!("the probe {} failed", probe.name()))
+        }
+        Err(_) => {
+            work.abort();
+            tracing::warn!(
+                probe = probe.name(),
+                budget_s = budget.as_secs(),
+                "probe cut off"
+            );
+            End::CutOff(format!("cut off after {} s", budget.as_secs()))
+        }
+    }
+}
+
+async fn read(probe: Probe, task: Task) -> Sourced<Vec<Reading>> {
+    let wall = task.wall;
+    let clear_serial = task.configuration.clear_serial;
+    match probe {
+        Probe::Os => on_thread(probe, &task, move |roots| os::read(roots, wall)).await,
+        Probe::Updates => on_thread(probe, &task, move |roots| updates::read(roots, wall)).await,
+        Probe::Hardware => {
+            on_thread(probe, &task, move |roots| {
+                hardware::read(roots, clear_serial)
+            })
+            .await
+        }
+        Probe::Battery => on_thread(probe, &task, battery::read).await,
+        Probe::Filesystem => on_thread(probe, &task, filesystem::read).await,
+        Probe::Memory => on_thread(probe, &task, memory::read).await,
+        Probe::Thermal => on_thread(probe, &task, thermal::read).await,
+        Probe::Link => on_thread(probe, &task, network::read_links).await,
+        Probe::Network => on_thread(probe, &task, network::read).await,
+        Probe::Cpu => read_cpu(&task).await,
+        Probe::Drive => read_drives(&task).await,
+        Probe::Reach => read_reach(&task).await,
+        Probe::Vantage => read_vantage(&task).await,
+    }
+}
+
+async fn read_cpu(task: &Task) -> Sourced<Vec<Reading>> {
+    let known = *lock(&task.kept.cpu);
+    let before = match known {
+        Some(times) => Ok(times),
+        None => {
+            let first = on_thread(Probe::Cpu, task, cpu::read_times).await?;
+            tokio::time::sleep(CPU_SAMPLE).await;
+            first
+        }
+    };
+    let after = on_thread(Probe::Cpu, task, cpu::read_times).await?;
+    *lock(&task.kept.cpu) = after.clone().ok();
+    on_thread(Probe::Cpu, task, move |roots| {
+        cpu::read(roots, &before, &after)
+    })
+    .await
+}
+
+async fn read_drives(task: &Task) -> Sourced<Vec<Reading>> {
+    let drives = on_thread(Probe::Drive, task, drive::list).await?;
+    let mut awake = lock(&task.kept.drives).clone();
+    let readings = drive::read(&task.kept.roots, drives, &mut awake).await;
+    *lock(&task.kept.drives) = awake;
+    Ok(readings)
+}
+
+async fn read_reach(task: &Task) -> Sourced<Vec<Reading>> {
+    let targets = &task.configuration.targets;
+    let (proxies, ground) = on_thread(Probe::Reach, task, |roots| {
+        (network::proxies(roots), network::ground(roots))
+    })
+    .await?;
+    // Nothing on the way is asked before something is to be reached.
+    if targets.is_empty() {
+        return Ok(reach::untargeted());
+    }
+    let trust = task.kept.public_trust.get_or_try_init(|| async {
+        let loaded = on_thread(Probe::Reach, task, |_| reach::PublicTrust::load()).await?;
+        loaded.map(Arc::new).map_err(|error| error.to_string())
+    });
+    match trust.await {
+        Ok(trust) => Ok(reach::read(targets, &proxies, &ground, trust, &SystemClock).await),
+        Err(why) => Ok(reach::untried(targets, &why)),
+    }
+}
+
+async fn read_vantage(task: &Task) -> Sourced<Vec<Reading>> {
+    let is_link_up = on_thread(Probe::Vantage, task, network::is_any_link_up).await?;
+    let mut site = lock(&task.kept.site).clone();
+    let readings = vantage::read(&task.configuration, &task.trust, is_link_up, &mut site).await;
+    *lock(&task.kept.site) = site;
+    Ok(readings)
+}
+
+/// Reads files on a thread of its own, since a file on a network that is gone may never answer. It
+/// is not one of the runtime's, whose end would wait for it. A probe whose last thread still hangs
+/// does not get another.
+async fn on_thread<T: Send + 'static>(
+    probe: Probe,
+    task: &Task,
+    read: impl FnOnce(&Roots) -> T + Send + 'static,
+) -> Sourced<T> {
+    if !lock(&task.kept.hanging).insert(probe) {
+        return Err("an earlier run of this probe still hangs".to_owned());
+    }
+    let (send, receive) = oneshot::channel();
+    let hold = Hold {
+        kept: Arc::clone(&task.kept),
+        probe,
+    };
+    let work = move || {
+        let found = read(&hold.kept.roots);
+        drop(hold);
+        // Nobody listens any more where the probe was cut off.
+        let _ = send.send(found);
+    };
+    let name = format!("probe-{}", probe.name());
+    let spawned = std::thread::Builder::new().name(name).spawn(work);
+    spawned.map_err(|error| format!("no thread for the probe: {error}"))?;
+    Ok(receive
+        .await
+        .unwrap_or_else(|_| panic!("the probe {} panicked", probe.name())))
+}
+
+/// Holds a probe's place until its thread returns, by whatever way.
+struct Hold {
+    kept: Arc<Kept>,
+    probe: Probe,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        lock(&self.kept.hanging).remove(&self.probe);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is kept is replaced as a whole, so a panic elsewhere left nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn task() -> Task {
+        Task {
+            kept: Arc::new(Kept::new(super::super::testing::tree())),
+            configuration: Arc::new(Configuration::default()),
+            trust: Arc::default(),
+            wall: UnixMs(0),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_hangs_gets_no_second_thread() {
+        let task = task();
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let hang = move |_: &Roots| {
+            let _ = wait.recv();
+        };
+        let cut =
+            tokio::time::timeout(Duration::from_millis(50), on_thread(Probe::Os, &task, hang))
+                .await;
+        assert!(cut.is_err());
+        let again = on_thread(Probe::Os, &task, |_| ()).await;
+        assert_eq!(
+            again,
+            Err("an earlier run of this probe still hangs".to_owned())
+        );
+        assert_eq!(
+            on_thread(Probe::Memory, &task, |_| 1).await,
+            Ok(1),
+            "others go on"
+        );
+        drop(release);
+        for _ in 0..200 {
+            if on_thread(Probe::Os, &task, |_| ()).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the place was not given back");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_probes_own() {
+        let task = task();
+        let panicking = tokio::spawn(async move {
+            on_thread(Probe::Os, &task, |_| panic!("on purpose"))
+                .await
+                .map(|(): ()| task)
+        });
+        assert!(panicking.await.is_err());
+    }
+}

@@ -1,0 +1,219 @@
+//! The stage as a whole, on the fixture tree.
+
+use super::testing::{number, serve, tree, tree_copy, value};
+use super::*;
+use rollcall_shared::configuration::{Schedule, Target};
+use rollcall_shared::metric;
+use rollcall_shared::time::UnixMs;
+
+/// 2026-08-24, `minutes` after boot.
+const fn at(minutes: u64) -> Now {
+    Now {
+        wall: UnixMs(1_787_557_500_000),
+        since_boot: SinceBootMs(minutes * 60_000),
+    }
+}
+
+async fn run(
+    collect: &mut Collect,
+    minutes: u64,
+    configuration: &Configuration,
+) -> Option<Collected> {
+    collect
+        .run_due(
+            at(minutes),
+            configuration,
+            &BeaconTrust::default(),
+            Vec::new(),
+        )
+        .await
+}
+
+#[tokio::test]
+async fn the_first_report_is_full_and_of_every_probe() {
+    let mut collect = Collect::new(tree());
+    let first = run(&mut collect, 5, &Configuration::default())
+        .await
+        .unwrap();
+    assert!(first.full && first.urgent);
+    for probe in Probe::ALL {
+        assert_eq!(
+            value(&first.readings, "rollcall.probe.state", probe.name()),
+            "ok",
+            "{probe:?}"
+        );
+    }
+    let health = number(&first.readings, "hw.battery.health", "BAT0").unwrap();
+    assert!((0.48..0.5).contains(&health), "{health}");
+    assert!(value(&first.readings, "network.vantage", "").contains("no beacon"));
+}
+
+#[tokio::test]
+async fn only_what_is_due_runs_and_only_what_changed_is_reported() {
+    let (_folder, roots) = tree_copy();
+    let configuration = Configuration::default();
+    let mut collect = Collect::new(roots.clone());
+    assert_eq!(collect.next_due(&configuration), SinceBootMs(0));
+    run(&mut collect, 5, &configuration).await.unwrap();
+    assert_eq!(collect.next_due(&configuration), at(6).since_boot);
+    assert_eq!(
+        run(&mut collect, 5, &configuration).await,
+        None,
+        "nothing is due"
+    );
+
+    let uevent = roots.sys.join("class/power_supply/BAT0/uevent");
+    let text = std::fs::read_to_string(&uevent).unwrap();
+    std::fs::write(&uevent, text.replace("Discharging", "Charging")).unwrap();
+    std::fs::write(roots.run.join("reboot-required"), "").unwrap();
+    let changed = run(&mut collect, 6, &configuration).await.unwrap();
+    assert!(!changed.full && !changed.urgent);
+    assert_eq!(
+        value(&changed.readings, "hw.battery.state", "BAT0"),
+        "charging"
+    );
+    assert_eq!(
+        value(&changed.readings, "hw.battery.health", "BAT0"),
+        "absent",
+        "it did not change"
+    );
+    assert_eq!(
+        value(&changed.readings, "os.restart.pending", ""),
+        "absent",
+        "not due before the hour"
+    );
+    let hour = run(&mut collect, 60, &configuration).await.unwrap();
+    assert_eq!(value(&hour.readings, "os.restart.pending", ""), "yes");
+}
+
+#[tokio::test]
+async fn a_battery_that_is_taken_out_is_told_once() {
+    let (_folder, roots) = tree_copy();
+    let configuration = Configuration::default();
+    let mut collect = Collect::new(roots.clone());
+    run(&mut collect, 5, &configuration).await.unwrap();
+    std::fs::remove_dir_all(roots.sys.join("class/power_supply/BAT0")).unwrap();
+    let gone = run(&mut collect, 6, &configuration).await.unwrap();
+    assert_eq!(
+        value(&gone.readings, "hw.battery.health", "BAT0"),
+        "unavailable: no longer present"
+    );
+    let later = run(&mut collect, 7, &configuration).await;
+    assert!(
+        later.is_none_or(|later| value(&later.readings, "hw.battery.health", "BAT0") == "absent")
+    );
+}
+
+#[tokio::test]
+async fn a_change_of_network_or_targets_is_looked_at_at_once() {
+    let mut collect = Collect::new(tree());
+    let mut configuration = Configuration::default();
+    run(&mut collect, 5, &configuration).await.unwrap();
+    let port = serve("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let target = |name: &str| Target {
+        name: name.parse().unwrap(),
+        url: format!("http://127.0.0.1:{port}/generate_204"),
+    };
+    configuration.targets = vec![target("Canvas")];
+    assert_eq!(collect.next_due(&configuration), SinceBootMs(0));
+    let tried = run(&mut collect, 5, &configuration).await.unwrap();
+    assert_eq!(
+        value(&tried.readings, "network.reachability.state", "Canvas"),
+        "reachable"
+    );
+    assert_eq!(value(&tried.readings, "network.captive_portal", ""), "no");
+
+    configuration.targets = vec![target("Mail")];
+    let removed = run(&mut collect, 5, &configuration).await.unwrap();
+    assert_eq!(
+        value(&removed.readings, "network.reachability.state", "Canvas"),
+        "unavailable: no longer present"
+    );
+    assert_eq!(run(&mut collect, 5, &configuration).await, None);
+    collect.network_changed();
+    assert_eq!(collect.next_due(&configuration), SinceBootMs(0));
+    let due = collect.due(at(5).since_boot, &configuration);
+    assert_eq!(due, Probe::OF_NETWORK);
+}
+
+#[tokio::test]
+async fn a_requested_report_is_full_and_carries_the_agents_own() {
+    let mut collect = Collect::new(tree());
+    let configuration = Configuration::default();
+    run(&mut collect, 5, &configuration).await.unwrap();
+    collect.request_full();
+    let dropped = Reading::number(&metric::SPOOL_DROPPED, "", 3.0);
+    let full = collect
+        .run_due(
+            at(5),
+            &configuration,
+            &BeaconTrust::default(),
+            vec![dropped.clone()],
+        )
+        .await
+        .unwrap();
+    assert!(full.full && full.urgent && full.readings.contains(&dropped));
+}
+
+#[tokio::test]
+async fn everything_at_once_for_a_person() {
+    let readings = Collect::new(tree())
+        .run_all(at(5), &Configuration::default(), &BeaconTrust::default())
+        .await;
+    let words = describe(&readings);
+    assert!(
+        words.contains("LENOVO ThinkPad L390 (20NSS0AB00), 4 processors, 8.4 GB of memory."),
+        "{words}"
+    );
+    assert!(
+        words.contains("Battery BAT0: 49 % of its capacity when new"),
+        "{words}"
+    );
+    assert!(
+        !words.contains("PF1EXMPL"),
+        "the serial number stays on the laptop"
+    );
+}
+
+#[test]
+fn intervals_that_divide_each_other_fall_together() {
+    let mut collect = Collect::new(tree());
+    let schedule = Schedule {
+        fast_s: 60,
+        network_s: 300,
+        disk_s: 300,
+        drive_s: 3600,
+        ..Schedule::default()
+    };
+    let configuration = Configuration {
+        schedule,
+        ..Configuration::default()
+    };
+    collect.followed = Some(configuration.clone());
+    for (probe, second) in Probe::ALL
+        .into_iter()
+        .zip([7, 61, 119, 241, 299, 1, 7, 7, 7, 7, 7, 7, 7])
+    {
+        collect.last_run.insert(probe, SinceBootMs(second * 1000));
+    }
+    assert_eq!(
+        collect.due_at(Probe::Cpu, &configuration),
+        SinceBootMs(60_000)
+    );
+    assert_eq!(
+        collect.due_at(Probe::Filesystem, &configuration),
+        SinceBootMs(300_000)
+    );
+    assert_eq!(
+        collect.due_at(Probe::Updates, &configuration),
+        SinceBootMs(3_600_000)
+    );
+}
+
+#[test]
+fn the_boot_has_an_identity() {
+    let known: BootId = "0f3a1c52-7d8e-4b6f-9a10-2c3d4e5f6a7b".parse().unwrap();
+    assert_eq!(boot_id(&tree()), known);
+    let unknown = Roots::under(Path::new("/nonexistent"));
+    assert_ne!(boot_id(&unknown), boot_id(&unknown));
+}

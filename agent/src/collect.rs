@@ -166,8 +166,15 @@ impl Collect {
         let states = ends.iter().map(|(probe, end)| end.state(*probe));
         let standing = states.chain(agent_readings).collect();
         let full_every = Duration::from_secs(u64::from(configuration.schedule.full_s));
-        self.changes
-            .take(now.since_boot, full_every, ends, standing)
+        let left_out_before = self.changes.overflow();
+        let collected = self
+            .changes
+            .take(now.since_boot, full_every, ends, standing);
+        let left_out = self.changes.overflow() - left_out_before;
+        if left_out > 0 {
+            tracing::warn!(left_out, "more readings than a report may have");
+        }
+        collected
     }
 
     /// Everything at once, for `rollcall-agent report`.
@@ -264,6 +271,7 @@ impl Collect {
             configuration: Arc::new(configuration.clone()),
             trust: Arc::new(trust.clone()),
             wall: now.wall,
+            budget: Probe::budget,
         };
         let ends = probes.iter().map(|probe| run::run(*probe, task.clone()));
         probes.iter().copied().zip(join_all(ends).await).collect()

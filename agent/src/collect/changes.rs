@@ -160,7 +160,7 @@ enum Verdict {
 
 fn judge(metric: &Metric, sent: Option<&Value>, latest: &Value) -> Verdict {
     let Some(sent) = sent else {
-        return Verdict::Send;
+        return first(metric, latest);
     };
     if sent == latest {
         return Verdict::Leave;
@@ -174,6 +174,16 @@ fn judge(metric: &Metric, sent: Option<&Value>, latest: &Value) -> Verdict {
     match (sent.as_number(), latest.as_number()) {
         (Some(a), Some(b)) if (a - b).abs() <= metric.deadband => Verdict::Leave,
         _ => Verdict::Send,
+    }
+}
+
+/// Nothing is known yet of what is new, such as a target that was just configured: where every
+/// change is worth a message, the first value is too.
+fn first(metric: &Metric, latest: &Value) -> Verdict {
+    if metric.urgency == Urgency::Change && latest.is_available() {
+        Verdict::SendAtOnce
+    } else {
+        Verdict::Send
     }
 }
 
@@ -305,6 +315,18 @@ mod tests {
             let report = take(&mut changes, at(1), ok(Probe::Drive, vec![after.clone()])).unwrap();
             assert_eq!((report.urgent, report.readings), (urgent, vec![after]));
         }
+    }
+
+    #[test]
+    fn what_is_new_and_matters_travels_at_once() {
+        let mut changes = Changes::default();
+        take(&mut changes, at(0), ok(Probe::Battery, vec![charge(0.5)]));
+        let flag = Reading::flag(&FILESYSTEM_READ_ONLY, "/", true);
+        let new = take(&mut changes, at(1), ok(Probe::Filesystem, vec![flag])).unwrap();
+        assert!(new.urgent && !new.full);
+        let health = Reading::number(&BATTERY_HEALTH, "BAT1", 0.5);
+        let new = take(&mut changes, at(2), ok(Probe::Drive, vec![health])).unwrap();
+        assert!(!new.urgent);
     }
 
     #[test]

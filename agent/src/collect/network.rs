@@ -71,8 +71,10 @@ pub fn ground(roots: &Roots) -> Ground {
     if is_any_link_up(roots) == Some(false) {
         return Ground::NoLink;
     }
-    if !route::has_address(roots) {
-        return Ground::NoAddress;
+    match route::has_address(roots) {
+        Some(true) => {}
+        Some(false) => return Ground::NoAddress,
+        None => return Ground::Fine,
     }
     match gateway(roots) {
         Ok(false) => Ground::NoGateway("the gateway does not answer on the link".to_owned()),
@@ -145,5 +147,11 @@ mod tests {
         assert_eq!(ground(&roots), Ground::NoAddress);
         std::fs::write(roots.sys.join("class/net/wlp2s0/operstate"), "down\n").unwrap();
         assert_eq!(ground(&roots), Ground::NoLink);
+        let unknown = Roots::under(std::path::Path::new("/nonexistent"));
+        assert_eq!(
+            ground(&unknown),
+            Ground::Fine,
+            "what is not known is not blamed"
+        );
     }
 }

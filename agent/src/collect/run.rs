@@ -44,6 +44,8 @@ pub struct Task {
     pub trust: Arc<BeaconTrust>,
     /// The wall clock when the run began.
     pub wall: UnixMs,
+    /// How long each probe may take; [`Probe::budget`] but for tests.
+    pub budget: fn(Probe) -> Duration,
 }
 
 impl Kept {
@@ -71,9 +73,9 @@ pub async fn run(probe: Probe, task: Task) -> End {
                 .collect(),
         );
     }
+    let budget = (task.budget)(probe);
     // A task of its own: a panic in a probe is its own affair.
     let mut work = tokio::spawn(read(probe, task));
-    let budget = probe.budget();
     match tokio::time::timeout(budget, &mut work).await {
         Ok(Ok(Ok(readings))) => End::Ok(readings),
         Ok(Ok(Err(why))) => End::CutOff(why),
@@ -88,7 +90,7 @@ pub async fn run(probe: Probe, task: Task) -> End {
                 budget_s = budget.as_secs(),
                 "probe cut off"
             );
-            End::CutOff(format!("cut off after {} s", budget.as_secs()))
+            End::CutOff(format!("cut off after {budget:?}"))
         }
     }
 }
@@ -229,6 +231,7 @@ mod tests {
             configuration: Arc::new(Configuration::default()),
             trust: Arc::default(),
             wall: UnixMs(0),
+            budget: |_| Duration::from_millis(300),
         }
     }
 
@@ -261,6 +264,30 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("the place was not given back");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_never_answers_costs_its_probe_and_no_other() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let (_folder, roots) = super::super::testing::tree_copy();
+        let meminfo = roots.proc.join("meminfo");
+        std::fs::remove_file(&meminfo).unwrap();
+        // A pipe without a writer keeps its reader waiting, as a dead network mount does.
+        mknodat(CWD, &meminfo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let kept = Arc::new(Kept::new(roots));
+        let task = Task { kept, ..task() };
+        let cut = run(Probe::Memory, task.clone()).await;
+        assert_eq!(cut, End::CutOff("cut off after 300ms".to_owned()));
+        let again = run(Probe::Memory, task.clone()).await;
+        assert!(matches!(again, End::CutOff(why) if why.contains("still hangs")));
+        assert!(matches!(run(Probe::Battery, task).await, End::Ok(_)));
+        // Lets the thread that waits go.
+        drop(
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(&meminfo)
+                .unwrap(),
+        );
     }
 
     #[tokio::test]

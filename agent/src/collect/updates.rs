@@ -93,12 +93,12 @@ fn parse_available(text: &str) -> (f64, f64) {
     (all.max(security), security)
 }
 
-/// Days since the lists were last fetched with success. APT writes the stamp on success only; its
-/// folder of lists changes with each fetch that brought something.
+/// Days since the lists were last fetched with success. APT writes its stamps on success only, and
+/// its folder of lists changes with each fetch that brought something.
 fn age_days(roots: &Roots, wall: UnixMs) -> Sourced<f64> {
     let files = [
         "lib/apt/periodic/update-success-stamp",
-        "lib/apt/lists/partial",
+        "lib/apt/periodic/update-stamp",
         "lib/apt/lists",
     ];
     let newest = files

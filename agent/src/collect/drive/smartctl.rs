@@ -13,6 +13,9 @@ use crate::collect::source;
 /// The command line was wrong, or the drive could not be opened or asked.
 const NOT_READ: u64 = 0b011;
 
+/// The drive could not be opened, or was left asleep.
+const NOT_OPENED: u64 = 0b010;
+
 /// Attributes of one drive that are reported: limits.rs counts on 30.
 const ATTRIBUTES: usize = 40;
 
@@ -67,6 +70,10 @@ pub fn parse(answer: &[u8]) -> Outcome {
         .pointer("/smartctl/exit_status")
         .and_then(Value::as_u64)
         .unwrap_or(0);
+    // Before 7.3 a drive in standby is told by the status alone; what else ends with it has a message.
+    if !has_health && messages.is_empty() && status == NOT_OPENED {
+        return Outcome::Asleep;
+    }
     if !has_health || status & NOT_READ == NOT_READ {
         return Outcome::Failed(reason(&messages, status));
     }
@@ -354,6 +361,8 @@ mod tests {
             failed("/dev/sda: Unknown USB bridge [0x0bda:0x9210 (0xf200)]", 1).contains("bridge")
         );
         assert!(failed("", 4).contains("ended with 4"));
+        let asleep = parse(br#"{"smartctl":{"version":[7,2],"exit_status":2}}"#);
+        assert!(matches!(asleep, Outcome::Asleep), "{asleep:?}");
         assert!(
             matches!(parse(b"smartctl 6.6 2017-11-05"), Outcome::Failed(why) if why.contains("7.0"))
         );

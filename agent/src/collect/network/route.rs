@@ -32,13 +32,19 @@ pub fn gateways(roots: &Roots) -> Vec<Gateway> {
     v4.chain(v6.lines().filter_map(parse_v6)).collect()
 }
 
-/// Whether any link but the loopback has an address that reaches beyond it.
+/// Whether any link but the loopback has an address that reaches beyond it; `None` where the system
+/// does not list them.
 #[must_use]
-pub fn has_address(roots: &Roots) -> bool {
+pub fn has_address(roots: &Roots) -> Option<bool> {
     let net = roots.proc.join("net");
-    let routes = source::text(&net.join("route")).unwrap_or_default();
-    let addresses = source::text(&net.join("if_inet6")).unwrap_or_default();
-    routes.lines().any(is_local_route) || addresses.lines().any(is_global_v6)
+    let routes = source::text(&net.join("route"));
+    let addresses = source::text(&net.join("if_inet6"));
+    let has_v4 = routes.map(|text| text.lines().any(is_local_route));
+    let has_v6 = addresses.map(|text| text.lines().any(is_global_v6));
+    match (has_v4, has_v6) {
+        (Err(_), Err(_)) => None,
+        (v4, v6) => Some(v4 == Ok(true) || v6 == Ok(true)),
+    }
 }
 
 /// Whether the kernel found the gateway on its link; `None` where it has not looked lately.

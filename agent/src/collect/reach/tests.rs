@@ -252,6 +252,54 @@ async fn a_proxy_is_asked_and_named() {
 }
 
 #[tokio::test]
+async fn through_a_proxy_the_target_answers() {
+    let authority = Authority::new();
+    let target = serve_tls(authority.leaf(None, (2020, 2090)), OK.into()).await;
+    let proxy = passing_proxy(target).await;
+    let environment = move |name: &str| {
+        (name == "https_proxy").then(|| format!("http://pupil:secret@127.0.0.1:{proxy}"))
+    };
+    let proxies = Proxies::of(&environment, "");
+    let trust = trust(&[&authority], &[&authority]);
+    let readings = try_with("https://localhost:9/", &proxies, &Ground::Fine, &trust).await;
+    assert_eq!(
+        (stage(&readings), cause(&readings)),
+        ("none".into(), "none".into())
+    );
+    let status = number(&readings, "http.response.status_code", "Canvas");
+    assert_eq!(status, Some(200.0));
+}
+
+/// A proxy that asks for `pupil:secret` and leads everything to one port.
+async fn passing_proxy(target: u16) -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut question = vec![0; 1024];
+            let length = client.read(&mut question).await.unwrap();
+            let question = String::from_utf8_lossy(&question[..length]).into_owned();
+            assert!(
+                question.starts_with("CONNECT localhost:9 HTTP/1.1\r\n"),
+                "{question}"
+            );
+            assert!(
+                question.contains("Basic cHVwaWw6c2VjcmV0\r\n"),
+                "{question}"
+            );
+            let answer = "HTTP/1.1 200 Connection established\r\n\r\n";
+            client.write_all(answer.as_bytes()).await.unwrap();
+            let mut server = tokio::net::TcpStream::connect(("127.0.0.1", target))
+                .await
+                .unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        }
+    });
+    port
+}
+
+#[tokio::test]
 async fn without_a_target_nothing_is_claimed() {
     let readings = read(
         &[],

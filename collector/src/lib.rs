@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod audit;
+pub mod authority;
 pub mod device;
 pub mod notification;
 pub mod query;

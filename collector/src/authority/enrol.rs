@@ -1,0 +1,273 @@
+//! Who may have an identity: enrolment by token, a clone's own identity, renewal, and standing.
+
+use rollcall_shared::fingerprint::HardwareFingerprint;
+use rollcall_shared::id::{DeviceId, Label};
+use rollcall_shared::limits;
+use rollcall_shared::refusal::Refusal;
+use rollcall_shared::time::UnixMs;
+use rollcall_shared::tls::DeviceCertificate;
+use rollcall_shared::token::TokenSecret;
+use rustls::pki_types::CertificateDer;
+
+use super::{Authority, SigningRequest};
+use crate::audit::AuditLine;
+use crate::device::{Device, Standing};
+use crate::store::{EnrolmentTokenRecord, Store, Write};
+
+/// A laptop that asks for an identity.
+#[derive(Debug)]
+pub struct Enrolment<'a> {
+    /// The token's secret; empty for a clone.
+    pub secret: &'a [u8],
+    /// The signing request in DER.
+    pub request: &'a [u8],
+    /// What tells its hardware apart.
+    pub fingerprint: HardwareFingerprint,
+    /// Its maker, as it says.
+    pub vendor: String,
+    /// Its model, as it says.
+    pub model: String,
+    /// Its agent's version.
+    pub agent_version: String,
+    /// The certificate that it came with: that of the laptop whose disk it was cloned from, or its
+    /// own from before.
+    pub certificate: Option<DeviceCertificate>,
+    /// Where it called from, for the audit.
+    pub address: String,
+}
+
+/// An identity.
+#[derive(Debug)]
+pub struct Enrolled {
+    /// The device.
+    pub device: DeviceId,
+    /// Its chain, its own certificate first.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
+/// Whether a token may be used now.
+///
+/// # Errors
+/// The refusal that says why not.
+pub fn admit(token: &EnrolmentTokenRecord, now: UnixMs) -> Result<(), Refusal> {
+    if token.revoked {
+        return Err(Refusal::TokenRevoked);
+    }
+    if token.expires.is_some_and(|expires| now >= expires) {
+        return Err(Refusal::TokenExpired);
+    }
+    if token.uses_left == Some(0) {
+        return Err(Refusal::TokenUsedUp);
+    }
+    Ok(())
+}
+
+/// Gives a laptop an identity; it is durable when this returns.
+///
+/// # Errors
+/// The refusal that says why not.
+pub async fn enrol(
+    store: &Store,
+    authority: &Authority,
+    enrolment: Enrolment<'_>,
+    now: UnixMs,
+) -> Result<Enrolled, Refusal> {
+    let request = SigningRequest::parse(enrolment.request)?;
+    // Between reading the token and writing that it was used nobody else may use it.
+    let _decision = store.exclusive().await;
+    let (device, mut writes) = if enrolment.secret.is_empty() {
+        by_certificate(store, &enrolment, now)?
+    } else {
+        by_token(store, &enrolment, now)?
+    };
+    let chain = authority
+        .issue_device(device.id, &request, now)
+        .map_err(|_| Refusal::RequestMalformed)?;
+    let enrolled = Enrolled {
+        device: device.id,
+        chain,
+    };
+    writes.push(Write::PutDevice(device));
+    store
+        .commit(writes)
+        .await
+        .map_err(|_| Refusal::StoreUnavailable)?;
+    Ok(enrolled)
+}
+
+/// Gives a device a new certificate.
+///
+/// # Errors
+/// The refusal that says why not.
+pub fn renew(
+    store: &Store,
+    authority: &Authority,
+    certificate: Option<DeviceCertificate>,
+    request: &[u8],
+    now: UnixMs,
+) -> Result<Enrolled, Refusal> {
+    let certificate = certificate.ok_or(Refusal::CertificateMissing)?;
+    within_grace(&certificate, now)?;
+    active(store, certificate.device)?;
+    let request = SigningRequest::parse(request)?;
+    let chain = authority
+        .issue_device(certificate.device, &request, now)
+        .map_err(|_| Refusal::RequestMalformed)?;
+    Ok(Enrolled {
+        device: certificate.device,
+        chain,
+    })
+}
+
+/// Which device may send reports with a certificate.
+///
+/// # Errors
+/// The refusal that says why not.
+pub fn authenticate(
+    store: &Store,
+    certificate: Option<DeviceCertificate>,
+    now: UnixMs,
+) -> Result<Device, Refusal> {
+    let certificate = certificate.ok_or(Refusal::CertificateMissing)?;
+    let device = active(store, certificate.device)?;
+    if now > certificate.not_after {
+        within_grace(&certificate, now)?;
+        return Err(Refusal::CertificateExpired);
+    }
+    Ok(device)
+}
+
+fn by_token(
+    store: &Store,
+    enrolment: &Enrolment<'_>,
+    now: UnixMs,
+) -> Result<(Device, Vec<Write>), Refusal> {
+    let secret = TokenSecret::try_from(enrolment.secret).map_err(|_| Refusal::TokenUnknown)?;
+    let hash = secret.hash();
+    let token = store.tokens().into_iter().find(|token| token.hash == hash);
+    let mut token = token.ok_or(Refusal::TokenUnknown)?;
+    admit(&token, now)?;
+    token.uses += 1;
+    token.uses_left = token.uses_left.map(|left| left.saturating_sub(1));
+
+    let mut device = new_device(enrolment, token.site.clone(), token.group.clone(), now);
+    let mut detail = format!("token {}", token.id);
+    if let Some(own) = own_identity(store, enrolment, &token.site) {
+        (device.id, device.enrolled) = (own.id, own.enrolled);
+        device.cloned_from = own.cloned_from;
+    } else if let Some(old) = same_hardware(store, &enrolment.fingerprint, &token.site) {
+        detail = format!("{detail}; its hardware is that of {old}, which may be retired");
+    }
+    let line = audit(enrolment, "enroll", device.id, detail, now);
+    Ok((device, vec![Write::PutToken(token), line]))
+}
+
+/// A laptop that proves by its certificate who it was keeps its identity when it enrols again.
+fn own_identity(store: &Store, enrolment: &Enrolment<'_>, site: &Label) -> Option<Device> {
+    let device = active(store, enrolment.certificate?.device).ok()?;
+    let same = device.site == *site && enrolment.fingerprint.is_same_machine(&device.fingerprint);
+    same.then_some(device)
+}
+
+fn same_hardware(
+    store: &Store,
+    fingerprint: &HardwareFingerprint,
+    site: &Label,
+) -> Option<DeviceId> {
+    if *fingerprint == HardwareFingerprint::default() {
+        return None;
+    }
+    let devices = store.devices();
+    let devices = devices.iter().map(|state| &state.device);
+    let mut same = devices.filter(|device| {
+        device.standing == Standing::Active
+            && device.site == *site
+            && device.fingerprint == *fingerprint
+    });
+    same.next().map(|device| device.id)
+}
+
+/// A laptop whose disk is a copy of another's: it shows the other's certificate, on other hardware.
+fn by_certificate(
+    store: &Store,
+    enrolment: &Enrolment<'_>,
+    now: UnixMs,
+) -> Result<(Device, Vec<Write>), Refusal> {
+    let certificate = enrolment.certificate.ok_or(Refusal::CertificateMissing)?;
+    within_grace(&certificate, now)?;
+    let original = active(store, certificate.device)?;
+    if enrolment.fingerprint.is_same_machine(&original.fingerprint) {
+        return Err(Refusal::TokenUnknown);
+    }
+    if clones_today(store, original.id, now) >= limits::CLONES_PER_DAY as usize {
+        return Err(Refusal::TooMany);
+    }
+    let mut device = new_device(
+        enrolment,
+        original.site.clone(),
+        original.group.clone(),
+        now,
+    );
+    device.cloned_from = Some(original.id);
+    let detail = format!("cloned from {}", original.id);
+    let line = audit(enrolment, "enroll.clone", device.id, detail, now);
+    Ok((device, vec![line]))
+}
+
+fn clones_today(store: &Store, original: DeviceId, now: UnixMs) -> usize {
+    let day_ago = now.plus_ms(-86_400_000);
+    let devices = store.devices();
+    let clones = devices.iter().filter(|state| {
+        state.device.cloned_from == Some(original) && state.device.enrolled > day_ago
+    });
+    clones.count()
+}
+
+fn new_device(enrolment: &Enrolment<'_>, site: Label, group: Option<Label>, now: UnixMs) -> Device {
+    Device {
+        id: DeviceId::generate(),
+        site,
+        group,
+        enrolled: now,
+        fingerprint: enrolment.fingerprint.clone(),
+        vendor: enrolment.vendor.clone(),
+        model: enrolment.model.clone(),
+        agent_version: enrolment.agent_version.clone(),
+        standing: Standing::Active,
+        cloned_from: None,
+    }
+}
+
+fn active(store: &Store, device: DeviceId) -> Result<Device, Refusal> {
+    let state = store.device(device).ok_or(Refusal::DeviceUnknown)?;
+    if state.device.standing == Standing::Active {
+        Ok(state.device.clone())
+    } else {
+        Err(Refusal::DeviceRevoked)
+    }
+}
+
+fn within_grace(certificate: &DeviceCertificate, now: UnixMs) -> Result<(), Refusal> {
+    let grace = i64::try_from(limits::RENEW_GRACE.as_millis()).unwrap_or(i64::MAX);
+    if now > certificate.not_after.plus_ms(grace) {
+        return Err(Refusal::GraceOver);
+    }
+    Ok(())
+}
+
+fn audit(
+    enrolment: &Enrolment<'_>,
+    action: &str,
+    device: DeviceId,
+    detail: String,
+    now: UnixMs,
+) -> Write {
+    Write::Audit(AuditLine {
+        at: now,
+        actor: enrolment.address.clone(),
+        action: action.to_owned(),
+        subject: device.to_string(),
+        outcome: "ok".to_owned(),
+        detail,
+    })
+}

@@ -8,7 +8,7 @@ use crate::paths::{make_private_folder, sync_folder};
 
 /// Operations on the files of one flat folder. A write is durable after `sync`, the coming and
 /// going of names after `sync_folder`, and neither before.
-pub trait Files: Send {
+pub trait Files: std::fmt::Debug + Send {
     /// The names of all files.
     ///
     /// # Errors
@@ -146,5 +146,43 @@ impl Files for DiskFiles {
 
     fn sync_folder(&mut self) -> io::Result<()> {
         sync_folder(&self.folder)
+    }
+}
+
+impl<F: Files + ?Sized> Files for Box<F> {
+    fn list(&self) -> io::Result<Vec<String>> {
+        (**self).list()
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        (**self).read(name)
+    }
+
+    fn length(&self, name: &str) -> io::Result<u64> {
+        (**self).length(name)
+    }
+
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        (**self).write_at(name, offset, bytes)
+    }
+
+    fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
+        (**self).truncate(name, length)
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        (**self).sync(name)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        (**self).rename(from, to)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        (**self).remove(name)
+    }
+
+    fn sync_folder(&mut self) -> io::Result<()> {
+        (**self).sync_folder()
     }
 }

@@ -1,0 +1,337 @@
+//! The whole agent: collect when it is due, spool, stream, and say how it fares.
+
+use std::fs;
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prost::Message as _;
+use rollcall_proto::v1;
+use rollcall_shared::configuration::Configuration;
+use rollcall_shared::fingerprint::HardwareFingerprint;
+use rollcall_shared::id::{BootId, Sequence};
+use rollcall_shared::limits;
+use rollcall_shared::metric;
+use rollcall_shared::reading::Reading;
+use rollcall_shared::report::{Report, Taken};
+use rollcall_shared::time::{Clock, Now};
+use tokio::time::sleep;
+
+use crate::collect::{self, BeaconTrust, Collect, Collected, Roots};
+use crate::config::AgentConfig;
+use crate::identity::{Identity, IdentityError};
+use crate::line::{AnySpool, Line};
+use crate::paths::{Paths, replace_file};
+use crate::service::NetworkWatch;
+use crate::spool::files::DiskFiles;
+use crate::spool::{Spool, SpoolError, SpoolLimits, SpoolStats};
+use crate::status::Status;
+use crate::stream::chain;
+
+mod connection;
+
+pub use connection::TokenSource;
+
+/// The longest sleep between two looks at what is due.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// A sleep that lasted this much longer than asked for was the machine's own.
+const ASLEEP_AFTER: Duration = Duration::from_secs(30);
+
+/// Changes of status within this time are written together.
+const STATUS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// All that an agent is built from.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Where its data lies.
+    pub paths: Paths,
+    /// `agent.toml`.
+    pub config: AgentConfig,
+    /// Where readings come from.
+    pub roots: Roots,
+    /// Where an enrolment token may come from.
+    pub token: TokenSource,
+}
+
+/// Why an agent could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Its spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// Its status cannot be written, so that nothing else could be either.
+    #[error("{file}: {source}")]
+    Data {
+        /// The file.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// An agent that is ready to run.
+pub struct Agent {
+    setup: Setup,
+    clock: Arc<dyn Clock>,
+    line: Line,
+    boot: BootId,
+    hardware: HardwareFingerprint,
+    beacon_roots: Mutex<BeaconTrust>,
+}
+
+impl Agent {
+    /// Opens the spool of the data folder and builds an agent over it.
+    ///
+    /// # Errors
+    /// [`BuildError`], such as that another agent uses the folder.
+    pub fn build(setup: Setup, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
+        let limits = SpoolLimits { bytes: setup.config.spool_bytes(), ..SpoolLimits::default() };
+        let folder = setup.paths.spool();
+        let files = DiskFiles::open(&folder).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => BuildError::Spool(SpoolError::Locked),
+            _ => BuildError::Data { file: folder.display().to_string(), source },
+        })?;
+        let (spool, recovery) = Spool::open_files(Box::new(files) as _, limits)?;
+        tracing::info!(?recovery, "the spool is open");
+        Self::build_over(setup, spool, clock)
+    }
+
+    /// Builds an agent over a spool that is open already.
+    ///
+    /// # Errors
+    /// [`BuildError::Data`] where the data folder cannot be written.
+    pub fn build_over(
+        setup: Setup,
+        spool: AnySpool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, BuildError> {
+        let configuration = load_configuration(&setup);
+        let status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            collector: setup.config.collector.as_ref().map(ToString::to_string),
+            configuration_revision: configuration.revision,
+            ..Status::default()
+        };
+        let line = Line::new(spool, configuration, status);
+        let agent = Self {
+            boot: collect::boot_id(&setup.roots),
+            hardware: collect::fingerprint(&setup.roots),
+            setup,
+            clock,
+            line,
+            beacon_roots: Mutex::new(BeaconTrust { roots: Vec::new() }),
+        };
+        let file = agent.setup.paths.status();
+        let stored = agent.line.watch_status().borrow().store(&file);
+        stored.map_err(|source| BuildError::Data { file: file.display().to_string(), source })?;
+        Ok(agent)
+    }
+
+    /// Runs until `shutdown` is done. Every report is durable before it is anything else, so that
+    /// stopping needs no time.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        tokio::select! {
+            () = shutdown => {}
+            () = self.keep_collecting() => {}
+            () = self.keep_connected() => {}
+            () = self.keep_watch() => {}
+            () = self.keep_status() => {}
+        }
+        self.line.note(|status| status.connected = false);
+        self.write_status();
+        tracing::info!("stopped");
+    }
+
+    async fn keep_collecting(&self) {
+        let mut collect = Collect::new(self.setup.roots.clone());
+        let mut disturbed = self.line.watch_disturbed();
+        let mut changed = self.line.watch_configuration();
+        loop {
+            let configuration = changed.borrow_and_update().clone();
+            let before = self.clock.now().since_boot;
+            let nap = collect.next_due(&configuration).since(before).min(LONGEST_SLEEP);
+            tokio::select! {
+                () = sleep(nap) => {}
+                _ = changed.changed() => continue,
+                _ = disturbed.changed() => {
+                    disturbed.borrow_and_update();
+                    collect.network_changed();
+                }
+            }
+            let now = self.clock.now();
+            if now.since_boot.since(before) > nap + ASLEEP_AFTER {
+                collect.network_changed();
+            }
+            if now.since_boot >= collect.next_due(&configuration) {
+                self.collect(&mut collect, now, &configuration).await;
+            }
+        }
+    }
+
+    async fn keep_watch(&self) {
+        let mut network = NetworkWatch::open(&self.setup.roots.proc);
+        loop {
+            network.changed().await;
+            tracing::info!("the network has changed");
+            self.line.disturb();
+        }
+    }
+
+    async fn collect(&self, collect: &mut Collect, now: Now, configuration: &Configuration) {
+        if self.line.take_full_wanted() {
+            collect.request_full();
+        }
+        let trust = BeaconTrust { roots: self.beacon_trust() };
+        let own = spool_readings(self.line.spool().stats());
+        let Some(collected) = collect.run_due(now, configuration, &trust, own).await else {
+            return;
+        };
+        let urgent = collected.urgent;
+        for payload in encode(collected, Taken::at(now, self.boot)) {
+            if let Err(error) = self.line.append(&payload, urgent) {
+                tracing::error!(error = %chain(&error), "a report could not be kept");
+                self.line.want_full();
+            }
+        }
+    }
+
+    fn beacon_trust(&self) -> Vec<rustls::pki_types::CertificateDer<'static>> {
+        self.beacon_roots.lock().unwrap_or_else(PoisonError::into_inner).roots.clone()
+    }
+
+    async fn keep_status(&self) {
+        let mut status = self.line.watch_status();
+        loop {
+            self.write_status();
+            if status.changed().await.is_err() {
+                return;
+            }
+            sleep(STATUS_INTERVAL).await;
+            status.borrow_and_update();
+        }
+    }
+
+    fn write_status(&self) {
+        let status = self.line.watch_status().borrow().clone();
+        if let Err(error) = status.store(&self.setup.paths.status()) {
+            tracing::warn!(%error, "the status could not be written");
+        }
+    }
+
+    /// Keeps the collector's configuration on disk and completes it by the local one.
+    fn accept(&self, configuration: Configuration) -> Configuration {
+        let file = self.setup.paths.configuration();
+        let kept = serde_json::to_vec_pretty(&configuration)
+            .map_err(io::Error::from)
+            .and_then(|bytes| replace_file(&file, &bytes));
+        if let Err(error) = kept {
+            tracing::warn!(%error, "the configuration could not be kept for the time offline");
+        }
+        self.setup.config.complete(configuration)
+    }
+
+    fn use_roots_of(&self, identity: &Identity) {
+        let trust = BeaconTrust { roots: identity.roots().to_vec() };
+        *self.beacon_roots.lock().unwrap_or_else(PoisonError::into_inner) = trust;
+    }
+
+    fn load_identity(&self) -> Result<Option<Identity>, IdentityError> {
+        Identity::load(&self.setup.paths)
+    }
+}
+
+/// The collector's last configuration, or that of `agent.toml` before the first one.
+#[must_use]
+pub fn load_configuration(setup: &Setup) -> Configuration {
+    match read_configuration(&setup.paths.configuration()) {
+        Ok(configuration) => setup.config.complete(configuration),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => setup.config.configuration(),
+        Err(error) => {
+            tracing::warn!(%error, "the kept configuration is not followed");
+            setup.config.configuration()
+        }
+    }
+}
+
+/// Reads a configuration in JSON.
+///
+/// # Errors
+/// `InvalidData` names the file and the field.
+pub fn read_configuration(file: &Path) -> io::Result<Configuration> {
+    let wrong = |problem: String| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {problem}", file.display()))
+    };
+    let bytes = fs::read(file)?;
+    let configuration: Configuration =
+        serde_json::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+    configuration.check().map_err(|e| wrong(e.to_string()))?;
+    Ok(configuration)
+}
+
+/// What the agent reads of itself.
+#[must_use]
+pub fn spool_readings(stats: SpoolStats) -> Vec<Reading> {
+    vec![
+        Reading::number(&metric::SPOOL_DROPPED, "", stats.dropped as f64),
+        Reading::number(&metric::SPOOL_CORRUPT, "", stats.corrupt as f64),
+        Reading::number(&metric::SPOOL_BYTES, "", stats.bytes as f64),
+    ]
+}
+
+/// The reports that carry what was collected: one, unless it is larger than a report may be. The
+/// parts after the first say that they are changes to it.
+fn encode(collected: Collected, taken: Taken) -> Vec<Vec<u8>> {
+    let Collected { readings, full, urgent } = collected;
+    let report = Report { sequence: Sequence::NONE, taken, full, urgent, readings };
+    let encoded = v1::Report::from(&report).encode_to_vec();
+    let fits = encoded.len() + SEQUENCE_BYTES <= limits::REPORT_BYTES
+        && report.readings.len() <= limits::READINGS_PER_REPORT;
+    if fits || report.readings.len() < 2 {
+        return vec![encoded];
+    }
+    let mut readings = report.readings;
+    let rest = readings.split_off(readings.len() / 2);
+    let mut parts = encode(Collected { readings, full, urgent }, taken);
+    parts.extend(encode(Collected { readings: rest, full: false, urgent }, taken));
+    parts
+}
+
+/// The field of the sequence, which is set when a report is sent.
+const SEQUENCE_BYTES: usize = 11;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollcall_shared::time::{SinceBootMs, UnixMs};
+
+    fn taken() -> Taken {
+        let now = Now { wall: UnixMs(1), since_boot: SinceBootMs(1) };
+        Taken::at(now, BootId::generate())
+    }
+
+    #[test]
+    fn a_report_that_is_too_large_travels_in_parts() {
+        let text = "x".repeat(limits::TEXT_BYTES);
+        let reading = |n: usize| Reading::text(&metric::OS_NAME, &n.to_string(), &text);
+        let readings: Vec<_> = (0..2000).map(reading).collect();
+        let collected = Collected { readings: readings.clone(), full: true, urgent: true };
+        let parts = encode(collected, taken());
+        assert!(parts.len() > 1 && parts.iter().all(|part| part.len() < limits::REPORT_BYTES));
+        let parts: Vec<_> = parts.iter().map(|part| v1::Report::decode(&part[..]).unwrap()).collect();
+        assert!(parts[0].full && parts[1..].iter().all(|part| !part.full && part.urgent));
+        let sent: usize = parts.iter().map(|part| part.readings.len()).sum();
+        assert_eq!(sent, readings.len());
+    }
+
+    #[test]
+    fn a_kept_configuration_that_is_wrong_names_file_and_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("configuration.json");
+        fs::write(&file, r#"{"schedule": {"fast_s": 0}}"#).unwrap();
+        let error = read_configuration(&file).unwrap_err().to_string();
+        assert!(error.contains("configuration.json: schedule.fast_s"), "{error}");
+    }
+}

@@ -1,0 +1,311 @@
+//! `rollcall-agent enroll | run | report | status | version`: the command line.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, IsTerminal as _, Read as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand};
+use rollcall_shared::limits;
+use rollcall_shared::time::SystemClock;
+use rollcall_shared::token::EnrolmentToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::agent::{Agent, Setup, TokenSource};
+use crate::collect::{self, Roots};
+use crate::config::{AgentConfig, DEFAULT_DATA};
+use crate::identity::Identity;
+use crate::identity::issue::{Credential, enroll};
+use crate::paths::Paths;
+use crate::service::{StopSignal, notify_ready, notify_stopping};
+use crate::spool::files::LOCK;
+use crate::spool::{Spool, SpoolLimits};
+use crate::status::{Standing, Status};
+use crate::stream::address::Address;
+
+mod report;
+
+/// Reads this laptop's health and streams it to a Rollcall collector.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall-agent", version, propagate_version = true)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The data folder [default: /var/lib/rollcall-agent, or `data` of agent.toml]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The configuration file [default: /etc/rollcall/agent.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A folder that stands for / when readings are taken, for tests
+    #[arg(long, global = true, value_name = "DIR", env = "ROLLCALL_ROOT")]
+    root: Option<PathBuf>,
+    /// What is logged to standard error: error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL", env = "ROLLCALL_LOG", default_value = "info")]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Give this laptop an identity, by a token from `rollcall-collector token create`
+    Enroll(Enroll),
+    /// Collect and stream until SIGTERM or SIGINT
+    Run,
+    /// Print, as JSON, every byte of telemetry that would be sent, and send nothing
+    Report(Report),
+    /// Say how the agent fares; the exit code is 0 when it is connected, 3 when it does not run, 4
+    /// when it is not connected, 5 when it is not enrolled
+    Status(ShowStatus),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+struct Enroll {
+    /// The collector [default: `collector` of agent.toml]
+    #[arg(long, value_name = "HOST:PORT")]
+    collector: Option<Address>,
+    /// A file that holds the token; otherwise the variable ROLLCALL_TOKEN counts
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+    /// `-` to read the token from standard input
+    #[arg(long, value_name = "-", value_parser = only_dash)]
+    token: Option<()>,
+    /// Take a new identity even where there is one already
+    #[arg(long)]
+    again: bool,
+}
+
+#[derive(Debug, Args)]
+struct Report {
+    /// In words instead of JSON
+    #[arg(long)]
+    words: bool,
+    /// A collector's configuration in JSON, in place of the last one that was received
+    #[arg(long, value_name = "FILE")]
+    configuration: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ShowStatus {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.context("no runtime could be made").and_then(|runtime| {
+        let done = runtime.block_on(perform(arguments));
+        // A look-up of a name that hangs must not hold up the stop.
+        runtime.shutdown_background();
+        done
+    });
+    done.unwrap_or_else(|error| {
+        eprintln!("rollcall-agent: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let global = arguments.global;
+    start_log(&global.log)?;
+    match arguments.command {
+        Command::Enroll(options) => enrol(global.setup()?, options).await,
+        Command::Run => run(global.setup()?).await,
+        Command::Report(options) => {
+            report::print(&global.setup()?, options.words, options.configuration.as_deref()).await
+        }
+        Command::Status(options) => status(&global.setup()?, &options),
+        Command::Version => {
+            println!("rollcall-agent {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+impl Global {
+    fn setup(self) -> anyhow::Result<Setup> {
+        let config = AgentConfig::load(self.config.as_deref())?;
+        let data = self.data.or_else(|| config.data.clone());
+        let roots = self.root.as_deref().map_or_else(|| config.roots.roots(), Roots::under);
+        let given = token_of_environment()?;
+        Ok(Setup {
+            paths: Paths::new(data.unwrap_or_else(|| DEFAULT_DATA.into())),
+            token: TokenSource {
+                given,
+                file: config.token_file.clone(),
+                erase: config.erase_token,
+            },
+            config,
+            roots,
+        })
+    }
+}
+
+fn start_log(level: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(level).with_context(|| format!("--log: `{level}`"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    Ok(())
+}
+
+async fn run(setup: Setup) -> anyhow::Result<ExitCode> {
+    let stop = StopSignal::listen().context("no signals")?;
+    let data = setup.paths.data().to_owned();
+    let agent = Agent::build(setup, Arc::new(SystemClock))
+        .with_context(|| format!("the data folder {}", data.display()))?;
+    notify_ready();
+    agent
+        .run(async {
+            stop.received().await;
+            notify_stopping();
+        })
+        .await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
+    let collector = options.collector.as_ref().or(setup.config.collector.as_ref());
+    let collector = collector.context("--collector HOST:PORT is missing, and agent.toml names none")?;
+    let hardware = collect::fingerprint(&setup.roots);
+    let present = Identity::load(&setup.paths);
+    let is_own = |identity: &Identity| {
+        identity.record().collector == *collector
+            && hardware.is_same_machine(&identity.record().hardware)
+    };
+    if let Ok(Some(identity)) = &present
+        && is_own(identity)
+        && !options.again
+    {
+        println!("already enrolled as {} at {collector}", identity.device());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let token = token(&options, &setup.token)?;
+    let connector = setup.config.connector(collector)?;
+    let issued = enroll(&connector, Credential::Token(&token), &hardware).await?;
+    if let Ok(Some(inherited)) = &present
+        && !hardware.is_same_machine(&inherited.record().hardware)
+    {
+        // The reports on a cloned disk are another laptop's.
+        let (mut spool, _) = Spool::open(&setup.paths.spool(), SpoolLimits::default())?;
+        spool.discard()?;
+    }
+    issued.identity.store(&setup.paths).context("the new identity could not be kept")?;
+    if options.token_file.is_none() && options.token.is_none() {
+        setup.token.used();
+    }
+    println!("enrolled as {} at {collector}", issued.identity.device());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn token(options: &Enroll, configured: &TokenSource) -> anyhow::Result<EnrolmentToken> {
+    if options.token.is_some() {
+        let mut text = String::new();
+        let mut input = io::stdin().take(limits::TOKEN_BYTES as u64 + 1);
+        input.read_to_string(&mut text).context("the token on standard input")?;
+        return text.parse().context("the token on standard input");
+    }
+    if let Some(file) = &options.token_file {
+        let text = fs::read_to_string(file);
+        let text = text.with_context(|| format!("--token-file {}", file.display()))?;
+        return text.parse().with_context(|| format!("--token-file {}", file.display()));
+    }
+    match configured.token() {
+        Ok(Some(token)) => Ok(token),
+        Ok(None) => bail!("no token: give --token-file FILE, ROLLCALL_TOKEN, or `--token -`"),
+        Err(words) => bail!(words),
+    }
+}
+
+fn token_of_environment() -> anyhow::Result<Option<EnrolmentToken>> {
+    let text = std::env::var("ROLLCALL_TOKEN").ok().filter(|text| !text.trim().is_empty());
+    text.map(|text| text.parse().context("the variable ROLLCALL_TOKEN")).transpose()
+}
+
+fn only_dash(text: &str) -> Result<(), String> {
+    if text == "-" {
+        return Ok(());
+    }
+    let words = "a token on the command line can be read by every user of this machine; use \
+                 --token-file FILE, the variable ROLLCALL_TOKEN, or `--token -`";
+    Err(words.to_owned())
+}
+
+fn status(setup: &Setup, options: &ShowStatus) -> anyhow::Result<ExitCode> {
+    let file = setup.paths.status();
+    let mut status = Status::load(&file).with_context(|| file.display().to_string())?;
+    let identity = Identity::load(&setup.paths)?;
+    let standing = Standing::of(&status, identity.is_some(), is_running(&setup.paths)?);
+    status.connected = standing == Standing::Connected;
+    if let Some(identity) = identity {
+        status.device = Some(identity.device().to_string());
+        status.collector.get_or_insert_with(|| identity.record().collector.to_string());
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        println!("{}", status.describe(standing));
+    }
+    Ok(ExitCode::from(standing.exit_code()))
+}
+
+/// Whether an agent holds the spool.
+fn is_running(paths: &Paths) -> anyhow::Result<bool> {
+    let file = paths.spool().join(LOCK);
+    let lock = match File::open(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other.with_context(|| file.display().to_string())?,
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| file.display().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_secret_on_the_command_line_is_not_accepted() {
+        let parse = |token: &str| {
+            Arguments::try_parse_from(["rollcall-agent", "enroll", "--collector", "h:1", "--token", token])
+        };
+        assert!(parse("-").is_ok());
+        let error = parse("rc1.secret.part").unwrap_err().to_string();
+        assert!(error.contains("can be read by every user"), "{error}");
+    }
+
+    #[test]
+    fn an_agent_that_runs_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::new(folder.path());
+        assert!(!is_running(&paths).unwrap());
+        let (spool, _) = Spool::open(&paths.spool(), SpoolLimits::default()).unwrap();
+        assert!(is_running(&paths).unwrap());
+        drop(spool);
+        assert!(!is_running(&paths).unwrap());
+    }
+}

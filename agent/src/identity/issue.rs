@@ -1,0 +1,185 @@
+//! Asking the collector for an identity: with a token, as a clone, or for a new certificate.
+
+use std::future::Future;
+
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rollcall_proto::v1;
+use rollcall_proto::v1::agent_service_client::AgentServiceClient;
+use rollcall_shared::fingerprint::HardwareFingerprint;
+use rollcall_shared::id::DeviceId;
+use rollcall_shared::limits;
+use rollcall_shared::refusal::{REFUSAL_KEY, Refusal};
+use rollcall_shared::time::UnixMs;
+use rollcall_shared::tls::Trust;
+use rollcall_shared::token::EnrolmentToken;
+use rustls::pki_types::CertificateDer;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+
+use super::{DeviceRecord, Identity};
+use crate::stream::connector::{ConnectError, Connector, innermost};
+
+/// By what an enrolment is allowed.
+#[derive(Debug, Clone, Copy)]
+pub enum Credential<'a> {
+    /// A token that a technician made.
+    Token(&'a EnrolmentToken),
+    /// The identity on a cloned disk, together with hardware that is not its own.
+    Cloned(&'a Identity),
+}
+
+/// What the collector gave.
+#[derive(Debug)]
+pub struct Issued {
+    /// The identity from now on.
+    pub identity: Identity,
+    /// The collector's clock when it answered.
+    pub server_time: UnixMs,
+}
+
+/// Why the collector gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// It could not be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// It refused, and said why.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The call failed otherwise.
+    #[error("the collector did not answer the call: {0}")]
+    Failed(String),
+    /// Its answer cannot be used.
+    #[error("the collector's answer cannot be used: {0}")]
+    Malformed(String),
+}
+
+impl CallError {
+    /// Whether trying the same again in some seconds may help.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Failed(_) => true,
+            Self::Refused(refusal) => {
+                matches!(refusal, Refusal::TooMany | Refusal::StoreUnavailable)
+            }
+            Self::Malformed(_) => false,
+        }
+    }
+}
+
+impl From<tonic::Status> for CallError {
+    fn from(status: tonic::Status) -> Self {
+        let words = |status: &tonic::Status| {
+            let cause = std::error::Error::source(status).map(innermost);
+            cause.unwrap_or_else(|| format!("{:?} {}", status.code(), status.message()))
+        };
+        refusal_of(&status).map_or_else(|| Self::Failed(words(&status)), Self::Refused)
+    }
+}
+
+/// The refusal that travels beside a gRPC status.
+#[must_use]
+pub fn refusal_of(status: &tonic::Status) -> Option<Refusal> {
+    let word = status.metadata().get(REFUSAL_KEY)?.to_str().ok()?;
+    Refusal::from_word(word)
+}
+
+/// Gives this laptop an identity of its own.
+///
+/// # Errors
+/// [`CallError`] says which step failed or why the collector refused.
+pub async fn enroll(
+    connector: &Connector,
+    credential: Credential<'_>,
+    hardware: &HardwareFingerprint,
+) -> Result<Issued, CallError> {
+    let (trust, identity, secret) = match credential {
+        Credential::Token(token) => {
+            (Trust::Pinned(token.authority), None, token.secret.as_bytes().to_vec())
+        }
+        Credential::Cloned(identity) => {
+            (identity.trust(), Some(identity.tls().map_err(ConnectError::from)?), Vec::new())
+        }
+    };
+    let request = Request::new()?;
+    let mut client = client(connector.channel(trust, identity).await?);
+    let answer = bounded(client.enroll(v1::EnrollRequest {
+        token_secret: secret,
+        signing_request: request.der.clone(),
+        hardware: Some(hardware.into()),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }));
+    let answer = answer.await?;
+    let device = DeviceId::try_from(answer.device.as_slice())
+        .map_err(|error| CallError::Malformed(format!("device: {error}")))?;
+    let collector = connector.address.clone();
+    let record = DeviceRecord { device, collector, hardware: hardware.clone() };
+    request.issued(record, answer.certificate_chain, answer.authority_roots, answer.server_time_ms)
+}
+
+/// Takes a new certificate, with a new key, for the same device.
+///
+/// # Errors
+/// [`CallError`] says which step failed or why the collector refused.
+pub async fn renew(connector: &Connector, identity: &Identity) -> Result<Issued, CallError> {
+    let request = Request::new()?;
+    let tls = identity.tls().map_err(ConnectError::from)?;
+    let mut client = client(connector.channel(identity.trust(), Some(tls)).await?);
+    let answer = bounded(client.renew(v1::RenewRequest { signing_request: request.der.clone() }));
+    let answer = answer.await?;
+    let record = DeviceRecord { collector: connector.address.clone(), ..identity.record().clone() };
+    request.issued(record, answer.certificate_chain, answer.authority_roots, answer.server_time_ms)
+}
+
+/// A client that holds to the limits of the wire.
+#[must_use]
+pub fn client(channel: Channel) -> AgentServiceClient<Channel> {
+    AgentServiceClient::new(channel)
+        .max_decoding_message_size(limits::MESSAGE_BYTES)
+        .max_encoding_message_size(limits::MESSAGE_BYTES)
+}
+
+async fn bounded<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, CallError> {
+    match timeout(limits::CONNECT_TIMEOUT, call).await {
+        Ok(answer) => Ok(answer?.into_inner()),
+        Err(_) => {
+            let seconds = limits::CONNECT_TIMEOUT.as_secs();
+            Err(CallError::Failed(format!("no answer within {seconds} s")))
+        }
+    }
+}
+
+/// A new key and the request for a certificate over it.
+struct Request {
+    key: KeyPair,
+    der: Vec<u8>,
+}
+
+impl Request {
+    fn new() -> Result<Self, CallError> {
+        let failed = |error: rcgen::Error| CallError::Failed(format!("no key could be made: {error}"));
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+        let mut params = CertificateParams::default();
+        // The collector gives the name; a request without one says nothing that it could believe.
+        params.distinguished_name = DistinguishedName::new();
+        let der = params.serialize_request(&key).map_err(failed)?.der().to_vec();
+        Ok(Self { key, der })
+    }
+
+    fn issued(
+        &self,
+        record: DeviceRecord,
+        chain: Vec<Vec<u8>>,
+        roots: Vec<Vec<u8>>,
+        server_time_ms: i64,
+    ) -> Result<Issued, CallError> {
+        let certificates = |all: Vec<Vec<u8>>| all.into_iter().map(CertificateDer::from).collect();
+        let key = self.key.serialize_pem();
+        let identity = Identity::new(record, key, certificates(chain), certificates(roots))
+            .map_err(CallError::Malformed)?;
+        Ok(Issued { identity, server_time: UnixMs(server_time_ms) })
+    }
+}

@@ -1,0 +1,7 @@
+//! The binary `rollcall-agent`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rollcall_agent::command::main()
+}

@@ -1,0 +1,47 @@
+//! macOS: the seam stands, the service does not yet.
+
+use std::io;
+use std::path::Path;
+
+/// Would wait for the system's word to stop.
+#[derive(Debug)]
+pub struct StopSignal(());
+
+impl StopSignal {
+    /// Fails: the agent is not built for macOS yet.
+    ///
+    /// # Errors
+    /// Always `Unsupported`, with this reason.
+    pub fn listen() -> io::Result<Self> {
+        let words = "rollcall-agent is not built for macOS yet";
+        Err(io::Error::new(io::ErrorKind::Unsupported, words))
+    }
+
+    /// Never comes.
+    pub async fn received(self) {
+        std::future::pending().await
+    }
+}
+
+/// Nobody is to be told.
+pub const fn notify_ready() {}
+
+/// Nobody is to be told.
+pub const fn notify_stopping() {}
+
+/// Would notice that the network has changed.
+#[derive(Debug)]
+pub struct NetworkWatch(());
+
+impl NetworkWatch {
+    /// Watches nothing.
+    #[must_use]
+    pub const fn open(_proc: &Path) -> Self {
+        Self(())
+    }
+
+    /// Never comes.
+    pub async fn changed(&mut self) {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,190 @@
+//! What the running agent says of itself, in a file that `rollcall-agent status` reads.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rollcall_shared::time::UnixMs;
+use serde::{Deserialize, Serialize};
+
+use crate::paths::with_suffix;
+
+/// The state of an agent. Nothing in it is secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// The agent's version.
+    pub version: String,
+    /// The device's id, once it has one.
+    pub device: Option<String>,
+    /// The collector's address, where one is known.
+    pub collector: Option<String>,
+    /// Whether a stream is open and greeted.
+    pub connected: bool,
+    /// Whether the collector has retired this device.
+    pub retired: bool,
+    /// The spool.
+    pub spool: SpoolStatus,
+    /// The last sequence that the collector has stored, of this run.
+    pub last_ack: Option<Ack>,
+    /// What went wrong last, in words; none once it is connected.
+    pub last_error: Option<Problem>,
+    /// The revision of the configuration that it follows.
+    pub configuration_revision: u64,
+    /// How far the laptop's clock is ahead of the collector's, in milliseconds.
+    pub clock_skew_ms: Option<i64>,
+}
+
+/// How full the spool is and what it has lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpoolStatus {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Reports that wait, at most.
+    pub waiting: u64,
+    /// Reports dropped for want of room.
+    pub dropped: u64,
+    /// Records lost to damage.
+    pub corrupt: u64,
+}
+
+/// An acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// The sequence.
+    pub sequence: u64,
+    /// When, by the laptop's clock.
+    pub at: UnixMs,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What, in words on which a technician can act.
+    pub words: String,
+    /// When, by the laptop's clock.
+    pub at: UnixMs,
+}
+
+/// How an agent fares, in the words and exit codes of `rollcall-agent status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Enrolled, running and connected.
+    Connected,
+    /// Enrolled, but no agent runs.
+    NotRunning,
+    /// Running, but not connected.
+    NotConnected,
+    /// Without an identity.
+    NotEnrolled,
+}
+
+impl Standing {
+    /// What the file and the look at the machine say together.
+    #[must_use]
+    pub const fn of(status: &Status, enrolled: bool, running: bool) -> Self {
+        match (enrolled, running, status.connected) {
+            (false, _, _) => Self::NotEnrolled,
+            (true, false, _) => Self::NotRunning,
+            (true, true, false) => Self::NotConnected,
+            (true, true, true) => Self::Connected,
+        }
+    }
+
+    /// 0 connected, 3 not running, 4 not connected, 5 not enrolled; 1 and 2 stay for errors.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Connected => 0,
+            Self::NotRunning => 3,
+            Self::NotConnected => 4,
+            Self::NotEnrolled => 5,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::NotRunning => "enrolled, but not running",
+            Self::NotConnected => "running, but not connected",
+            Self::NotEnrolled => "not enrolled",
+        }
+    }
+}
+
+impl Status {
+    /// Reads the file; an agent that has never run has the default status.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn load(file: &Path) -> io::Result<Self> {
+        match fs::read(file) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts the file in place at once, but not durably: after a power loss it says nothing of use,
+    /// and syncing it would wear the disk for nothing.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn store(&self, file: &Path) -> io::Result<()> {
+        let fresh = with_suffix(file, ".new");
+        fs::write(&fresh, serde_json::to_vec_pretty(self)?)?;
+        fs::rename(&fresh, file)
+    }
+
+    /// The lines that a technician reads.
+    #[must_use]
+    pub fn describe(&self, standing: Standing) -> String {
+        let none = || "none".to_owned();
+        let spool = &self.spool;
+        let ack = self.last_ack.as_ref();
+        let problem = self.last_error.as_ref();
+        let mut lines = vec![
+            format!("state       {}", if self.retired { "retired by the collector" } else { standing.words() }),
+            format!("device      {}", self.device.clone().unwrap_or_else(none)),
+            format!("collector   {}", self.collector.clone().unwrap_or_else(none)),
+            format!("waiting     {} reports, {} bytes on disk", spool.waiting, spool.bytes),
+            format!("last ack    {}", ack.map_or_else(none, |ack| format!("report {} at {}", ack.sequence, ack.at))),
+            format!("last error  {}", problem.map_or_else(none, |p| format!("{} ({})", p.words, p.at))),
+        ];
+        if spool.dropped + spool.corrupt > 0 {
+            lines.push(format!("lost        {} dropped, {} damaged", spool.dropped, spool.corrupt));
+        }
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_kept_and_read_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("status.json");
+        assert_eq!(Status::load(&file).unwrap(), Status::default());
+        let problem = Problem { words: "the name h was not found".to_owned(), at: UnixMs(0) };
+        let status = Status { last_error: Some(problem), ..Status::default() };
+        status.store(&file).unwrap();
+        assert_eq!(Status::load(&file).unwrap(), status);
+        let words = status.describe(Standing::of(&status, true, true));
+        assert!(words.contains("running, but not connected"), "{words}");
+        assert!(words.contains("the name h was not found (1970-01-01"), "{words}");
+        fs::write(&file, "{").unwrap();
+        assert!(Status::load(&file).is_err());
+    }
+
+    #[test]
+    fn each_standing_has_its_exit_code() {
+        let connected = Status { connected: true, ..Status::default() };
+        let code = |status: &Status, enrolled, running| Standing::of(status, enrolled, running).exit_code();
+        assert_eq!(code(&connected, true, true), 0);
+        assert_eq!(code(&connected, true, false), 3, "the file of an agent that was killed");
+        assert_eq!(code(&Status::default(), true, true), 4);
+        assert_eq!(code(&Status::default(), false, true), 5);
+    }
+}

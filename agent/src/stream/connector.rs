@@ -1,0 +1,357 @@
+//! From an address to a gRPC channel: TCP, a proxy's CONNECT where there is one, TLS, HTTP/2.
+//!
+//! Each step that fails is told in words on which a technician can act.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rollcall_shared::{limits, tls};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::{Channel, Endpoint};
+
+use super::address::{Address, Proxy};
+
+/// Bytes of a proxy's answer to CONNECT; the answers of common proxies have less than 1 KiB.
+const PROXY_ANSWER_BYTES: usize = 8 * 1024;
+
+/// TCP probes go on below HTTP/2's own, so that a home router keeps its entry for the connection.
+const TCP_KEEPALIVE: Duration = limits::KEEPALIVE_INTERVAL;
+
+/// How to get to one collector.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    /// The collector.
+    pub address: Address,
+    /// The proxy on the way, if there is one.
+    pub proxy: Option<Proxy>,
+}
+
+/// Which step towards the collector failed, and what to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// DNS has no answer.
+    #[error("the name {host} was not found; check the address, and DNS on this network")]
+    NameNotFound {
+        /// The name that was looked up.
+        host: String,
+    },
+    /// Somebody answered that nobody listens there.
+    #[error("{address} refused the connection; nothing listens there, or a firewall refuses")]
+    Refused {
+        /// Where to.
+        address: Address,
+    },
+    /// A step took longer than it may.
+    #[error("{step} at {address} took longer than {} s; a firewall may drop it", limits::CONNECT_TIMEOUT.as_secs())]
+    TimedOut {
+        /// The step that took too long.
+        step: &'static str,
+        /// Where to.
+        address: Address,
+    },
+    /// Another failure of the network.
+    #[error("{address} could not be reached: {source}")]
+    Unreachable {
+        /// Where to.
+        address: Address,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The proxy did not open a tunnel.
+    #[error("the proxy {proxy} answered `{answer}` to CONNECT {address}{}", proxy_advice(answer))]
+    Proxy {
+        /// The proxy.
+        proxy: Proxy,
+        /// Where to.
+        address: Address,
+        /// The first line of its answer.
+        answer: String,
+    },
+    /// The certificate is of an authority that this agent does not trust.
+    #[error(
+        "{address} showed a certificate of another authority than the collector's, issued by \
+         {issuer}; if that is a filter which inspects TLS, exempt the collector from it"
+    )]
+    NotOurAuthority {
+        /// Where to.
+        address: Address,
+        /// Who issued the certificate.
+        issuer: String,
+    },
+    /// The certificate is for other names.
+    #[error(
+        "the certificate at {address} does not name {host}{presented}; make the collector's \
+         certificate anew with this name, or use a name that it has"
+    )]
+    WrongName {
+        /// Where to.
+        address: Address,
+        /// The name that was asked for.
+        host: String,
+        /// The names that the certificate has, in words.
+        presented: String,
+    },
+    /// TLS failed otherwise.
+    #[error("TLS with {address} failed: {source}")]
+    Tls {
+        /// Where to.
+        address: Address,
+        /// What TLS says.
+        source: io::Error,
+    },
+    /// Our own key or certificate cannot be used.
+    #[error("the identity of this agent cannot be used: {0}")]
+    Identity(#[from] rustls::Error),
+    /// HTTP/2 failed on a connection that TLS had opened.
+    #[error("{address} ended the connection: {reason}")]
+    Http {
+        /// Where to.
+        address: Address,
+        /// What was said.
+        reason: String,
+    },
+}
+
+impl Connector {
+    /// A channel over a connection that is up. It does not reconnect by itself: when a connection is
+    /// tried again, the session decides.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub async fn channel(
+        &self,
+        trust: tls::Trust,
+        identity: Option<tls::Identity>,
+    ) -> Result<Channel, ConnectError> {
+        let config = tls::client_config(trust.clone(), identity)?;
+        let stream = self.secure(config, trust).await?;
+        let http = |error: tonic::transport::Error| ConnectError::Http {
+            address: self.address.clone(),
+            reason: innermost(&error),
+        };
+        let mut established = Some(stream);
+        let connector = tower::service_fn(move |_: http::Uri| {
+            let stream = established.take().map(TokioIo::new);
+            let gone = || io::Error::new(io::ErrorKind::NotConnected, "the connection is gone");
+            std::future::ready(stream.ok_or_else(gone))
+        });
+        let endpoint = self.endpoint().map_err(http)?;
+        endpoint.connect_with_connector(connector).await.map_err(http)
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, tonic::transport::Error> {
+        Ok(Endpoint::from_shared(format!("https://{}", self.address))?
+            .connect_timeout(limits::CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true))
+    }
+
+    async fn secure(&self, mut config: ClientConfig, trust: tls::Trust) -> Result<TlsStream<TcpStream>, ConnectError> {
+        let witness = Arc::new(Witness {
+            inner: tls::ServerByAuthority::new(trust)?,
+            issuer: Mutex::new(None),
+        });
+        config.dangerous().set_certificate_verifier(Arc::<Witness>::clone(&witness));
+        let tcp = self.tcp().await?;
+        let name = ServerName::try_from(self.address.host().to_owned());
+        let name = name.map_err(|_| ConnectError::NameNotFound { host: self.address.host().to_owned() })?;
+        let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+        match timeout(limits::CONNECT_TIMEOUT, handshake).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(source)) => Err(explain_tls(&self.address, source, witness.issuer())),
+            Err(_) => Err(self.timed_out("the TLS handshake")),
+        }
+    }
+
+    async fn tcp(&self) -> Result<TcpStream, ConnectError> {
+        let Some(proxy) = &self.proxy else {
+            return open_tcp(&self.address).await;
+        };
+        let mut tcp = open_tcp(proxy.address()).await?;
+        let tunnel = open_tunnel(&mut tcp, proxy, &self.address);
+        match timeout(limits::CONNECT_TIMEOUT, tunnel).await {
+            Ok(opened) => opened.map(|()| tcp),
+            Err(_) => Err(self.timed_out("the proxy's CONNECT")),
+        }
+    }
+
+    fn timed_out(&self, step: &'static str) -> ConnectError {
+        ConnectError::TimedOut { step, address: self.address.clone() }
+    }
+}
+
+async fn open_tcp(address: &Address) -> Result<TcpStream, ConnectError> {
+    let timed_out = |step| ConnectError::TimedOut { step, address: address.clone() };
+    let look_up = tokio::net::lookup_host((address.host(), address.port()));
+    let found = timeout(limits::CONNECT_TIMEOUT, look_up)
+        .await
+        .map_err(|_| timed_out("looking the name up"))?;
+    let not_found = || ConnectError::NameNotFound { host: address.host().to_owned() };
+    let candidates: Vec<_> = found.map_err(|_| not_found())?.collect();
+    let mut last = not_found();
+    // A host with a dead IPv6 route answers on its next address.
+    let share = limits::CONNECT_TIMEOUT / u32::try_from(candidates.len().clamp(1, 4)).unwrap_or(1);
+    for candidate in candidates {
+        last = match timeout(share, TcpStream::connect(candidate)).await {
+            Ok(Ok(tcp)) => {
+                prepare(&tcp);
+                return Ok(tcp);
+            }
+            Ok(Err(source)) => explain_tcp(address, source),
+            Err(_) => timed_out("the connection"),
+        };
+    }
+    Err(last)
+}
+
+/// Options that only make the connection better: without them it works as well.
+fn prepare(tcp: &TcpStream) {
+    let _ = tcp.set_nodelay(true);
+    let _ = rustix::net::sockopt::set_socket_keepalive(tcp, true);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::net::sockopt::set_tcp_keepidle(tcp, TCP_KEEPALIVE);
+}
+
+async fn open_tunnel(tcp: &mut TcpStream, proxy: &Proxy, address: &Address) -> Result<(), ConnectError> {
+    let broken = |source| ConnectError::Unreachable { address: proxy.address().clone(), source };
+    let request = proxy.connect_request(address);
+    tcp.write_all(request.as_bytes()).await.map_err(broken)?;
+    let mut answer = Vec::new();
+    // Byte by byte: what follows the answer belongs to TLS already.
+    while !answer.ends_with(b"\r\n\r\n") && answer.len() < PROXY_ANSWER_BYTES {
+        match tcp.read_u8().await {
+            Ok(byte) => answer.push(byte),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(broken(error)),
+        }
+    }
+    let text = String::from_utf8_lossy(&answer);
+    let first = text.lines().next().unwrap_or_default();
+    if is_success(first) && answer.ends_with(b"\r\n\r\n") {
+        return Ok(());
+    }
+    let answer = first.chars().filter(|c| !c.is_control()).take(120).collect();
+    Err(ConnectError::Proxy { proxy: proxy.clone(), address: address.clone(), answer })
+}
+
+fn is_success(status_line: &str) -> bool {
+    let mut words = status_line.split(' ');
+    let version = words.next().is_some_and(|version| version.starts_with("HTTP/1."));
+    version && words.next().is_some_and(|code| code.len() == 3 && code.starts_with('2'))
+}
+
+fn proxy_advice(answer: &str) -> &'static str {
+    if answer.contains(" 407") {
+        "; it asks for a user name and a password, which `proxy` in agent.toml can hold"
+    } else {
+        "; it may have to be told to allow the collector"
+    }
+}
+
+fn explain_tcp(address: &Address, source: io::Error) -> ConnectError {
+    let address = address.clone();
+    match source.kind() {
+        io::ErrorKind::ConnectionRefused => ConnectError::Refused { address },
+        io::ErrorKind::TimedOut => ConnectError::TimedOut { step: "the connection", address },
+        _ => ConnectError::Unreachable { address, source },
+    }
+}
+
+fn explain_tls(address: &Address, source: io::Error, issuer: Option<String>) -> ConnectError {
+    use CertificateError::{BadSignature, NotValidForName, NotValidForNameContext, UnknownIssuer};
+    let certificate = source
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref())
+        .and_then(|error| match error {
+            rustls::Error::InvalidCertificate(why) => Some(why.clone()),
+            _ => None,
+        });
+    let host = address.host().to_owned();
+    let address = address.clone();
+    match certificate {
+        Some(UnknownIssuer | BadSignature) => {
+            let issuer = issuer.unwrap_or_else(|| "somebody who is not named".to_owned());
+            ConnectError::NotOurAuthority { address, issuer }
+        }
+        Some(NotValidForNameContext { presented, .. }) => {
+            let presented = format!(", only {}", presented.join(", "));
+            ConnectError::WrongName { address, host, presented }
+        }
+        Some(NotValidForName) => ConnectError::WrongName { address, host, presented: String::new() },
+        _ => ConnectError::Tls { address, source },
+    }
+}
+
+/// The last error of a chain, which is the one that says something.
+pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Lets the shared verifier decide and remembers who issued a certificate that it refused.
+#[derive(Debug)]
+struct Witness {
+    inner: tls::ServerByAuthority,
+    issuer: Mutex<Option<String>>,
+}
+
+impl Witness {
+    fn issuer(&self) -> Option<String> {
+        self.issuer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self
+            .inner
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        if verified.is_err() {
+            let issuer = tls::issuer_name(end_entity);
+            *self.issuer.lock().unwrap_or_else(PoisonError::into_inner) = issuer;
+        }
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}

@@ -88,11 +88,17 @@ impl Agent {
     /// # Errors
     /// [`BuildError`], such as that another agent uses the folder.
     pub fn build(setup: Setup, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
-        let limits = SpoolLimits { bytes: setup.config.spool_bytes(), ..SpoolLimits::default() };
+        let limits = SpoolLimits {
+            bytes: setup.config.spool_bytes(),
+            ..SpoolLimits::default()
+        };
         let folder = setup.paths.spool();
         let files = DiskFiles::open(&folder).map_err(|source| match source.kind() {
             io::ErrorKind::WouldBlock => BuildError::Spool(SpoolError::Locked),
-            _ => BuildError::Data { file: folder.display().to_string(), source },
+            _ => BuildError::Data {
+                file: folder.display().to_string(),
+                source,
+            },
         })?;
         let (spool, recovery) = Spool::open_files(Box::new(files) as _, limits)?;
         tracing::info!(?recovery, "the spool is open");
@@ -126,7 +132,10 @@ impl Agent {
         };
         let file = agent.setup.paths.status();
         let stored = agent.line.watch_status().borrow().store(&file);
-        stored.map_err(|source| BuildError::Data { file: file.display().to_string(), source })?;
+        stored.map_err(|source| BuildError::Data {
+            file: file.display().to_string(),
+            source,
+        })?;
         Ok(agent)
     }
 
@@ -152,7 +161,10 @@ impl Agent {
         loop {
             let configuration = changed.borrow_and_update().clone();
             let before = self.clock.now().since_boot;
-            let nap = collect.next_due(&configuration).since(before).min(LONGEST_SLEEP);
+            let nap = collect
+                .next_due(&configuration)
+                .since(before)
+                .min(LONGEST_SLEEP);
             tokio::select! {
                 () = sleep(nap) => {}
                 _ = changed.changed() => continue,
@@ -184,7 +196,9 @@ impl Agent {
         if self.line.take_full_wanted() {
             collect.request_full();
         }
-        let trust = BeaconTrust { roots: self.beacon_trust() };
+        let trust = BeaconTrust {
+            roots: self.beacon_trust(),
+        };
         let own = spool_readings(self.line.spool().stats());
         let Some(collected) = collect.run_due(now, configuration, &trust, own).await else {
             return;
@@ -199,7 +213,11 @@ impl Agent {
     }
 
     fn beacon_trust(&self) -> Vec<rustls::pki_types::CertificateDer<'static>> {
-        self.beacon_roots.lock().unwrap_or_else(PoisonError::into_inner).roots.clone()
+        self.beacon_roots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .roots
+            .clone()
     }
 
     async fn keep_status(&self) {
@@ -234,8 +252,13 @@ impl Agent {
     }
 
     fn use_roots_of(&self, identity: &Identity) {
-        let trust = BeaconTrust { roots: identity.roots().to_vec() };
-        *self.beacon_roots.lock().unwrap_or_else(PoisonError::into_inner) = trust;
+        let trust = BeaconTrust {
+            roots: identity.roots().to_vec(),
+        };
+        *self
+            .beacon_roots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = trust;
     }
 
     fn load_identity(&self) -> Result<Option<Identity>, IdentityError> {
@@ -262,7 +285,10 @@ pub fn load_configuration(setup: &Setup) -> Configuration {
 /// `InvalidData` names the file and the field.
 pub fn read_configuration(file: &Path) -> io::Result<Configuration> {
     let wrong = |problem: String| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {problem}", file.display()))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{}: {problem}", file.display()),
+        )
     };
     let bytes = fs::read(file)?;
     let configuration: Configuration =
@@ -284,8 +310,18 @@ pub fn spool_readings(stats: SpoolStats) -> Vec<Reading> {
 /// The reports that carry what was collected: one, unless it is larger than a report may be. The
 /// parts after the first say that they are changes to it.
 fn encode(collected: Collected, taken: Taken) -> Vec<Vec<u8>> {
-    let Collected { readings, full, urgent } = collected;
-    let report = Report { sequence: Sequence::NONE, taken, full, urgent, readings };
+    let Collected {
+        readings,
+        full,
+        urgent,
+    } = collected;
+    let report = Report {
+        sequence: Sequence::NONE,
+        taken,
+        full,
+        urgent,
+        readings,
+    };
     let encoded = v1::Report::from(&report).encode_to_vec();
     let fits = encoded.len() + SEQUENCE_BYTES <= limits::REPORT_BYTES
         && report.readings.len() <= limits::READINGS_PER_REPORT;
@@ -294,8 +330,22 @@ fn encode(collected: Collected, taken: Taken) -> Vec<Vec<u8>> {
     }
     let mut readings = report.readings;
     let rest = readings.split_off(readings.len() / 2);
-    let mut parts = encode(Collected { readings, full, urgent }, taken);
-    parts.extend(encode(Collected { readings: rest, full: false, urgent }, taken));
+    let mut parts = encode(
+        Collected {
+            readings,
+            full,
+            urgent,
+        },
+        taken,
+    );
+    parts.extend(encode(
+        Collected {
+            readings: rest,
+            full: false,
+            urgent,
+        },
+        taken,
+    ));
     parts
 }
 
@@ -308,7 +358,10 @@ mod tests {
     use rollcall_shared::time::{SinceBootMs, UnixMs};
 
     fn taken() -> Taken {
-        let now = Now { wall: UnixMs(1), since_boot: SinceBootMs(1) };
+        let now = Now {
+            wall: UnixMs(1),
+            since_boot: SinceBootMs(1),
+        };
         Taken::at(now, BootId::generate())
     }
 
@@ -317,10 +370,17 @@ mod tests {
         let text = "x".repeat(limits::TEXT_BYTES);
         let reading = |n: usize| Reading::text(&metric::OS_NAME, &n.to_string(), &text);
         let readings: Vec<_> = (0..2000).map(reading).collect();
-        let collected = Collected { readings: readings.clone(), full: true, urgent: true };
+        let collected = Collected {
+            readings: readings.clone(),
+            full: true,
+            urgent: true,
+        };
         let parts = encode(collected, taken());
         assert!(parts.len() > 1 && parts.iter().all(|part| part.len() < limits::REPORT_BYTES));
-        let parts: Vec<_> = parts.iter().map(|part| v1::Report::decode(&part[..]).unwrap()).collect();
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|part| v1::Report::decode(&part[..]).unwrap())
+            .collect();
         assert!(parts[0].full && parts[1..].iter().all(|part| !part.full && part.urgent));
         let sent: usize = parts.iter().map(|part| part.readings.len()).sum();
         assert_eq!(sent, readings.len());
@@ -332,6 +392,9 @@ mod tests {
         let file = folder.path().join("configuration.json");
         fs::write(&file, r#"{"schedule": {"fast_s": 0}}"#).unwrap();
         let error = read_configuration(&file).unwrap_err().to_string();
-        assert!(error.contains("configuration.json: schedule.fast_s"), "{error}");
+        assert!(
+            error.contains("configuration.json: schedule.fast_s"),
+            "{error}"
+        );
     }
 }

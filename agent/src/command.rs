@@ -49,7 +49,13 @@ struct Global {
     #[arg(long, global = true, value_name = "DIR", env = "ROLLCALL_ROOT")]
     root: Option<PathBuf>,
     /// What is logged to standard error: error, warn, info, debug or trace
-    #[arg(long, global = true, value_name = "LEVEL", env = "ROLLCALL_LOG", default_value = "info")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "ROLLCALL_LOG",
+        default_value = "info"
+    )]
     log: String,
 }
 
@@ -105,13 +111,17 @@ struct ShowStatus {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.context("no runtime could be made").and_then(|runtime| {
-        let done = runtime.block_on(perform(arguments));
-        // A look-up of a name that hangs must not hold up the stop.
-        runtime.shutdown_background();
-        done
-    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let done = runtime
+        .context("no runtime could be made")
+        .and_then(|runtime| {
+            let done = runtime.block_on(perform(arguments));
+            // A look-up of a name that hangs must not hold up the stop.
+            runtime.shutdown_background();
+            done
+        });
     done.unwrap_or_else(|error| {
         eprintln!("rollcall-agent: {error:#}");
         ExitCode::FAILURE
@@ -125,7 +135,12 @@ async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Enroll(options) => enrol(global.setup()?, options).await,
         Command::Run => run(global.setup()?).await,
         Command::Report(options) => {
-            report::print(&global.setup()?, options.words, options.configuration.as_deref()).await
+            report::print(
+                &global.setup()?,
+                options.words,
+                options.configuration.as_deref(),
+            )
+            .await
         }
         Command::Status(options) => status(&global.setup()?, &options),
         Command::Version => {
@@ -139,7 +154,10 @@ impl Global {
     fn setup(self) -> anyhow::Result<Setup> {
         let config = AgentConfig::load(self.config.as_deref())?;
         let data = self.data.or_else(|| config.data.clone());
-        let roots = self.root.as_deref().map_or_else(|| config.roots.roots(), Roots::under);
+        let roots = self
+            .root
+            .as_deref()
+            .map_or_else(|| config.roots.roots(), Roots::under);
         let given = token_of_environment()?;
         Ok(Setup {
             paths: Paths::new(data.unwrap_or_else(|| DEFAULT_DATA.into())),
@@ -180,8 +198,12 @@ async fn run(setup: Setup) -> anyhow::Result<ExitCode> {
 }
 
 async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
-    let collector = options.collector.as_ref().or(setup.config.collector.as_ref());
-    let collector = collector.context("--collector HOST:PORT is missing, and agent.toml names none")?;
+    let collector = options
+        .collector
+        .as_ref()
+        .or(setup.config.collector.as_ref());
+    let collector =
+        collector.context("--collector HOST:PORT is missing, and agent.toml names none")?;
     let hardware = collect::fingerprint(&setup.roots);
     let present = Identity::load(&setup.paths);
     let is_own = |identity: &Identity| {
@@ -205,7 +227,10 @@ async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
         let (mut spool, _) = Spool::open(&setup.paths.spool(), SpoolLimits::default())?;
         spool.discard()?;
     }
-    issued.identity.store(&setup.paths).context("the new identity could not be kept")?;
+    issued
+        .identity
+        .store(&setup.paths)
+        .context("the new identity could not be kept")?;
     if options.token_file.is_none() && options.token.is_none() {
         setup.token.used();
     }
@@ -217,13 +242,17 @@ fn token(options: &Enroll, configured: &TokenSource) -> anyhow::Result<Enrolment
     if options.token.is_some() {
         let mut text = String::new();
         let mut input = io::stdin().take(limits::TOKEN_BYTES as u64 + 1);
-        input.read_to_string(&mut text).context("the token on standard input")?;
+        input
+            .read_to_string(&mut text)
+            .context("the token on standard input")?;
         return text.parse().context("the token on standard input");
     }
     if let Some(file) = &options.token_file {
         let text = fs::read_to_string(file);
         let text = text.with_context(|| format!("--token-file {}", file.display()))?;
-        return text.parse().with_context(|| format!("--token-file {}", file.display()));
+        return text
+            .parse()
+            .with_context(|| format!("--token-file {}", file.display()));
     }
     match configured.token() {
         Ok(Some(token)) => Ok(token),
@@ -233,8 +262,11 @@ fn token(options: &Enroll, configured: &TokenSource) -> anyhow::Result<Enrolment
 }
 
 fn token_of_environment() -> anyhow::Result<Option<EnrolmentToken>> {
-    let text = std::env::var("ROLLCALL_TOKEN").ok().filter(|text| !text.trim().is_empty());
-    text.map(|text| text.parse().context("the variable ROLLCALL_TOKEN")).transpose()
+    let text = std::env::var("ROLLCALL_TOKEN")
+        .ok()
+        .filter(|text| !text.trim().is_empty());
+    text.map(|text| text.parse().context("the variable ROLLCALL_TOKEN"))
+        .transpose()
 }
 
 fn only_dash(text: &str) -> Result<(), String> {
@@ -254,7 +286,9 @@ fn status(setup: &Setup, options: &ShowStatus) -> anyhow::Result<ExitCode> {
     status.connected = standing == Standing::Connected;
     if let Some(identity) = identity {
         status.device = Some(identity.device().to_string());
-        status.collector.get_or_insert_with(|| identity.record().collector.to_string());
+        status
+            .collector
+            .get_or_insert_with(|| identity.record().collector.to_string());
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&status)?);
@@ -291,7 +325,14 @@ mod tests {
     #[test]
     fn a_secret_on_the_command_line_is_not_accepted() {
         let parse = |token: &str| {
-            Arguments::try_parse_from(["rollcall-agent", "enroll", "--collector", "h:1", "--token", token])
+            Arguments::try_parse_from([
+                "rollcall-agent",
+                "enroll",
+                "--collector",
+                "h:1",
+                "--token",
+                token,
+            ])
         };
         assert!(parse("-").is_ok());
         let error = parse("rc1.secret.part").unwrap_err().to_string();

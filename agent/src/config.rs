@@ -95,7 +95,10 @@ impl AgentConfig {
             Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => {
                 Ok(Self::default())
             }
-            Err(source) => Err(ConfigError::Unreadable { file: path.to_owned(), source }),
+            Err(source) => Err(ConfigError::Unreadable {
+                file: path.to_owned(),
+                source,
+            }),
         }
     }
 
@@ -104,28 +107,41 @@ impl AgentConfig {
     /// # Errors
     /// [`ConfigError::Malformed`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let malformed = |line, problem| ConfigError::Malformed { file: path.to_owned(), line, problem };
+        let malformed = |line, problem| ConfigError::Malformed {
+            file: path.to_owned(),
+            line,
+            problem,
+        };
         let config: Self = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             malformed(line_of(text, at), describe(text, at, error.message()))
         })?;
         match config.configuration().check() {
             Ok(()) => Ok(config),
-            Err(error) => Err(malformed(line_of_table(text, "[[targets]]"), error.to_string())),
+            Err(error) => Err(malformed(
+                line_of_table(text, "[[targets]]"),
+                error.to_string(),
+            )),
         }
     }
 
     /// What the agent goes by until a collector tells it more.
     #[must_use]
     pub fn configuration(&self) -> Configuration {
-        Configuration { targets: self.targets.clone(), ..Configuration::default() }
+        Configuration {
+            targets: self.targets.clone(),
+            ..Configuration::default()
+        }
     }
 
     /// The collector's configuration, with this file's targets where it names none.
     #[must_use]
     pub fn complete(&self, collector: Configuration) -> Configuration {
         if collector.targets.is_empty() {
-            return Configuration { targets: self.targets.clone(), ..collector };
+            return Configuration {
+                targets: self.targets.clone(),
+                ..collector
+            };
         }
         collector
     }
@@ -139,7 +155,10 @@ impl AgentConfig {
             Some(proxy) => Some(proxy.clone()),
             None => Proxy::from_environment(address, |name| std::env::var(name).ok())?,
         };
-        Ok(Connector { address: address.clone(), proxy })
+        Ok(Connector {
+            address: address.clone(),
+            proxy,
+        })
     }
 
     /// How much the spool may take.
@@ -153,7 +172,10 @@ impl RootPaths {
     /// The places to read from; `all` gives way to a path of its own.
     #[must_use]
     pub fn roots(&self) -> Roots {
-        let mut roots = self.all.as_deref().map_or_else(Roots::default, Roots::under);
+        let mut roots = self
+            .all
+            .as_deref()
+            .map_or_else(Roots::default, Roots::under);
         let own = [
             (&self.sys, &mut roots.sys),
             (&self.proc, &mut roots.proc),
@@ -183,7 +205,9 @@ fn line_of_table(text: &str, table: &str) -> usize {
 fn describe(text: &str, at: usize, message: &str) -> String {
     let line = text.lines().nth(line_of(text, at) - 1).unwrap_or_default();
     match line.split_once('=') {
-        Some((field, _)) if !message.contains(field.trim()) => format!("{}: {message}", field.trim()),
+        Some((field, _)) if !message.contains(field.trim()) => {
+            format!("{}: {message}", field.trim())
+        }
         _ => message.to_owned(),
     }
 }
@@ -193,34 +217,60 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        AgentConfig::parse(text, Path::new("agent.toml")).unwrap_err().to_string()
+        AgentConfig::parse(text, Path::new("agent.toml"))
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn a_mistake_names_file_line_and_field() {
         let unknown = error("collector = \"h:1\"\nspool_byte = 5\n");
-        assert!(unknown.starts_with("agent.toml, line 2: unknown field `spool_byte`"), "{unknown}");
-        assert!(unknown.contains("spool_bytes"), "what would be right: {unknown}");
+        assert!(
+            unknown.starts_with("agent.toml, line 2: unknown field `spool_byte`"),
+            "{unknown}"
+        );
+        assert!(
+            unknown.contains("spool_bytes"),
+            "what would be right: {unknown}"
+        );
         let address = error("\ncollector = \"nowhere\"\n");
-        assert!(address.starts_with("agent.toml, line 2: collector: `nowhere` is not of the form"), "{address}");
+        assert!(
+            address.starts_with("agent.toml, line 2: collector: `nowhere` is not of the form"),
+            "{address}"
+        );
         let target = error("[[targets]]\nname = \"Canvas\"\nurl = \"ftp://x\"\n");
         assert!(target.contains("line 1: targets[0].url"), "{target}");
         let proxy = error("proxy = \"http://user:secret@\"\n");
-        assert!(proxy.contains("proxy") && !proxy.contains("secret"), "{proxy}");
+        assert!(
+            proxy.contains("proxy") && !proxy.contains("secret"),
+            "{proxy}"
+        );
         let proxy = error("proxy = [\"http://user:secret@proxy:1\"]\n");
-        assert!(proxy.contains("line 1") && !proxy.contains("secret"), "{proxy}");
+        assert!(
+            proxy.contains("line 1") && !proxy.contains("secret"),
+            "{proxy}"
+        );
     }
 
     #[test]
     fn local_targets_stand_in_until_the_collector_names_some() {
         let text = "[[targets]]\nname = \"Canvas\"\nurl = \"https://canvas.example\"\n[roots]\nall = \"/t\"\nsys = \"/s\"";
         let config = AgentConfig::parse(text, Path::new("agent.toml")).unwrap();
-        let mut sent = Configuration { revision: 3, ..Configuration::default() };
+        let mut sent = Configuration {
+            revision: 3,
+            ..Configuration::default()
+        };
         assert_eq!(config.complete(sent.clone()).targets, config.targets);
-        sent.targets = vec![Target { name: "Mail".parse().unwrap(), url: "https://m.example".to_owned() }];
+        sent.targets = vec![Target {
+            name: "Mail".parse().unwrap(),
+            url: "https://m.example".to_owned(),
+        }];
         assert_eq!(config.complete(sent.clone()), sent);
         let roots = config.roots.roots();
-        assert_eq!((roots.sys, roots.proc), (PathBuf::from("/s"), PathBuf::from("/t/proc")));
+        assert_eq!(
+            (roots.sys, roots.proc),
+            (PathBuf::from("/s"), PathBuf::from("/t/proc"))
+        );
     }
 
     #[test]

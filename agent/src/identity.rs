@@ -19,10 +19,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::DeviceId;
+use rollcall_shared::limits;
 use rollcall_shared::refusal::Refusal;
 use rollcall_shared::time::UnixMs;
 use rollcall_shared::tls::{self, DeviceCertificate, Trust};
-use rollcall_shared::limits;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
@@ -106,9 +106,18 @@ impl Identity {
         let first = chain.first().ok_or("there is no certificate")?;
         let certificate = DeviceCertificate::from_der(first).map_err(|e| e.to_string())?;
         if certificate.device != record.device {
-            return Err(format!("the certificate names {}, not {}", certificate.device, record.device));
+            return Err(format!(
+                "the certificate names {}, not {}",
+                certificate.device, record.device
+            ));
         }
-        let identity = Self { record, certificate, key_pem, chain, roots };
+        let identity = Self {
+            record,
+            certificate,
+            key_pem,
+            chain,
+            roots,
+        };
         let tls = identity.tls().map_err(|e| e.to_string())?;
         tls::client_config(identity.trust(), Some(tls)).map_err(|e| e.to_string())?;
         Ok(identity)
@@ -132,7 +141,9 @@ impl Identity {
         let chain = read_certificates(&folder.join(CERTIFICATE))?;
         let roots = read_certificates(&folder.join(AUTHORITY))?;
         let identity = Self::new(record, key, chain, roots);
-        identity.map(Some).map_err(|problem| malformed(&folder, problem))
+        identity
+            .map(Some)
+            .map_err(|problem| malformed(&folder, problem))
     }
 
     /// Puts this identity in place of the stored one.
@@ -189,8 +200,12 @@ impl Identity {
     /// When the key is no private key.
     pub fn tls(&self) -> Result<tls::Identity, rustls::Error> {
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes());
-        let key = key.map_err(|_| rustls::Error::General("key.pem holds no private key".to_owned()))?;
-        Ok(tls::Identity { chain: self.chain.clone(), key })
+        let key =
+            key.map_err(|_| rustls::Error::General("key.pem holds no private key".to_owned()))?;
+        Ok(tls::Identity {
+            chain: self.chain.clone(),
+            key,
+        })
     }
 
     /// Whether the certificate should be renewed, at the collector's time.
@@ -202,7 +217,11 @@ impl Identity {
     /// When, by the collector's clock, the certificate should be renewed.
     #[must_use]
     pub fn renewal_due(&self) -> UnixMs {
-        let DeviceCertificate { not_before, not_after, .. } = self.certificate;
+        let DeviceCertificate {
+            not_before,
+            not_after,
+            ..
+        } = self.certificate;
         let life_ms = not_after.since(not_before).max(0) as f64;
         not_before.plus_ms((life_ms * limits::RENEW_AT) as i64)
     }
@@ -210,7 +229,9 @@ impl Identity {
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Identity").field("record", &self.record).finish_non_exhaustive()
+        f.debug_struct("Identity")
+            .field("record", &self.record)
+            .finish_non_exhaustive()
     }
 }
 
@@ -281,11 +302,17 @@ fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Identi
 }
 
 fn file_error(file: &Path, source: io::Error) -> IdentityError {
-    IdentityError::File { file: file.display().to_string(), source }
+    IdentityError::File {
+        file: file.display().to_string(),
+        source,
+    }
 }
 
 fn malformed(file: &Path, problem: impl Into<String>) -> IdentityError {
-    IdentityError::Malformed { file: file.display().to_string(), problem: problem.into() }
+    IdentityError::Malformed {
+        file: file.display().to_string(),
+        problem: problem.into(),
+    }
 }
 
 fn pem(certificates: &[CertificateDer<'_>]) -> String {

@@ -48,7 +48,8 @@ impl ServerClock {
     #[must_use]
     pub fn now(&self, now: SinceBootMs) -> UnixMs {
         let passed = now.since(self.at).as_millis();
-        self.server.plus_ms(i64::try_from(passed).unwrap_or(i64::MAX))
+        self.server
+            .plus_ms(i64::try_from(passed).unwrap_or(i64::MAX))
     }
 }
 
@@ -59,7 +60,10 @@ impl Line {
         let last = spool.stats().last;
         let line = Self {
             spool: Mutex::new(spool),
-            appended: watch::Sender::new(Appended { last, urgent: Sequence::NONE }),
+            appended: watch::Sender::new(Appended {
+                last,
+                urgent: Sequence::NONE,
+            }),
             configuration: watch::Sender::new(configuration),
             disturbed: watch::Sender::new(0),
             status: watch::Sender::new(status),
@@ -112,7 +116,8 @@ impl Line {
 
     /// Follows another configuration from now on.
     pub fn follow(&self, configuration: Configuration) {
-        self.status.send_modify(|status| status.configuration_revision = configuration.revision);
+        self.status
+            .send_modify(|status| status.configuration_revision = configuration.revision);
         self.configuration.send_replace(configuration);
     }
 
@@ -152,19 +157,32 @@ impl Line {
 
     /// Notes a problem, in words, and logs it unless it is the last one again.
     pub fn note_problem(&self, words: String, now: Now) {
-        let is_new = self.status.borrow().last_error.as_ref().is_none_or(|last| last.words != words);
+        let is_new = self
+            .status
+            .borrow()
+            .last_error
+            .as_ref()
+            .is_none_or(|last| last.words != words);
         if is_new {
             tracing::warn!(problem = %words, "no connection to the collector");
         }
         self.note(|status| {
             status.connected = false;
-            status.last_error = Some(Problem { words, at: now.wall });
+            status.last_error = Some(Problem {
+                words,
+                at: now.wall,
+            });
         });
     }
 
     /// Notes what the collector has stored.
     pub fn note_ack(&self, sequence: Sequence, now: Now) {
-        self.note(|status| status.last_ack = Some(Ack { sequence: sequence.0, at: now.wall }));
+        self.note(|status| {
+            status.last_ack = Some(Ack {
+                sequence: sequence.0,
+                at: now.wall,
+            })
+        });
         self.note_spool();
     }
 
@@ -182,14 +200,23 @@ impl Line {
 
     /// Notes what the collector's clock said at a moment.
     pub fn note_server_time(&self, server: UnixMs, now: Now) {
-        let clock = ServerClock { server, at: now.since_boot };
-        *self.server_clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock);
+        let clock = ServerClock {
+            server,
+            at: now.since_boot,
+        };
+        *self
+            .server_clock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(clock);
         self.note(|status| status.clock_skew_ms = Some(now.wall.since(server)));
     }
 
     /// The collector's clock, once it has told.
     pub fn server_now(&self, now: Now) -> Option<UnixMs> {
-        let clock = *self.server_clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let clock = *self
+            .server_clock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         clock.map(|clock| clock.now(now.since_boot))
     }
 }
@@ -200,7 +227,10 @@ mod tests {
 
     #[test]
     fn the_collectors_clock_goes_on_without_the_laptops() {
-        let clock = ServerClock { server: UnixMs(1_790_000_000_000), at: SinceBootMs(5_000) };
+        let clock = ServerClock {
+            server: UnixMs(1_790_000_000_000),
+            at: SinceBootMs(5_000),
+        };
         assert_eq!(clock.now(SinceBootMs(65_000)), UnixMs(1_790_000_060_000));
     }
 }

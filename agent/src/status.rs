@@ -144,15 +144,37 @@ impl Status {
         let ack = self.last_ack.as_ref();
         let problem = self.last_error.as_ref();
         let mut lines = vec![
-            format!("state       {}", if self.retired { "retired by the collector" } else { standing.words() }),
+            format!(
+                "state       {}",
+                if self.retired {
+                    "retired by the collector"
+                } else {
+                    standing.words()
+                }
+            ),
             format!("device      {}", self.device.clone().unwrap_or_else(none)),
-            format!("collector   {}", self.collector.clone().unwrap_or_else(none)),
-            format!("waiting     {} reports, {} bytes on disk", spool.waiting, spool.bytes),
-            format!("last ack    {}", ack.map_or_else(none, |ack| format!("report {} at {}", ack.sequence, ack.at))),
-            format!("last error  {}", problem.map_or_else(none, |p| format!("{} ({})", p.words, p.at))),
+            format!(
+                "collector   {}",
+                self.collector.clone().unwrap_or_else(none)
+            ),
+            format!(
+                "waiting     {} reports, {} bytes on disk",
+                spool.waiting, spool.bytes
+            ),
+            format!(
+                "last ack    {}",
+                ack.map_or_else(none, |ack| format!("report {} at {}", ack.sequence, ack.at))
+            ),
+            format!(
+                "last error  {}",
+                problem.map_or_else(none, |p| format!("{} ({})", p.words, p.at))
+            ),
         ];
         if spool.dropped + spool.corrupt > 0 {
-            lines.push(format!("lost        {} dropped, {} damaged", spool.dropped, spool.corrupt));
+            lines.push(format!(
+                "lost        {} dropped, {} damaged",
+                spool.dropped, spool.corrupt
+            ));
         }
         lines.join("\n")
     }
@@ -167,23 +189,41 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("status.json");
         assert_eq!(Status::load(&file).unwrap(), Status::default());
-        let problem = Problem { words: "the name h was not found".to_owned(), at: UnixMs(0) };
-        let status = Status { last_error: Some(problem), ..Status::default() };
+        let problem = Problem {
+            words: "the name h was not found".to_owned(),
+            at: UnixMs(0),
+        };
+        let status = Status {
+            last_error: Some(problem),
+            ..Status::default()
+        };
         status.store(&file).unwrap();
         assert_eq!(Status::load(&file).unwrap(), status);
         let words = status.describe(Standing::of(&status, true, true));
         assert!(words.contains("running, but not connected"), "{words}");
-        assert!(words.contains("the name h was not found (1970-01-01"), "{words}");
+        assert!(
+            words.contains("the name h was not found (1970-01-01"),
+            "{words}"
+        );
         fs::write(&file, "{").unwrap();
         assert!(Status::load(&file).is_err());
     }
 
     #[test]
     fn each_standing_has_its_exit_code() {
-        let connected = Status { connected: true, ..Status::default() };
-        let code = |status: &Status, enrolled, running| Standing::of(status, enrolled, running).exit_code();
+        let connected = Status {
+            connected: true,
+            ..Status::default()
+        };
+        let code = |status: &Status, enrolled, running| {
+            Standing::of(status, enrolled, running).exit_code()
+        };
         assert_eq!(code(&connected, true, true), 0);
-        assert_eq!(code(&connected, true, false), 3, "the file of an agent that was killed");
+        assert_eq!(
+            code(&connected, true, false),
+            3,
+            "the file of an agent that was killed"
+        );
         assert_eq!(code(&Status::default(), true, true), 4);
         assert_eq!(code(&Status::default(), false, true), 5);
     }

@@ -101,7 +101,7 @@ struct Adapter<'a> {
 enum Link<'a> {
     None,
     Opening(Opening<'a>),
-    Open(Connection),
+    Open(Box<Connection>),
 }
 
 struct Connection {
@@ -157,7 +157,10 @@ impl<'a> Adapter<'a> {
         let Appended { last, urgent } = *self.appended.borrow_and_update();
         let is_urgent = urgent > self.urgent_seen;
         self.urgent_seen = urgent;
-        Event::Appended { last, urgent: is_urgent }
+        Event::Appended {
+            last,
+            urgent: is_urgent,
+        }
     }
 
     /// Hands the event to the session and does what it says, until nothing is left to do.
@@ -201,7 +204,11 @@ impl<'a> Adapter<'a> {
             }
             Action::Acknowledge(sequence) => self.acknowledge(sequence),
             Action::RenewSpool => self.renew_spool(),
-            Action::Send { after, through, at_most } => return Some(self.send(after, through, at_most)),
+            Action::Send {
+                after,
+                through,
+                at_most,
+            } => return Some(self.send(after, through, at_most)),
             Action::End(_) => {}
         }
         None
@@ -218,7 +225,9 @@ impl<'a> Adapter<'a> {
     }
 
     fn renew_spool(&self) {
-        tracing::warn!("the collector has stored reports that this disk has lost; the spool gets a new id");
+        tracing::warn!(
+            "the collector has stored reports that this disk has lost; the spool gets a new id"
+        );
         if let Err(error) = self.stream.line.spool().renew() {
             tracing::error!(error = %chain(&error), "the spool did not get a new id");
         }
@@ -226,11 +235,17 @@ impl<'a> Adapter<'a> {
     }
 
     fn send(&mut self, after: Sequence, through: Sequence, at_most: u32) -> Event {
-        let read = self.stream.line.spool().read_from(after.next(), PAYLOAD_BYTES);
+        let read = self
+            .stream
+            .line
+            .spool()
+            .read_from(after.next(), PAYLOAD_BYTES);
         let mut records = match read {
             Ok(records) => records,
             Err(error) => {
-                self.stream.line.note_problem(chain(&error), self.stream.clock.now());
+                self.stream
+                    .line
+                    .note_problem(chain(&error), self.stream.clock.now());
                 self.link = Link::None;
                 return Event::Lost;
             }
@@ -240,16 +255,29 @@ impl<'a> Adapter<'a> {
         let last = records.last().map_or(through, |record| record.sequence);
         let reports: Vec<_> = records.into_iter().filter_map(to_wire).collect();
         let count = u32::try_from(reports.len()).unwrap_or(u32::MAX);
-        if count > 0 && !self.push(up::Message::Reports(v1::Reports { sent: Some(self.moment()), reports })) {
+        if count > 0
+            && !self.push(up::Message::Reports(v1::Reports {
+                sent: Some(self.moment()),
+                reports,
+            }))
+        {
             self.link = Link::None;
             return Event::Lost;
         }
-        Event::Sent { last, reports: count }
+        Event::Sent {
+            last,
+            reports: count,
+        }
     }
 
     fn push(&self, message: up::Message) -> bool {
         match &self.link {
-            Link::Open(connection) => connection.up.try_send(v1::Up { message: Some(message) }).is_ok(),
+            Link::Open(connection) => connection
+                .up
+                .try_send(v1::Up {
+                    message: Some(message),
+                })
+                .is_ok(),
             Link::None | Link::Opening(_) => false,
         }
     }
@@ -275,7 +303,7 @@ impl<'a> Link<'a> {
                 Link::None => std::future::pending().await,
                 Link::Opening(opening) => match opening.await {
                     Ok(connection) => {
-                        *self = Link::Open(connection);
+                        *self = Link::Open(Box::new(connection));
                         return Event::Opened;
                     }
                     Err(error) => return self.close(stream, error),
@@ -312,17 +340,31 @@ impl<'a> Link<'a> {
 async fn open(stream: &Stream<'_>) -> Result<Connection, CallError> {
     let identity = stream.identity;
     let tls = identity.tls().map_err(connector::ConnectError::from)?;
-    let channel = stream.connector.channel(identity.trust(), Some(tls)).await?;
+    let channel = stream
+        .connector
+        .channel(identity.trust(), Some(tls))
+        .await?;
     let mut client = client(channel)
         .send_compressed(CompressionEncoding::Zstd)
         .accept_compressed(CompressionEncoding::Zstd);
     let (up, messages) = mpsc::channel(MESSAGES_WAITING);
     let hello = up::Message::Hello(hello(stream));
-    up.try_send(v1::Up { message: Some(hello) }).expect("a new channel has room");
-    let opened = timeout(limits::CONNECT_TIMEOUT, client.stream(ReceiverStream::new(messages)));
+    up.try_send(v1::Up {
+        message: Some(hello),
+    })
+    .expect("a new channel has room");
+    let opened = timeout(
+        limits::CONNECT_TIMEOUT,
+        client.stream(ReceiverStream::new(messages)),
+    );
     match opened.await {
-        Ok(down) => Ok(Connection { up, down: down?.into_inner() }),
-        Err(_) => Err(CallError::Failed("the collector did not open the stream in time".to_owned())),
+        Ok(down) => Ok(Connection {
+            up,
+            down: down?.into_inner(),
+        }),
+        Err(_) => Err(CallError::Failed(
+            "the collector did not open the stream in time".to_owned(),
+        )),
     }
 }
 
@@ -348,7 +390,10 @@ fn on_message(stream: &Stream<'_>, message: v1::Down) -> Option<Event> {
             let server = UnixMs(welcome.server_time_ms);
             stream.line.note_server_time(server, stream.clock.now());
             let last_stored = Sequence(welcome.last_stored);
-            Some(Event::Welcome { last_stored, credit: welcome.credit })
+            Some(Event::Welcome {
+                last_stored,
+                credit: welcome.credit,
+            })
         }
         down::Message::Ack(ack) => Some(Event::Ack(Sequence(ack.sequence))),
         down::Message::Configuration(configuration) => {
@@ -372,7 +417,10 @@ fn on_message(stream: &Stream<'_>, message: v1::Down) -> Option<Event> {
 fn follow(stream: &Stream<'_>, wire: v1::Configuration) {
     match Configuration::try_from(wire) {
         Ok(configuration) => {
-            tracing::info!(revision = configuration.revision, "follows the collector's configuration");
+            tracing::info!(
+                revision = configuration.revision,
+                "follows the collector's configuration"
+            );
             stream.line.follow((stream.accept)(configuration));
         }
         Err(error) => tracing::error!(%error, "the collector's configuration is not followed"),
@@ -382,7 +430,10 @@ fn follow(stream: &Stream<'_>, wire: v1::Configuration) {
 /// The report as it was spooled, with the sequence that the spool gave it.
 fn to_wire(record: crate::spool::Record) -> Option<v1::Report> {
     match v1::Report::decode(record.payload.as_slice()) {
-        Ok(report) => Some(v1::Report { sequence: record.sequence.0, ..report }),
+        Ok(report) => Some(v1::Report {
+            sequence: record.sequence.0,
+            ..report
+        }),
         Err(error) => {
             tracing::error!(sequence = %record.sequence, %error, "a spooled report is no report");
             None

@@ -57,7 +57,10 @@ impl TokenSource {
             return Ok(None);
         };
         match fs::read_to_string(file) {
-            Ok(text) => text.parse().map(Some).map_err(|e| format!("{}: {e}", file.display())),
+            Ok(text) => text
+                .parse()
+                .map(Some)
+                .map_err(|e| format!("{}: {e}", file.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.erase => Ok(None),
             Err(error) => Err(format!("the token file {}: {error}", file.display())),
         }
@@ -65,7 +68,11 @@ impl TokenSource {
 
     /// Removes the file, where that was asked for.
     pub fn used(&self) {
-        let erased = self.file.as_ref().filter(|_| self.erase).map(fs::remove_file);
+        let erased = self
+            .file
+            .as_ref()
+            .filter(|_| self.erase)
+            .map(fs::remove_file);
         if let Some(Err(error)) = erased {
             tracing::warn!(%error, "the token file could not be removed");
         }
@@ -139,7 +146,9 @@ impl Agent {
     async fn own_identity(&self, keeper: &mut Keeper) -> Identity {
         loop {
             match self.load_identity() {
-                Ok(Some(identity)) if self.hardware.is_same_machine(&identity.record().hardware) => {
+                Ok(Some(identity))
+                    if self.hardware.is_same_machine(&identity.record().hardware) =>
+                {
                     return identity;
                 }
                 Ok(Some(identity)) => self.leave_original(&identity, keeper).await,
@@ -208,7 +217,9 @@ impl Agent {
             self.line.want_full();
         }
         let answer = match self.connector(Some(inherited)) {
-            Ok(connector) => enroll(&connector, Credential::Cloned(inherited), &self.hardware).await,
+            Ok(connector) => {
+                enroll(&connector, Credential::Cloned(inherited), &self.hardware).await
+            }
             Err(words) => Err(CallError::Failed(words)),
         };
         match answer {
@@ -220,7 +231,10 @@ impl Agent {
                 self.note_failure(&CallError::Refused(refusal), "enrolling this clone");
                 self.enrol_by_token(Some(inherited), keeper).await;
             }
-            Err(error) => self.wait_after(&error, "enrolling this clone", keeper).await,
+            Err(error) => {
+                self.wait_after(&error, "enrolling this clone", keeper)
+                    .await
+            }
         }
     }
 
@@ -253,7 +267,8 @@ impl Agent {
 
     /// Stores a new identity; the next report is a full one, since the device may be a new one.
     fn keep(&self, issued: Issued, keeper: &mut Keeper) -> bool {
-        self.line.note_server_time(issued.server_time, self.clock.now());
+        self.line
+            .note_server_time(issued.server_time, self.clock.now());
         self.line.want_full();
         keeper.network.reset();
         match issued.identity.store(&self.setup.paths) {
@@ -276,7 +291,8 @@ impl Agent {
     }
 
     fn note_failure(&self, error: &CallError, doing: &str) {
-        self.line.note_problem(format!("{doing}: {}", chain(error)), self.clock.now());
+        self.line
+            .note_problem(format!("{doing}: {}", chain(error)), self.clock.now());
     }
 
     async fn wait_for_a_person(&self, keeper: &mut Keeper) {
@@ -313,6 +329,9 @@ impl Agent {
             "no collector is known; set `collector = \"host:port\"` in agent.toml, or run \
              `rollcall-agent enroll --collector host:port`",
         )?;
-        self.setup.config.connector(address).map_err(|error| error.to_string())
+        self.setup
+            .config
+            .connector(address)
+            .map_err(|error| error.to_string())
     }
 }

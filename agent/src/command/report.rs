@@ -20,15 +20,22 @@ use crate::status::Status;
 ///
 /// # Errors
 /// When a configuration that was named cannot be read, or the identity is damaged.
-pub async fn print(setup: &Setup, words: bool, configuration: Option<&Path>) -> anyhow::Result<ExitCode> {
+pub async fn print(
+    setup: &Setup,
+    words: bool,
+    configuration: Option<&Path>,
+) -> anyhow::Result<ExitCode> {
     let configuration = match configuration {
         Some(file) => read_configuration(file)?,
         None => load_configuration(setup),
     };
-    let roots = Identity::load(&setup.paths)?.map_or_else(Vec::new, |identity| identity.roots().to_vec());
+    let roots =
+        Identity::load(&setup.paths)?.map_or_else(Vec::new, |identity| identity.roots().to_vec());
     let now = SystemClock.now();
     let mut collect = Collect::new(setup.roots.clone());
-    let mut readings = collect.run_all(now, &configuration, &BeaconTrust { roots }).await;
+    let mut readings = collect
+        .run_all(now, &configuration, &BeaconTrust { roots })
+        .await;
     readings.extend(own_readings(setup));
     if words {
         println!("{}", collect::describe(&readings));
@@ -42,7 +49,9 @@ pub async fn print(setup: &Setup, words: bool, configuration: Option<&Path>) -> 
 
 /// What the running agent says of its spool; a report must not open the spool under its hands.
 fn own_readings(setup: &Setup) -> Vec<Reading> {
-    let spool = Status::load(&setup.paths.status()).unwrap_or_default().spool;
+    let spool = Status::load(&setup.paths.status())
+        .unwrap_or_default()
+        .spool;
     spool_readings(SpoolStats {
         bytes: spool.bytes,
         dropped: spool.dropped,
@@ -91,10 +100,12 @@ fn reading(reading: &Reading) -> Json {
 }
 
 fn hex(bytes: [u8; 32]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -113,7 +124,10 @@ mod tests {
         let json = as_json(&readings, Now::default(), BootId::generate(), &hardware);
         let shown = &json["report"]["readings"];
         assert_eq!(shown[0]["metric"], "hw.battery.charge");
-        assert_eq!((&shown[0]["value"], &shown[0]["instance"]), (&json!(0.5), &json!("BAT0")));
+        assert_eq!(
+            (&shown[0]["value"], &shown[0]["instance"]),
+            (&json!(0.5), &json!("BAT0"))
+        );
         assert_eq!(shown[0]["unit"], metric::BATTERY_CHARGE.unit);
         assert_eq!(shown[1]["unavailable"], "no such file");
         assert!(shown[1].get("value").is_none());

@@ -95,12 +95,16 @@ pub async fn enroll(
     hardware: &HardwareFingerprint,
 ) -> Result<Issued, CallError> {
     let (trust, identity, secret) = match credential {
-        Credential::Token(token) => {
-            (Trust::Pinned(token.authority), None, token.secret.as_bytes().to_vec())
-        }
-        Credential::Cloned(identity) => {
-            (identity.trust(), Some(identity.tls().map_err(ConnectError::from)?), Vec::new())
-        }
+        Credential::Token(token) => (
+            Trust::Pinned(token.authority),
+            None,
+            token.secret.as_bytes().to_vec(),
+        ),
+        Credential::Cloned(identity) => (
+            identity.trust(),
+            Some(identity.tls().map_err(ConnectError::from)?),
+            Vec::new(),
+        ),
     };
     let request = Request::new()?;
     let mut client = client(connector.channel(trust, identity).await?);
@@ -114,8 +118,17 @@ pub async fn enroll(
     let device = DeviceId::try_from(answer.device.as_slice())
         .map_err(|error| CallError::Malformed(format!("device: {error}")))?;
     let collector = connector.address.clone();
-    let record = DeviceRecord { device, collector, hardware: hardware.clone() };
-    request.issued(record, answer.certificate_chain, answer.authority_roots, answer.server_time_ms)
+    let record = DeviceRecord {
+        device,
+        collector,
+        hardware: hardware.clone(),
+    };
+    request.issued(
+        record,
+        answer.certificate_chain,
+        answer.authority_roots,
+        answer.server_time_ms,
+    )
 }
 
 /// Takes a new certificate, with a new key, for the same device.
@@ -126,10 +139,20 @@ pub async fn renew(connector: &Connector, identity: &Identity) -> Result<Issued,
     let request = Request::new()?;
     let tls = identity.tls().map_err(ConnectError::from)?;
     let mut client = client(connector.channel(identity.trust(), Some(tls)).await?);
-    let answer = bounded(client.renew(v1::RenewRequest { signing_request: request.der.clone() }));
+    let answer = bounded(client.renew(v1::RenewRequest {
+        signing_request: request.der.clone(),
+    }));
     let answer = answer.await?;
-    let record = DeviceRecord { collector: connector.address.clone(), ..identity.record().clone() };
-    request.issued(record, answer.certificate_chain, answer.authority_roots, answer.server_time_ms)
+    let record = DeviceRecord {
+        collector: connector.address.clone(),
+        ..identity.record().clone()
+    };
+    request.issued(
+        record,
+        answer.certificate_chain,
+        answer.authority_roots,
+        answer.server_time_ms,
+    )
 }
 
 /// A client that holds to the limits of the wire.
@@ -160,12 +183,17 @@ struct Request {
 
 impl Request {
     fn new() -> Result<Self, CallError> {
-        let failed = |error: rcgen::Error| CallError::Failed(format!("no key could be made: {error}"));
+        let failed =
+            |error: rcgen::Error| CallError::Failed(format!("no key could be made: {error}"));
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
         let mut params = CertificateParams::default();
         // The collector gives the name; a request without one says nothing that it could believe.
         params.distinguished_name = DistinguishedName::new();
-        let der = params.serialize_request(&key).map_err(failed)?.der().to_vec();
+        let der = params
+            .serialize_request(&key)
+            .map_err(failed)?
+            .der()
+            .to_vec();
         Ok(Self { key, der })
     }
 
@@ -180,6 +208,9 @@ impl Request {
         let key = self.key.serialize_pem();
         let identity = Identity::new(record, key, certificates(chain), certificates(roots))
             .map_err(CallError::Malformed)?;
-        Ok(Issued { identity, server_time: UnixMs(server_time_ms) })
+        Ok(Issued {
+            identity,
+            server_time: UnixMs(server_time_ms),
+        })
     }
 }

@@ -1,4 +1,6 @@
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd,
+};
 
 use super::*;
 
@@ -19,7 +21,13 @@ fn identity() -> Identity {
         hardware: HardwareFingerprint::from_serials(Some("4c4c4544-0042"), None, None),
     };
     let roots = vec![authority.der().clone()];
-    Identity::new(record, key.serialize_pem(), vec![certificate.der().clone()], roots).unwrap()
+    Identity::new(
+        record,
+        key.serialize_pem(),
+        vec![certificate.der().clone()],
+        roots,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -31,8 +39,15 @@ fn an_identity_is_kept_and_the_key_is_private() {
     let second = identity();
     second.store(&paths).unwrap();
     let loaded = Identity::load(&paths).unwrap().unwrap();
-    assert_eq!((loaded.record(), loaded.roots()), (second.record(), second.roots()));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
+    assert_eq!(
+        (loaded.record(), loaded.roots()),
+        (second.record(), second.roots())
+    );
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "nothing is left over"
+    );
     assert!(!format!("{loaded:?}").contains("PRIVATE"));
     #[cfg(unix)]
     {
@@ -49,20 +64,29 @@ fn power_loss_within_a_replacement_leaves_the_old_or_the_new() {
     let paths = Paths::new(folder.path());
     let (first, second) = (identity(), identity());
     first.store(&paths).unwrap();
-    let (live, next, old) =
-        (paths.identity(), with_suffix(&paths.identity(), ".next"), with_suffix(&paths.identity(), ".old"));
+    let (live, next, old) = (
+        paths.identity(),
+        with_suffix(&paths.identity(), ".next"),
+        with_suffix(&paths.identity(), ".old"),
+    );
 
     // Before the first rename: whatever lies in `identity.next` may be incomplete.
     make_private_folder(&next).unwrap();
     fs::write(next.join(KEY), "half").unwrap();
-    assert_eq!(Identity::load(&paths).unwrap().unwrap().device(), first.device());
+    assert_eq!(
+        Identity::load(&paths).unwrap().unwrap().device(),
+        first.device()
+    );
 
     // Between the renames: the new one is complete.
     let elsewhere = Paths::new(folder.path().join("elsewhere"));
     second.store(&elsewhere).unwrap();
     fs::rename(&live, &old).unwrap();
     fs::rename(elsewhere.identity(), &next).unwrap();
-    assert_eq!(Identity::load(&paths).unwrap().unwrap().device(), second.device());
+    assert_eq!(
+        Identity::load(&paths).unwrap().unwrap().device(),
+        second.device()
+    );
     assert!(!next.exists() && !old.exists());
 }
 
@@ -73,7 +97,10 @@ fn a_key_of_another_identity_is_noticed() {
     identity().store(&paths).unwrap();
     fs::write(paths.identity().join(KEY), &identity().key_pem).unwrap();
     let error = Identity::load(&paths).unwrap_err().to_string();
-    assert!(error.contains("identity") && error.contains("enrol this laptop again"), "{error}");
+    assert!(
+        error.contains("identity") && error.contains("enrol this laptop again"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -88,7 +115,10 @@ fn renewal_is_due_at_two_thirds_of_the_collectors_time() {
 #[test]
 fn every_refusal_of_an_identity_has_a_remedy() {
     assert_eq!(Remedy::against(Refusal::CertificateExpired), Remedy::Renew);
-    assert_eq!(Remedy::against(Refusal::HardwareDiffers), Remedy::LeaveOriginal);
+    assert_eq!(
+        Remedy::against(Refusal::HardwareDiffers),
+        Remedy::LeaveOriginal
+    );
     assert_eq!(Remedy::against(Refusal::DeviceUnknown), Remedy::EnrolAnew);
     assert_eq!(Remedy::against(Refusal::TooMany), Remedy::Wait);
 }

@@ -67,9 +67,8 @@ fn notify(state: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
         return;
     };
-    let told = notify_address(Path::new(&name)).and_then(|address| {
-        UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address)
-    });
+    let told = notify_address(Path::new(&name))
+        .and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
     if let Err(error) = told {
         tracing::warn!(%error, state, "systemd could not be told");
     }
@@ -143,7 +142,10 @@ fn open_netlink() -> io::Result<AsyncFd<OwnedFd>> {
     register(socket)
 }
 
-#[expect(unsafe_code, reason = "tokio asks its caller to vouch for the descriptor")]
+#[expect(
+    unsafe_code,
+    reason = "tokio asks its caller to vouch for the descriptor"
+)]
 fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` that `AsyncFd` owns stays open, and is the same socket, until both are
     // dropped together.
@@ -179,7 +181,9 @@ fn digest_of_defaults(ipv4: &str, ipv6: &str) -> [u8; 32] {
     }
     for line in ipv6.lines() {
         let fields: Vec<_> = line.split_whitespace().collect();
-        let is_default = fields.first().is_some_and(|to| to.bytes().all(|b| b == b'0'));
+        let is_default = fields
+            .first()
+            .is_some_and(|to| to.bytes().all(|b| b == b'0'));
         if let ([_, "00", _, _, gateway, .., link], true) = (&fields[..], is_default)
             && *link != "lo"
         {
@@ -207,10 +211,19 @@ mod tests {
         let home = digest_of_defaults(ROUTE, ROUTE6);
         let no_container = ROUTE.lines().take(2).collect::<Vec<_>>().join("\n");
         assert_eq!(digest_of_defaults(&no_container, ROUTE6), home);
-        assert_eq!(digest_of_defaults(&ROUTE.replace("600", "700"), ROUTE6), home);
-        assert_ne!(digest_of_defaults(&ROUTE.replace("0100A8C0", "0100000A"), ROUTE6), home);
+        assert_eq!(
+            digest_of_defaults(&ROUTE.replace("600", "700"), ROUTE6),
+            home
+        );
+        assert_ne!(
+            digest_of_defaults(&ROUTE.replace("0100A8C0", "0100000A"), ROUTE6),
+            home
+        );
         assert_ne!(digest_of_defaults(ROUTE, ""), home);
-        assert_ne!(digest_of_defaults(&ROUTE.replace("wlp2s0", "enp3s0"), ROUTE6), home);
+        assert_ne!(
+            digest_of_defaults(&ROUTE.replace("wlp2s0", "enp3s0"), ROUTE6),
+            home
+        );
     }
 
     #[test]
@@ -219,7 +232,10 @@ mod tests {
         let path = folder.path().join("notify");
         let by_path = UnixDatagram::bind(&path).unwrap();
         let address = notify_address(&path).unwrap();
-        UnixDatagram::unbound().unwrap().send_to_addr(b"READY=1", &address).unwrap();
+        UnixDatagram::unbound()
+            .unwrap()
+            .send_to_addr(b"READY=1", &address)
+            .unwrap();
         let mut buffer = [0; 16];
         let length = by_path.recv(&mut buffer).unwrap();
         assert_eq!(&buffer[..length], b"READY=1");

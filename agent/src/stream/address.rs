@@ -58,13 +58,26 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let wrong = || AddressError::Form(text.to_owned());
         let (host, port) = text.trim().rsplit_once(':').ok_or_else(wrong)?;
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
         let host = bracketed.unwrap_or(host);
         let is_v6 = host.parse::<std::net::Ipv6Addr>().is_ok();
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-        let fits = if bracketed.is_some() { is_v6 } else { !host.is_empty() && host.chars().all(plain) };
-        let port = port.parse().ok().filter(|&port| port > 0 && fits).ok_or_else(wrong)?;
-        Ok(Self { host: host.to_owned(), port })
+        let fits = if bracketed.is_some() {
+            is_v6
+        } else {
+            !host.is_empty() && host.chars().all(plain)
+        };
+        let port = port
+            .parse()
+            .ok()
+            .filter(|&port| port > 0 && fits)
+            .ok_or_else(wrong)?;
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
     }
 }
 
@@ -105,7 +118,10 @@ impl Proxy {
         let either = |upper: &str, lower: &str| variable(upper).or_else(|| variable(lower));
         let excluded = either("NO_PROXY", "no_proxy").unwrap_or_default();
         let named = either("HTTPS_PROXY", "https_proxy").filter(|text| !text.trim().is_empty());
-        if excluded.split(',').any(|entry| excludes(entry.trim(), target.host())) {
+        if excluded
+            .split(',')
+            .any(|entry| excludes(entry.trim(), target.host()))
+        {
             return Ok(None);
         }
         named.map(|text| text.parse()).transpose()
@@ -146,7 +162,10 @@ impl FromStr for Proxy {
             None => None,
         };
         let address = address.parse().map_err(|_| AddressError::Proxy)?;
-        Ok(Self { address, authorization })
+        Ok(Self {
+            address,
+            authorization,
+        })
     }
 }
 
@@ -172,7 +191,10 @@ impl fmt::Debug for Proxy {
 
 /// Whether an entry of `NO_PROXY` covers a host: `*`, the host itself, or a domain above it.
 fn excludes(entry: &str, host: &str) -> bool {
-    let domain = entry.trim_start_matches("*.").trim_start_matches('.').to_ascii_lowercase();
+    let domain = entry
+        .trim_start_matches("*.")
+        .trim_start_matches('.')
+        .to_ascii_lowercase();
     let host = host.to_ascii_lowercase();
     entry == "*"
         || (!domain.is_empty() && (host == domain || host.ends_with(&format!(".{domain}"))))
@@ -212,7 +234,15 @@ mod tests {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!("[::1]:1".parse::<Address>().unwrap().host(), "::1");
-        for text in ["rollcall.example", ":443", "host:0", "host:99999", "::1:443", "https://h:443", "[h]:1"] {
+        for text in [
+            "rollcall.example",
+            ":443",
+            "host:0",
+            "host:99999",
+            "::1:443",
+            "https://h:443",
+            "[h]:1",
+        ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }
@@ -221,12 +251,33 @@ mod tests {
     fn a_proxy_carries_its_password_and_never_shows_it() {
         let proxy: Proxy = "http://pupil:p%40ss@proxy.example:3128/".parse().unwrap();
         let request = proxy.connect_request(&"rollcall.example:443".parse().unwrap());
-        let expected = format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode("pupil:p@ss"));
-        assert!(request.starts_with("CONNECT rollcall.example:443 HTTP/1.1\r\n"), "{request}");
-        assert!(request.contains(&expected) && request.ends_with("\r\n\r\n"), "{request}");
-        assert_eq!(format!("{proxy} {proxy:?}"), "http://proxy.example:3128 Proxy(proxy.example:3128)");
-        assert_eq!("https://p:1".parse::<Proxy>(), Err(AddressError::ProxyOverTls));
-        assert!(!"http://u:secret@".parse::<Proxy>().unwrap_err().to_string().contains("secret"));
+        let expected = format!(
+            "Proxy-Authorization: Basic {}\r\n",
+            STANDARD.encode("pupil:p@ss")
+        );
+        assert!(
+            request.starts_with("CONNECT rollcall.example:443 HTTP/1.1\r\n"),
+            "{request}"
+        );
+        assert!(
+            request.contains(&expected) && request.ends_with("\r\n\r\n"),
+            "{request}"
+        );
+        assert_eq!(
+            format!("{proxy} {proxy:?}"),
+            "http://proxy.example:3128 Proxy(proxy.example:3128)"
+        );
+        assert_eq!(
+            "https://p:1".parse::<Proxy>(),
+            Err(AddressError::ProxyOverTls)
+        );
+        assert!(
+            !"http://u:secret@"
+                .parse::<Proxy>()
+                .unwrap_err()
+                .to_string()
+                .contains("secret")
+        );
     }
 
     #[test]
@@ -239,8 +290,17 @@ mod tests {
                 _ => None,
             }
         };
-        for excluded in ["*", "localhost, .district.example", "rollcall.district.example", "*.example"] {
-            assert_eq!(Proxy::from_environment(&target, look_up(excluded)), Ok(None), "{excluded}");
+        for excluded in [
+            "*",
+            "localhost, .district.example",
+            "rollcall.district.example",
+            "*.example",
+        ] {
+            assert_eq!(
+                Proxy::from_environment(&target, look_up(excluded)),
+                Ok(None),
+                "{excluded}"
+            );
         }
         for excluded in ["", "other.example", "trict.example"] {
             let proxy = Proxy::from_environment(&target, look_up(excluded)).unwrap();

@@ -67,7 +67,10 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// The proxy did not open a tunnel.
-    #[error("the proxy {proxy} answered `{answer}` to CONNECT {address}{}", proxy_advice(answer))]
+    #[error(
+        "the proxy {proxy} answered `{answer}` to CONNECT {address}{}",
+        proxy_advice(answer)
+    )]
     Proxy {
         /// The proxy.
         proxy: Proxy,
@@ -145,7 +148,10 @@ impl Connector {
             std::future::ready(stream.ok_or_else(gone))
         });
         let endpoint = self.endpoint().map_err(http)?;
-        endpoint.connect_with_connector(connector).await.map_err(http)
+        endpoint
+            .connect_with_connector(connector)
+            .await
+            .map_err(http)
     }
 
     fn endpoint(&self) -> Result<Endpoint, tonic::transport::Error> {
@@ -156,15 +162,23 @@ impl Connector {
             .keep_alive_while_idle(true))
     }
 
-    async fn secure(&self, mut config: ClientConfig, trust: tls::Trust) -> Result<TlsStream<TcpStream>, ConnectError> {
+    async fn secure(
+        &self,
+        mut config: ClientConfig,
+        trust: tls::Trust,
+    ) -> Result<TlsStream<TcpStream>, ConnectError> {
         let witness = Arc::new(Witness {
             inner: tls::ServerByAuthority::new(trust)?,
             issuer: Mutex::new(None),
         });
-        config.dangerous().set_certificate_verifier(Arc::<Witness>::clone(&witness));
+        config
+            .dangerous()
+            .set_certificate_verifier(Arc::<Witness>::clone(&witness));
         let tcp = self.tcp().await?;
         let name = ServerName::try_from(self.address.host().to_owned());
-        let name = name.map_err(|_| ConnectError::NameNotFound { host: self.address.host().to_owned() })?;
+        let name = name.map_err(|_| ConnectError::NameNotFound {
+            host: self.address.host().to_owned(),
+        })?;
         let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
         match timeout(limits::CONNECT_TIMEOUT, handshake).await {
             Ok(Ok(stream)) => Ok(stream),
@@ -186,17 +200,25 @@ impl Connector {
     }
 
     fn timed_out(&self, step: &'static str) -> ConnectError {
-        ConnectError::TimedOut { step, address: self.address.clone() }
+        ConnectError::TimedOut {
+            step,
+            address: self.address.clone(),
+        }
     }
 }
 
 async fn open_tcp(address: &Address) -> Result<TcpStream, ConnectError> {
-    let timed_out = |step| ConnectError::TimedOut { step, address: address.clone() };
+    let timed_out = |step| ConnectError::TimedOut {
+        step,
+        address: address.clone(),
+    };
     let look_up = tokio::net::lookup_host((address.host(), address.port()));
     let found = timeout(limits::CONNECT_TIMEOUT, look_up)
         .await
         .map_err(|_| timed_out("looking the name up"))?;
-    let not_found = || ConnectError::NameNotFound { host: address.host().to_owned() };
+    let not_found = || ConnectError::NameNotFound {
+        host: address.host().to_owned(),
+    };
     let candidates: Vec<_> = found.map_err(|_| not_found())?.collect();
     let mut last = not_found();
     // A host with a dead IPv6 route answers on its next address.
@@ -222,8 +244,15 @@ fn prepare(tcp: &TcpStream) {
     let _ = rustix::net::sockopt::set_tcp_keepidle(tcp, TCP_KEEPALIVE);
 }
 
-async fn open_tunnel(tcp: &mut TcpStream, proxy: &Proxy, address: &Address) -> Result<(), ConnectError> {
-    let broken = |source| ConnectError::Unreachable { address: proxy.address().clone(), source };
+async fn open_tunnel(
+    tcp: &mut TcpStream,
+    proxy: &Proxy,
+    address: &Address,
+) -> Result<(), ConnectError> {
+    let broken = |source| ConnectError::Unreachable {
+        address: proxy.address().clone(),
+        source,
+    };
     let request = proxy.connect_request(address);
     tcp.write_all(request.as_bytes()).await.map_err(broken)?;
     let mut answer = Vec::new();
@@ -240,14 +269,27 @@ async fn open_tunnel(tcp: &mut TcpStream, proxy: &Proxy, address: &Address) -> R
     if is_success(first) && answer.ends_with(b"\r\n\r\n") {
         return Ok(());
     }
-    let answer = first.chars().filter(|c| !c.is_control()).take(120).collect();
-    Err(ConnectError::Proxy { proxy: proxy.clone(), address: address.clone(), answer })
+    let answer = first
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(120)
+        .collect();
+    Err(ConnectError::Proxy {
+        proxy: proxy.clone(),
+        address: address.clone(),
+        answer,
+    })
 }
 
 fn is_success(status_line: &str) -> bool {
     let mut words = status_line.split(' ');
-    let version = words.next().is_some_and(|version| version.starts_with("HTTP/1."));
-    version && words.next().is_some_and(|code| code.len() == 3 && code.starts_with('2'))
+    let version = words
+        .next()
+        .is_some_and(|version| version.starts_with("HTTP/1."));
+    version
+        && words
+            .next()
+            .is_some_and(|code| code.len() == 3 && code.starts_with('2'))
 }
 
 fn proxy_advice(answer: &str) -> &'static str {
@@ -262,7 +304,10 @@ fn explain_tcp(address: &Address, source: io::Error) -> ConnectError {
     let address = address.clone();
     match source.kind() {
         io::ErrorKind::ConnectionRefused => ConnectError::Refused { address },
-        io::ErrorKind::TimedOut => ConnectError::TimedOut { step: "the connection", address },
+        io::ErrorKind::TimedOut => ConnectError::TimedOut {
+            step: "the connection",
+            address,
+        },
         _ => ConnectError::Unreachable { address, source },
     }
 }
@@ -285,9 +330,17 @@ fn explain_tls(address: &Address, source: io::Error, issuer: Option<String>) -> 
         }
         Some(NotValidForNameContext { presented, .. }) => {
             let presented = format!(", only {}", presented.join(", "));
-            ConnectError::WrongName { address, host, presented }
+            ConnectError::WrongName {
+                address,
+                host,
+                presented,
+            }
         }
-        Some(NotValidForName) => ConnectError::WrongName { address, host, presented: String::new() },
+        Some(NotValidForName) => ConnectError::WrongName {
+            address,
+            host,
+            presented: String::new(),
+        },
         _ => ConnectError::Tls { address, source },
     }
 }
@@ -310,7 +363,10 @@ struct Witness {
 
 impl Witness {
     fn issuer(&self) -> Option<String> {
-        self.issuer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.issuer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -323,9 +379,13 @@ impl ServerCertVerifier for Witness {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self
-            .inner
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified = self.inner.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
         if verified.is_err() {
             let issuer = tls::issuer_name(end_entity);
             *self.issuer.lock().unwrap_or_else(PoisonError::into_inner) = issuer;
@@ -339,7 +399,8 @@ impl ServerCertVerifier for Witness {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
+        self.inner
+            .verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -348,7 +409,8 @@ impl ServerCertVerifier for Witness {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
+        self.inner
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -164,7 +164,10 @@ impl Session {
             Event::Lost => self.on_lost(now, random),
             Event::Refused(refusal) => self.on_refused(refusal, now, random),
             Event::Retired => self.end(End::Retired),
-            Event::Welcome { last_stored, credit } => self.on_welcome(last_stored, credit, now),
+            Event::Welcome {
+                last_stored,
+                credit,
+            } => self.on_welcome(last_stored, credit, now),
             Event::Ack(sequence) => self.on_ack(sequence, now),
             Event::SlowDown { credit, wait } => self.on_slow_down(credit, wait, now),
             Event::Appended { last, urgent } => self.on_appended(last, urgent, now),
@@ -220,7 +223,9 @@ impl Session {
 
     fn on_opened(&mut self, now: SinceBootMs) -> Vec<Action> {
         if matches!(self.state, State::Connecting) {
-            self.state = State::Greeting { until: later(now, limits::CONNECT_TIMEOUT) };
+            self.state = State::Greeting {
+                until: later(now, limits::CONNECT_TIMEOUT),
+            };
         }
         Vec::new()
     }
@@ -234,7 +239,9 @@ impl Session {
             _ => {}
         }
         let wait = self.backoff.after_failure(random);
-        self.state = State::Waiting { until: later(now, wait) };
+        self.state = State::Waiting {
+            until: later(now, wait),
+        };
         Vec::new()
     }
 
@@ -410,30 +417,62 @@ mod tests {
     fn greet(session: &mut Session, last_stored: u64, credit: u32, now: u64) -> Vec<Action> {
         session.handle(Event::Opened, at(now), 0.5);
         let last_stored = Sequence(last_stored);
-        session.handle(Event::Welcome { last_stored, credit }, at(now), 0.5)
+        session.handle(
+            Event::Welcome {
+                last_stored,
+                credit,
+            },
+            at(now),
+            0.5,
+        )
     }
 
     fn send(after: u64, through: u64, at_most: u32) -> Action {
-        Action::Send { after: Sequence(after), through: Sequence(through), at_most }
+        Action::Send {
+            after: Sequence(after),
+            through: Sequence(through),
+            at_most,
+        }
     }
 
     fn sent(session: &mut Session, last: u64, reports: u32, now: u64) -> Vec<Action> {
-        session.handle(Event::Sent { last: Sequence(last), reports }, at(now), 0.5)
+        session.handle(
+            Event::Sent {
+                last: Sequence(last),
+                reports,
+            },
+            at(now),
+            0.5,
+        )
     }
 
     #[test]
     fn a_backlog_goes_at_once_within_the_credit() {
         let mut session = session(100);
         let actions = greet(&mut session, 40, 25, 10);
-        assert_eq!(actions, [Action::Acknowledge(Sequence(40)), send(40, 100, 25)]);
+        assert_eq!(
+            actions,
+            [Action::Acknowledge(Sequence(40)), send(40, 100, 25)]
+        );
         assert_eq!(sent(&mut session, 65, 25, 10), [], "the credit is used up");
         let actions = session.handle(Event::Ack(Sequence(50)), at(20), 0.5);
-        assert_eq!(actions, [Action::Acknowledge(Sequence(50))], "a message counts until it is whole");
+        assert_eq!(
+            actions,
+            [Action::Acknowledge(Sequence(50))],
+            "a message counts until it is whole"
+        );
         let actions = session.handle(Event::Ack(Sequence(65)), at(20), 0.5);
-        assert_eq!(actions, [Action::Acknowledge(Sequence(65)), send(65, 100, 25)]);
+        assert_eq!(
+            actions,
+            [Action::Acknowledge(Sequence(65)), send(65, 100, 25)]
+        );
         assert_eq!(sent(&mut session, 100, 20, 20), []);
         let actions = session.handle(Event::Ack(Sequence(4000)), at(30), 0.5);
-        assert_eq!(actions, [Action::Acknowledge(Sequence(100))], "no more than was sent");
+        assert_eq!(
+            actions,
+            [Action::Acknowledge(Sequence(100))],
+            "no more than was sent"
+        );
         assert_eq!(session.deadline(), None);
     }
 
@@ -442,13 +481,23 @@ mod tests {
         let mut session = session(0);
         greet(&mut session, 0, 64, 0);
         let append = |session: &mut Session, last, urgent, now| {
-            session.handle(Event::Appended { last: Sequence(last), urgent }, at(now), 0.5)
+            session.handle(
+                Event::Appended {
+                    last: Sequence(last),
+                    urgent,
+                },
+                at(now),
+                0.5,
+            )
         };
         assert_eq!(append(&mut session, 1, false, 1_000), []);
         assert_eq!(append(&mut session, 2, false, 61_000), []);
         assert_eq!(session.deadline(), Some(at(301_000)));
         assert_eq!(session.handle(Event::Timer, at(300_999), 0.5), []);
-        assert_eq!(session.handle(Event::Timer, at(301_000), 0.5), [send(0, 2, 64)]);
+        assert_eq!(
+            session.handle(Event::Timer, at(301_000), 0.5),
+            [send(0, 2, 64)]
+        );
         assert_eq!(sent(&mut session, 2, 2, 301_000), []);
         assert_eq!(append(&mut session, 3, false, 310_000), []);
         assert_eq!(append(&mut session, 4, true, 311_000), [send(2, 4, 62)]);
@@ -464,7 +513,10 @@ mod tests {
             let until = session.deadline().unwrap();
             waits.push((until.0 - now).div_ceil(1000));
             now = until.0;
-            assert_eq!(session.handle(Event::Timer, at(now), 0.5), [Action::Connect]);
+            assert_eq!(
+                session.handle(Event::Timer, at(now), 0.5),
+                [Action::Connect]
+            );
         }
         assert_eq!(waits[..4], [2, 4, 8, 16]);
         assert_eq!(waits.last(), Some(&limits::RECONNECT_LONGEST.as_secs()));
@@ -493,11 +545,20 @@ mod tests {
         let mut session = session(5);
         greet(&mut session, 5, 64, 0);
         let wait = Duration::from_secs(30);
-        assert_eq!(session.handle(Event::SlowDown { credit: 2, wait }, at(0), 0.5), []);
-        let urgent = Event::Appended { last: Sequence(9), urgent: true };
+        assert_eq!(
+            session.handle(Event::SlowDown { credit: 2, wait }, at(0), 0.5),
+            []
+        );
+        let urgent = Event::Appended {
+            last: Sequence(9),
+            urgent: true,
+        };
         assert_eq!(session.handle(urgent, at(10_000), 0.5), []);
         assert_eq!(session.deadline(), Some(at(30_000)));
-        assert_eq!(session.handle(Event::Timer, at(30_000), 0.5), [send(5, 9, 2)]);
+        assert_eq!(
+            session.handle(Event::Timer, at(30_000), 0.5),
+            [send(5, 9, 2)]
+        );
     }
 
     #[test]
@@ -505,19 +566,31 @@ mod tests {
         let mut session = session(1);
         session.handle(Event::Opened, at(0), 0.5);
         let deadline = session.deadline().unwrap();
-        assert_eq!(session.handle(Event::Timer, deadline, 0.0), [Action::Disconnect]);
-        assert_eq!(session.handle(Event::Timer, deadline, 0.0), [Action::Connect]);
+        assert_eq!(
+            session.handle(Event::Timer, deadline, 0.0),
+            [Action::Disconnect]
+        );
+        assert_eq!(
+            session.handle(Event::Timer, deadline, 0.0),
+            [Action::Connect]
+        );
         greet(&mut session, 0, 64, 0);
         sent(&mut session, 1, 1, 0);
         assert_eq!(session.deadline(), Some(at(120_000)));
-        assert_eq!(session.handle(Event::Timer, at(120_000), 0.5), [Action::Disconnect]);
+        assert_eq!(
+            session.handle(Event::Timer, at(120_000), 0.5),
+            [Action::Disconnect]
+        );
     }
 
     #[test]
     fn a_collector_that_knows_more_than_the_spool_gets_a_new_spool() {
         let mut session = session(7);
         let actions = greet(&mut session, 9, 64, 0);
-        assert_eq!(actions, [Action::Disconnect, Action::RenewSpool, Action::Connect]);
+        assert_eq!(
+            actions,
+            [Action::Disconnect, Action::RenewSpool, Action::Connect]
+        );
         assert_eq!(greet(&mut session, 0, 64, 0)[1], send(0, 7, 64));
     }
 
@@ -532,16 +605,29 @@ mod tests {
         let actions = final_one.handle(Event::Refused(Refusal::DeviceRevoked), at(0), 0.5);
         assert_eq!(actions, [Action::Disconnect, end]);
         assert_eq!(final_one.handle(Event::Disturbed, at(5), 0.5), []);
-        assert_eq!(session(0).handle(Event::Retired, at(0), 0.5)[1], Action::End(End::Retired));
+        assert_eq!(
+            session(0).handle(Event::Retired, at(0), 0.5)[1],
+            Action::End(End::Retired)
+        );
     }
 
     #[test]
     fn waking_up_leaves_the_old_connection() {
         let mut session = session(3);
         greet(&mut session, 3, 64, 0);
-        assert_eq!(session.handle(Event::Disturbed, at(0), 0.5), [Action::Disconnect]);
+        assert_eq!(
+            session.handle(Event::Disturbed, at(0), 0.5),
+            [Action::Disconnect]
+        );
         assert!(!session.is_streaming());
-        assert_eq!(session.handle(Event::Lost, at(1), 0.9), [], "the end of the old one is no failure");
-        assert_eq!(session.handle(Event::Timer, at(1000), 0.5), [Action::Connect]);
+        assert_eq!(
+            session.handle(Event::Lost, at(1), 0.9),
+            [],
+            "the end of the old one is no failure"
+        );
+        assert_eq!(
+            session.handle(Event::Timer, at(1000), 0.5),
+            [Action::Connect]
+        );
     }
 }

@@ -108,9 +108,21 @@ impl Collector {
         };
         let config = server_config(&authority);
         let (state, kicks) = (Mutex::new(state), watch::Sender::new(0));
-        let shared = Arc::new(Shared { authority, state, kicks });
-        tokio::spawn(listen(listener, TlsAcceptor::from(Arc::new(config)), Arc::clone(&shared)));
-        Self { address, token, shared }
+        let shared = Arc::new(Shared {
+            authority,
+            state,
+            kicks,
+        });
+        tokio::spawn(listen(
+            listener,
+            TlsAcceptor::from(Arc::new(config)),
+            Arc::clone(&shared),
+        ));
+        Self {
+            address,
+            token,
+            shared,
+        }
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
@@ -155,12 +167,18 @@ pub fn every_second() -> v1::Configuration {
         send_s: 1,
         full_s: 2,
     };
-    v1::Configuration { revision: 7, schedule: Some(schedule), ..v1::Configuration::default() }
+    v1::Configuration {
+        revision: 7,
+        schedule: Some(schedule),
+        ..v1::Configuration::default()
+    }
 }
 
 pub fn authority(name: &str) -> Authority {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::OrganizationName, name);
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
@@ -189,7 +207,11 @@ async fn serve(tcp: tokio::net::TcpStream, acceptor: TlsAcceptor, shared: Arc<Sh
     let Ok(stream) = acceptor.accept(tcp).await else {
         return;
     };
-    let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first().cloned());
+    let peer = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(|chain| chain.first().cloned());
     let peer = peer.map(CertificateDer::into_owned);
     let service = AgentServiceServer::new(Service { peer, shared })
         .accept_compressed(CompressionEncoding::Zstd)
@@ -214,7 +236,10 @@ impl Service {
     }
 
     fn device(&self) -> Result<DeviceCertificate, Status> {
-        let peer = self.peer.as_ref().ok_or_else(|| refused(Refusal::CertificateMissing))?;
+        let peer = self
+            .peer
+            .as_ref()
+            .ok_or_else(|| refused(Refusal::CertificateMissing))?;
         Ok(DeviceCertificate::from_der(peer).unwrap())
     }
 
@@ -223,7 +248,9 @@ impl Service {
         let request = CertificateSigningRequestDer::from(request);
         let mut request = CertificateSigningRequestParams::from_der(&request).unwrap();
         let today = SystemClock.now().wall.seconds() / 86_400;
-        let at = |days: i64| date_time_ymd(1970, 1, 1) + Duration::from_secs(days.unsigned_abs() * 86_400);
+        let at = |days: i64| {
+            date_time_ymd(1970, 1, 1) + Duration::from_secs(days.unsigned_abs() * 86_400)
+        };
         request.params.subject_alt_names = vec![SanType::URI(device.to_uri().try_into().unwrap())];
         request.params.not_before = at(today - ago);
         request.params.not_after = at(today + ahead);
@@ -254,16 +281,29 @@ impl Service {
         last
     }
 
-    async fn converse(self, mut up: Streaming<v1::Up>, down: mpsc::Sender<Result<v1::Down, Status>>) {
-        let Ok(Some(v1::Up { message: Some(up::Message::Hello(hello)) })) = up.message().await else {
+    async fn converse(
+        self,
+        mut up: Streaming<v1::Up>,
+        down: mpsc::Sender<Result<v1::Down, Status>>,
+    ) {
+        let Ok(Some(v1::Up {
+            message: Some(up::Message::Hello(hello)),
+        })) = up.message().await
+        else {
             return;
         };
         let welcome = {
             let mut state = self.state();
             state.greeted += 1;
-            state.senders.insert(hello.spool.clone(), self.device().unwrap().device);
+            state
+                .senders
+                .insert(hello.spool.clone(), self.device().unwrap().device);
             v1::Welcome {
-                last_stored: state.stored.get(&hello.spool).and_then(|all| all.last().copied()).unwrap_or(0),
+                last_stored: state
+                    .stored
+                    .get(&hello.spool)
+                    .and_then(|all| all.last().copied())
+                    .unwrap_or(0),
                 server_time_ms: SystemClock.now().wall.0,
                 configuration_revision: 7,
                 credit: state.credit,
@@ -276,10 +316,17 @@ impl Service {
         }
         let mut unacknowledged = 0;
         let mut messages = 0;
-        while let Ok(Some(v1::Up { message: Some(up::Message::Reports(reports)) })) = up.message().await {
+        while let Ok(Some(v1::Up {
+            message: Some(up::Message::Reports(reports)),
+        })) = up.message().await
+        {
             let last = self.take(&hello.spool, &reports, &mut unacknowledged);
             messages += 1;
-            if self.state().messages_per_stream.is_some_and(|most| messages >= most) {
+            if self
+                .state()
+                .messages_per_stream
+                .is_some_and(|most| messages >= most)
+            {
                 // Stored, but the acknowledgement is lost with the connection.
                 return;
             }
@@ -292,12 +339,18 @@ impl Service {
 }
 
 async fn send(down: &mpsc::Sender<Result<v1::Down, Status>>, message: down::Message) {
-    let _ = down.send(Ok(v1::Down { message: Some(message) })).await;
+    let _ = down
+        .send(Ok(v1::Down {
+            message: Some(message),
+        }))
+        .await;
 }
 
 fn refused(refusal: Refusal) -> Status {
     let mut status = Status::permission_denied(refusal.sentence());
-    status.metadata_mut().insert(REFUSAL_KEY, refusal.word().parse().unwrap());
+    status
+        .metadata_mut()
+        .insert(REFUSAL_KEY, refusal.word().parse().unwrap());
     status
 }
 
@@ -305,7 +358,10 @@ fn refused(refusal: Refusal) -> Status {
 impl AgentService for Service {
     type StreamStream = Pin<Box<dyn Stream<Item = Result<v1::Down, Status>> + Send>>;
 
-    async fn enroll(&self, request: Request<v1::EnrollRequest>) -> Result<Response<v1::EnrollResponse>, Status> {
+    async fn enroll(
+        &self,
+        request: Request<v1::EnrollRequest>,
+    ) -> Result<Response<v1::EnrollResponse>, Status> {
         let request = request.into_inner();
         if request.token_secret.is_empty() {
             self.device()?;
@@ -327,7 +383,10 @@ impl AgentService for Service {
         }))
     }
 
-    async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewResponse>, Status> {
+    async fn renew(
+        &self,
+        request: Request<v1::RenewRequest>,
+    ) -> Result<Response<v1::RenewResponse>, Status> {
         let device = self.device()?.device;
         {
             let mut state = self.state();
@@ -342,7 +401,10 @@ impl AgentService for Service {
         }))
     }
 
-    async fn stream(&self, request: Request<Streaming<v1::Up>>) -> Result<Response<Self::StreamStream>, Status> {
+    async fn stream(
+        &self,
+        request: Request<Streaming<v1::Up>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
         let certificate = self.device()?;
         {
             let state = self.state();

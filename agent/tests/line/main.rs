@@ -1,4 +1,8 @@
 //! The agent from enrolment to acknowledgement, against a collector that speaks the real wire.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop there"
+)]
 
 mod collector;
 mod proxy;
@@ -42,7 +46,9 @@ struct Running {
 
 impl Laptop {
     fn new(board: &str) -> Self {
-        let laptop = Self { folder: tempfile::tempdir().unwrap() };
+        let laptop = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         laptop.set_board(board);
         laptop
     }
@@ -78,8 +84,16 @@ impl Laptop {
     }
 
     fn start_with(&self, config: AgentConfig, token: Option<&EnrolmentToken>) -> Running {
-        let token = TokenSource { given: token.cloned(), ..TokenSource::default() };
-        let setup = Setup { paths: self.paths(), config, roots: self.roots(), token };
+        let token = TokenSource {
+            given: token.cloned(),
+            ..TokenSource::default()
+        };
+        let setup = Setup {
+            paths: self.paths(),
+            config,
+            roots: self.roots(),
+            token,
+        };
         let agent = Agent::build(setup, Arc::new(SystemClock)).unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(agent.run(async {
@@ -95,8 +109,14 @@ impl Laptop {
     fn fill_spool(&self, reports: u64) {
         let (mut spool, _) = Spool::open(&self.paths().spool(), SpoolLimits::default()).unwrap();
         for _ in 0..reports {
-            let taken = v1::Moment { boot: BootId::generate().as_bytes().to_vec(), ..v1::Moment::default() };
-            let report = v1::Report { taken: Some(taken), ..v1::Report::default() };
+            let taken = v1::Moment {
+                boot: BootId::generate().as_bytes().to_vec(),
+                ..v1::Moment::default()
+            };
+            let report = v1::Report {
+                taken: Some(taken),
+                ..v1::Report::default()
+            };
             spool.append(&report.encode_to_vec()).unwrap();
         }
     }
@@ -113,7 +133,12 @@ impl Laptop {
     }
 
     async fn wait_for_problem(&self, words: &str) {
-        let has = |status: &Status| status.last_error.as_ref().is_some_and(|e| e.words.contains(words));
+        let has = |status: &Status| {
+            status
+                .last_error
+                .as_ref()
+                .is_some_and(|e| e.words.contains(words))
+        };
         self.wait_for_status(words, has).await;
     }
 }
@@ -121,7 +146,10 @@ impl Laptop {
 impl Running {
     async fn stop(self) {
         self.stop.send(()).unwrap();
-        tokio::time::timeout(Duration::from_secs(2), self.task).await.expect("within 2 s").unwrap();
+        tokio::time::timeout(Duration::from_secs(2), self.task)
+            .await
+            .expect("within 2 s")
+            .unwrap();
     }
 }
 
@@ -147,22 +175,38 @@ async fn a_laptop_enrols_streams_and_resumes_without_sending_again() {
     let collector = Collector::start().await;
     let laptop = Laptop::new("board-1");
     let running = laptop.start(&collector, Some(&collector.token));
-    collector.wait_until("three reports", |state| state.only_spool().len() >= 3).await;
-    laptop.wait_for_status("connected", |s| s.connected && s.last_ack.is_some() && s.configuration_revision == 7).await;
+    collector
+        .wait_until("three reports", |state| state.only_spool().len() >= 3)
+        .await;
+    laptop
+        .wait_for_status("connected", |s| {
+            s.connected && s.last_ack.is_some() && s.configuration_revision == 7
+        })
+        .await;
     running.stop().await;
     let status = Status::load(&laptop.paths().status()).unwrap();
     assert_eq!(status.device, Some(laptop.device().to_string()));
     assert!(!status.connected, "it says so when it stops");
-    assert!(laptop.paths().configuration().exists(), "it goes on by it while offline");
+    assert!(
+        laptop.paths().configuration().exists(),
+        "it goes on by it while offline"
+    );
 
     let before = collector.state().only_spool().len();
     let running = laptop.start(&collector, None);
-    collector.wait_until("more reports", |state| state.only_spool().len() >= before + 2).await;
+    collector
+        .wait_until("more reports", |state| {
+            state.only_spool().len() >= before + 2
+        })
+        .await;
     running.stop().await;
     let state = collector.state();
     assert!(contiguous(state.only_spool()), "{:?}", state.only_spool());
     assert_eq!((state.enrolled, state.repeated), (1, 0));
-    assert!(state.full_reports >= 2, "the first report after each start is a full one");
+    assert!(
+        state.full_reports >= 2,
+        "the first report after each start is a full one"
+    );
 }
 
 #[tokio::test]
@@ -177,7 +221,9 @@ async fn a_backlog_arrives_once_in_order_within_the_credit_through_lost_connecti
     let laptop = Laptop::new("board-1");
     laptop.fill_spool(700);
     let running = laptop.start(&collector, Some(&collector.token));
-    collector.wait_until("the backlog", |state| state.only_spool().len() >= 700).await;
+    collector
+        .wait_until("the backlog", |state| state.only_spool().len() >= 700)
+        .await;
     collector.state().messages_per_stream = None;
     running.stop().await;
     let state = collector.state();
@@ -193,7 +239,9 @@ async fn what_was_acknowledged_leaves_the_spool() {
     let laptop = Laptop::new("board-1");
     laptop.fill_spool(50);
     let running = laptop.start(&collector, Some(&collector.token));
-    laptop.wait_for_status("all acknowledged", |s| s.spool.waiting == 0 && s.connected).await;
+    laptop
+        .wait_for_status("all acknowledged", |s| s.spool.waiting == 0 && s.connected)
+        .await;
     running.stop().await;
     let (spool, _) = Spool::open(&laptop.paths().spool(), SpoolLimits::default()).unwrap();
     assert!(spool.position().next > Sequence(50));
@@ -205,10 +253,14 @@ async fn a_lost_collector_is_found_again() {
     let laptop = Laptop::new("board-1");
     let running = laptop.start(&collector, Some(&collector.token));
     for round in 1..=3 {
-        collector.wait_until("a stream", |state| state.greeted >= round).await;
+        collector
+            .wait_until("a stream", |state| state.greeted >= round)
+            .await;
         collector.kick();
     }
-    collector.wait_until("reports", |state| state.only_spool().len() >= 3).await;
+    collector
+        .wait_until("reports", |state| state.only_spool().len() >= 3)
+        .await;
     running.stop().await;
     assert_eq!(collector.state().repeated, 0);
 }
@@ -218,7 +270,9 @@ async fn a_clone_takes_an_identity_of_its_own() {
     let collector = Collector::start().await;
     let original = Laptop::new("board-1");
     let running = original.start(&collector, Some(&collector.token));
-    collector.wait_until("a report", |state| !state.only_spool().is_empty()).await;
+    collector
+        .wait_until("a report", |state| !state.only_spool().is_empty())
+        .await;
     running.stop().await;
     let device = original.device();
 
@@ -226,11 +280,15 @@ async fn a_clone_takes_an_identity_of_its_own() {
     let own_reports = fs::read_dir(clone.paths().spool()).unwrap().count();
     assert!(own_reports >= 2, "the clone has inherited a spool");
     let running = clone.start(&collector, None);
-    collector.wait_until("the clone's spool", |state| state.stored.len() == 2).await;
+    collector
+        .wait_until("the clone's spool", |state| state.stored.len() == 2)
+        .await;
     running.stop().await;
     assert_ne!(clone.device(), device);
     let back = original.start(&collector, None);
-    original.wait_for_status("the original is connected", |status| status.connected).await;
+    original
+        .wait_for_status("the original is connected", |status| status.connected)
+        .await;
     back.stop().await;
     assert_eq!(original.device(), device, "nobody is evicted");
     let state = collector.state();
@@ -244,13 +302,19 @@ async fn a_collector_that_sees_other_hardware_makes_the_laptop_leave() {
     let collector = Collector::start().await;
     let laptop = Laptop::new("board-1");
     let running = laptop.start(&collector, Some(&collector.token));
-    collector.wait_until("a stream", |state| state.greeted == 1).await;
+    collector
+        .wait_until("a report", |state| !state.only_spool().is_empty())
+        .await;
     let device = laptop.device();
     collector.state().refuse = Some(Refusal::HardwareDiffers);
     collector.kick();
-    collector.wait_until("a clone", |state| state.cloned == 1).await;
+    collector
+        .wait_until("a clone", |state| state.cloned == 1)
+        .await;
     collector.state().refuse = None;
-    collector.wait_until("a stream of its own", |state| state.stored.len() == 2).await;
+    collector
+        .wait_until("a stream of its own", |state| state.stored.len() == 2)
+        .await;
     running.stop().await;
     assert_ne!(laptop.device(), device);
 }
@@ -261,19 +325,32 @@ async fn a_certificate_is_renewed_early_and_after_it_has_expired() {
     collector.state().life_days = (21, 9);
     let early = Laptop::new("board-1");
     let running = early.start(&collector, Some(&collector.token));
-    collector.wait_until("a renewal", |state| state.renewed == 1).await;
+    collector
+        .wait_until("a renewal", |state| state.renewed == 1)
+        .await;
     let device = early.device();
-    early.wait_for_status("connected", |status| status.connected).await;
+    early
+        .wait_for_status("connected", |status| status.connected)
+        .await;
     running.stop().await;
-    assert_eq!(early.device(), device, "the same device, another certificate");
+    assert_eq!(
+        early.device(),
+        device,
+        "the same device, another certificate"
+    );
 
     collector.state().life_days = (60, -30);
     let late = Laptop::new("board-2");
     collector.state().oldest_valid_ms = 0;
     let running = late.start(&collector, Some(&collector.token));
-    collector.wait_until("enrolled", |state| state.enrolled == 2).await;
-    collector.wait_until("renewed by grace", |state| state.renewed == 2).await;
-    late.wait_for_status("connected", |status| status.connected).await;
+    collector
+        .wait_until("enrolled", |state| state.enrolled == 2)
+        .await;
+    collector
+        .wait_until("renewed by grace", |state| state.renewed == 2)
+        .await;
+    late.wait_for_status("connected", |status| status.connected)
+        .await;
     running.stop().await;
 }
 
@@ -282,11 +359,15 @@ async fn a_revoked_laptop_says_so() {
     let collector = Collector::start().await;
     let laptop = Laptop::new("board-1");
     let running = laptop.start(&collector, Some(&collector.token));
-    collector.wait_until("a stream", |state| state.greeted == 1).await;
+    collector
+        .wait_until("a stream", |state| state.greeted == 1)
+        .await;
     running.stop().await;
     collector.state().refuse = Some(Refusal::DeviceRevoked);
     let running = laptop.start(&collector, None);
-    laptop.wait_for_problem(Refusal::DeviceRevoked.sentence()).await;
+    laptop
+        .wait_for_problem(Refusal::DeviceRevoked.sentence())
+        .await;
     running.stop().await;
 }
 
@@ -296,7 +377,11 @@ async fn the_way_through_a_proxy_is_found_and_its_refusal_told() {
     let proxy = proxy::start("pupil", "p@ss").await;
     let laptop = Laptop::new("board-1");
     let with_proxy = |credentials: &str| AgentConfig {
-        proxy: Some(format!("http://{credentials}{}", proxy.address).parse::<Proxy>().unwrap()),
+        proxy: Some(
+            format!("http://{credentials}{}", proxy.address)
+                .parse::<Proxy>()
+                .unwrap(),
+        ),
         ..laptop.config(&collector)
     };
     let running = laptop.start_with(with_proxy(""), Some(&collector.token));
@@ -305,28 +390,44 @@ async fn the_way_through_a_proxy_is_found_and_its_refusal_told() {
     assert_eq!(collector.state().enrolled, 0);
 
     let running = laptop.start_with(with_proxy("pupil:p%40ss@"), Some(&collector.token));
-    collector.wait_until("reports", |state| state.only_spool().len() >= 2).await;
+    collector
+        .wait_until("reports", |state| state.only_spool().len() >= 2)
+        .await;
     running.stop().await;
-    assert!(proxy.tunnels() >= 2, "enrolment and stream both go through it");
+    assert!(
+        proxy.tunnels() >= 2,
+        "enrolment and stream both go through it"
+    );
 }
 
 async fn enrolment_error(connector: &Connector, token: &EnrolmentToken) -> CallError {
     let laptop = Laptop::new("board-1");
     let credential = Credential::Token(token);
-    enroll(connector, credential, &fingerprint(&laptop.roots())).await.unwrap_err()
+    enroll(connector, credential, &fingerprint(&laptop.roots()))
+        .await
+        .unwrap_err()
 }
 
 fn connector(address: &str) -> Connector {
-    Connector { address: address.parse().unwrap(), proxy: None }
+    Connector {
+        address: address.parse().unwrap(),
+        proxy: None,
+    }
 }
 
 #[tokio::test]
 async fn each_way_to_fail_has_its_own_words() {
     let collector = Collector::start().await;
     let address = collector.address.to_string();
-    let wrong = EnrolmentToken { secret: TokenSecret::generate(), ..collector.token.clone() };
+    let wrong = EnrolmentToken {
+        secret: TokenSecret::generate(),
+        ..collector.token.clone()
+    };
     let error = enrolment_error(&connector(&address), &wrong).await;
-    assert!(matches!(error, CallError::Refused(Refusal::TokenUnknown)), "{error}");
+    assert!(
+        matches!(error, CallError::Refused(Refusal::TokenUnknown)),
+        "{error}"
+    );
 
     let other = Collector::start().await;
     let error = enrolment_error(&connector(&address), &other.token).await;
@@ -342,8 +443,14 @@ async fn each_way_to_fail_has_its_own_words() {
 
     let loopback = format!("127.0.0.2:{}", collector.address.port());
     let error = enrolment_error(&connector(&loopback), &collector.token).await;
-    assert!(matches!(error, CallError::Connect(ConnectError::Refused { .. })), "{error}");
+    assert!(
+        matches!(error, CallError::Connect(ConnectError::Refused { .. })),
+        "{error}"
+    );
 
     let error = enrolment_error(&connector("no-such-host.invalid:443"), &collector.token).await;
-    assert!(matches!(error, CallError::Connect(ConnectError::NameNotFound { .. })), "{error}");
+    assert!(
+        matches!(error, CallError::Connect(ConnectError::NameNotFound { .. })),
+        "{error}"
+    );
 }

@@ -25,7 +25,10 @@ pub async fn start(user: &str, password: &str) -> Proxy {
     let address = listener.local_addr().unwrap();
     let tunnels = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&tunnels);
-    let expected = format!("Proxy-Authorization: Basic {}", STANDARD.encode(format!("{user}:{password}")));
+    let expected = format!(
+        "Proxy-Authorization: Basic {}",
+        STANDARD.encode(format!("{user}:{password}"))
+    );
     tokio::spawn(async move {
         loop {
             let (client, _) = listener.accept().await.unwrap();
@@ -50,12 +53,16 @@ async fn serve(client: TcpStream, expected: String, tunnels: Arc<AtomicU32>) {
         let _ = client.write_all(answer).await;
         return;
     }
-    let target = head[0].strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next());
+    let target = head[0]
+        .strip_prefix("CONNECT ")
+        .and_then(|rest| rest.split(' ').next());
     let Ok(mut server) = TcpStream::connect(target.unwrap_or_default()).await else {
         let _ = client.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
         return;
     };
     tunnels.fetch_add(1, Ordering::Relaxed);
-    let _ = client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await;
+    let _ = client
+        .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        .await;
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }

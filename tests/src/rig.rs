@@ -8,6 +8,7 @@ pub mod binaries;
 pub mod collector;
 pub mod device;
 pub mod http;
+pub mod load;
 pub mod patience;
 pub mod pki;
 pub mod ports;

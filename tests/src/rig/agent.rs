@@ -81,6 +81,20 @@ impl Laptop {
         fs::write(&file, content).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     }
 
+    /// Sets a value that its battery's `uevent` tells.
+    ///
+    /// # Panics
+    /// When the file cannot be read or has no such key.
+    pub fn set_battery(&self, key: &str, value: &str) {
+        let path = "sys/class/power_supply/BAT0/uevent";
+        let file = self.root.join(path);
+        let text = fs::read_to_string(&file).expect("the laptop has a battery");
+        let start = format!("{key}=");
+        let line = text.lines().find(|line| line.starts_with(&start));
+        let line = line.unwrap_or_else(|| panic!("no {key} in {text}"));
+        self.write(path, &text.replace(line, &format!("{key}={value}")));
+    }
+
     /// Gives it the firmware numbers of another machine.
     pub fn set_serials(&self, uuid: &str, serial: &str) {
         self.write("sys/class/dmi/id/product_uuid", &format!("{uuid}\n"));

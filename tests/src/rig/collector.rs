@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::patience::{PATIENCE, eventually, require};
+use super::patience::{PATIENCE, eventually, require, wall_clock};
 use super::process::{self, Finished, Process};
 use super::{binaries, http};
 
@@ -218,14 +218,33 @@ impl Collector {
         )
     }
 
-    /// The points of one series over the last 400 days, oldest first.
+    /// Every point of one series over the last 400 days, oldest first.
     ///
     /// # Errors
     /// As [`Collector::get`].
-    pub fn series(&self, device: &str, metric: &str) -> Result<Vec<Value>, String> {
-        let path =
-            format!("/api/v1/devices/{device}/series?metric={metric}&from_ms=1&points=10000");
-        self.list(&path, "points")
+    pub fn series(&self, device: &str, metric: &str, instance: &str) -> Result<Vec<Value>, String> {
+        let to = wall_clock().plus_ms(60_000).0;
+        self.series_between(device, metric, instance, (to - SERIES_MS, to))
+    }
+
+    /// Halves the time until an answer leaves nothing out.
+    fn series_between(
+        &self,
+        device: &str,
+        metric: &str,
+        instance: &str,
+        (from, to): (i64, i64),
+    ) -> Result<Vec<Value>, String> {
+        let address = format!("/api/v1/devices/{device}/series?metric={metric}");
+        let path = format!("{address}&instance={instance}&from={from}&to={to}&points=10000");
+        let answer = self.get(&path)?;
+        if answer["thinned"] == false {
+            let points = answer["points"].as_array().cloned();
+            return points.ok_or_else(|| format!("no points in {answer}"));
+        }
+        let middle = from + (to - from) / 2;
+        let half = |window| self.series_between(device, metric, instance, window);
+        Ok([half((from, middle))?, half((middle + 1, to))?].concat())
     }
 
     /// The value of a counter or gauge in `/metrics`, summed over its labels; 0 while absent.
@@ -246,6 +265,9 @@ impl Collector {
         list.ok_or_else(|| format!("{path}: no `{field}` in {answer}"))
     }
 }
+
+/// How far back [`Collector::series`] looks: 400 days.
+const SERIES_MS: i64 = 400 * 86_400_000;
 
 /// How long a story watches that nothing more happens.
 pub const QUIET: Duration = Duration::from_secs(4);

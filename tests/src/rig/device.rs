@@ -14,7 +14,7 @@ use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
 use rollcall_shared::refusal::REFUSAL_KEY;
 use rollcall_shared::report::{Report, Taken};
-use rollcall_shared::time::{Clock, Now, SystemClock};
+use rollcall_shared::time::{Clock, Now, SinceBootMs, SystemClock};
 use rollcall_shared::tls::{self, Identity, Trust};
 use rollcall_shared::token::EnrolmentToken;
 use rustls::ClientConfig;
@@ -29,6 +29,9 @@ use tonic::{Status, Streaming};
 /// How long a simulated laptop waits for a message.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
+const UPTIME_MS: u64 = 60 * 86_400_000;
+const HISTORY_MS: u64 = 50 * 86_400_000;
+
 /// A laptop that has enrolled.
 #[derive(Debug, Clone)]
 pub struct Device {
@@ -42,6 +45,8 @@ pub struct Device {
     pub boot: BootId,
     /// How far its wall clock is ahead of the truth.
     pub skew_ms: i64,
+    /// Its clocks when it enrolled.
+    started: Now,
     chain: Vec<CertificateDer<'static>>,
     key: Vec<u8>,
     roots: Vec<CertificateDer<'static>>,
@@ -107,6 +112,10 @@ impl Device {
             spool: SpoolId::generate(),
             boot: BootId::generate(),
             skew_ms: 0,
+            started: Now {
+                since_boot: SinceBootMs(SystemClock.now().since_boot.0 + UPTIME_MS),
+                ..SystemClock.now()
+            },
             chain: certificates(response.certificate_chain),
             key: key.serialize_der(),
             roots: certificates(response.authority_roots),
@@ -177,22 +186,33 @@ impl Device {
         }
     }
 
-    /// This moment by the laptop's clocks.
+    /// This moment by the laptop's clocks; it booted 60 days before this machine.
     #[must_use]
     pub fn now(&self) -> Taken {
         let now = SystemClock.now();
+        let since_boot = SinceBootMs(now.since_boot.0 + UPTIME_MS);
         let wall = now.wall.plus_ms(self.skew_ms);
-        Taken::at(Now { wall, ..now }, self.boot)
+        Taken::at(Now { wall, since_boot }, self.boot)
     }
 
-    /// A report taken now whose battery has as many cycles as its sequence: so that each report can
+    /// When a report was taken: one a second, from 50 days ago on.
+    fn taken(&self, sequence: u64) -> Taken {
+        let now = self.now();
+        let start = self.started.since_boot.0 - HISTORY_MS;
+        let since_boot = SinceBootMs(start + sequence * 1000);
+        let ago = i64::try_from(now.since_boot.since(since_boot).as_millis()).unwrap_or(i64::MAX);
+        let wall = now.wall.plus_ms(-ago);
+        Taken::at(Now { wall, since_boot }, self.boot)
+    }
+
+    /// A report whose battery has as many cycles as its sequence: so that each can
     /// be told from every other in the series that the collector keeps.
     #[must_use]
     pub fn report(&self, sequence: u64) -> Report {
         let cycles = u32::try_from(sequence).unwrap_or(u32::MAX);
         Report {
             sequence: Sequence(sequence),
-            taken: self.now(),
+            taken: self.taken(sequence),
             full: sequence == 1,
             urgent: false,
             readings: vec![

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 
 /// Files of an authority and of one server certificate for this machine.
 #[derive(Debug, Clone)]
@@ -47,11 +47,18 @@ fn make() -> Result<Made, rcgen::Error> {
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Distinct names, since OpenSSL takes a certificate for self-signed by them.
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "Test authority");
     let authority_certificate = authority.self_signed(&authority_key)?;
     let issuer = Issuer::new(authority, authority_key);
 
     let key = KeyPair::generate()?;
     let mut server = CertificateParams::new(vec!["localhost".to_owned()])?;
+    server
+        .distinguished_name
+        .push(DnType::CommonName, "localhost");
     let loopback = std::net::Ipv4Addr::LOCALHOST;
     server
         .subject_alt_names

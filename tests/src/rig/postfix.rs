@@ -184,3 +184,49 @@ fn master_cf(port: u16) -> String {
          postlog unix-dgram n - n - 1 postlogd\n"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rig;
+
+    const CLIENT: &str = r#"
+import smtplib, ssl, sys
+port, authority, user, password = sys.argv[1:]
+client = smtplib.SMTP("localhost", int(port))
+client.starttls(context=ssl.create_default_context(cafile=authority))
+if password:
+    client.login(user, password)
+client.sendmail("rollcall@school.example", ["help-desk@school.example"], "Subject: Hello\n\nWorld")
+"#;
+
+    fn offer(port: u16, pki: &Pki, password: &str) -> process::Finished {
+        let mut command = Command::new("python3");
+        command
+            .args(["-c", CLIENT, &port.to_string()])
+            .arg(&pki.authority);
+        process::run(command.args([USER, password]), PATIENCE)
+    }
+
+    #[test]
+    fn mail_is_taken_with_a_password_only() {
+        let folder = rig::folder();
+        let pki = Pki::make(folder.path());
+        let postfix = match Postfix::start(folder.path(), &pki) {
+            Ok(postfix) => postfix,
+            Err(reason) => return rig::skip("Postfix takes mail with a password only", &reason),
+        };
+        let said = offer(postfix.port, &pki, "").failure();
+        assert!(said.contains("denied"), "{said}");
+        let _ = offer(postfix.port, &pki, PASSWORD).success();
+        let mails = eventually("the mail", PATIENCE, || {
+            let mails = postfix.mails();
+            if mails.is_empty() {
+                Err("nothing yet")
+            } else {
+                Ok(mails)
+            }
+        });
+        assert_eq!(mails[0].header("Subject").as_deref(), Some("Hello"));
+    }
+}

@@ -1,0 +1,179 @@
+//! Many simulated laptops that stream at once, and remember what was acknowledged to them.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tonic::Status;
+
+use super::collector::Collector;
+use super::device::{Device, Session};
+use super::patience::{eventually, require};
+
+/// How many reports a laptop sends at a time.
+const BATCH: u64 = 7;
+
+/// How many stored reports a laptop sends once more when it comes back, as one does that has lost
+/// its last acknowledgements.
+const AGAIN: u64 = 5;
+
+const BEFORE_RECONNECT: Duration = Duration::from_millis(30);
+
+/// Laptops under load.
+#[derive(Debug)]
+pub struct Fleet {
+    laptops: Vec<Arc<Laptop>>,
+}
+
+/// One laptop and what it knows.
+#[derive(Debug)]
+struct Laptop {
+    device: Device,
+    acknowledged: AtomicU64,
+    broken_promise: Mutex<Option<String>>,
+}
+
+/// A load that goes on until it is stopped.
+#[derive(Debug)]
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    tasks: JoinSet<()>,
+}
+
+impl Fleet {
+    /// Enrols this many laptops.
+    ///
+    /// # Errors
+    /// What the collector answers.
+    pub async fn enroll(grpc: SocketAddr, token: &str, count: usize) -> Result<Self, Status> {
+        let mut laptops = Vec::with_capacity(count);
+        for number in 0..count {
+            let device = Device::enroll(grpc, token, &format!("LOAD-{number:04}")).await?;
+            laptops.push(Arc::new(Laptop {
+                device,
+                acknowledged: AtomicU64::new(0),
+                broken_promise: Mutex::new(None),
+            }));
+        }
+        Ok(Self { laptops })
+    }
+
+    /// Has all of them stream, and reconnect whenever their stream ends. Within a runtime.
+    #[must_use]
+    pub fn start(&self, grpc: SocketAddr) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut tasks = JoinSet::new();
+        for laptop in &self.laptops {
+            let (laptop, stop) = (Arc::clone(laptop), Arc::clone(&stop));
+            tasks.spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let _ = laptop.stream(grpc, &stop).await;
+                    tokio::time::sleep(BEFORE_RECONNECT).await;
+                }
+            });
+        }
+        Load { stop, tasks }
+    }
+
+    /// How many reports have been acknowledged to all of them together.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        let each = self.laptops.iter();
+        each.map(|laptop| laptop.acknowledged.load(Ordering::SeqCst))
+            .sum()
+    }
+
+    /// Waits until this many more reports have been acknowledged.
+    ///
+    /// # Panics
+    /// When they are not within `limit`.
+    pub fn await_progress(&self, reports: u64, limit: Duration) {
+        let goal = self.acknowledged() + reports;
+        eventually("acknowledgements", limit, || {
+            let now = self.acknowledged();
+            require(now >= goal, || format!("{now} of {goal}"))
+        });
+    }
+
+    /// A collector that came back and had forgotten what it acknowledged, as a laptop saw it.
+    #[must_use]
+    pub fn broken_promise(&self) -> Option<String> {
+        let mut each = self.laptops.iter();
+        each.find_map(|laptop| lock(&laptop.broken_promise).clone())
+    }
+
+    /// Compares what the collector has with what it acknowledged: nothing missing, nothing twice,
+    /// everything in order.
+    ///
+    /// # Errors
+    /// What differs, for the first laptop that it differs for.
+    pub fn compare(&self, collector: &Collector) -> Result<(), String> {
+        if let Some(broken) = self.broken_promise() {
+            return Err(broken);
+        }
+        for laptop in &self.laptops {
+            let id = laptop.device.id.to_string();
+            let points = collector.series(&id, "hw.battery.cycles", "BAT0")?;
+            let values: Vec<u64> = points.iter().filter_map(as_sequence).collect();
+            let acknowledged = laptop.acknowledged.load(Ordering::SeqCst);
+            let stored = values.len() as u64;
+            require(stored >= acknowledged, || {
+                format!("{id}: {stored} reports are stored, {acknowledged} were acknowledged")
+            })?;
+            let wrong = (1..)
+                .zip(&values)
+                .find(|(expected, value)| expected != *value);
+            require(wrong.is_none(), || {
+                format!("{id}: (expected, stored) {wrong:?}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Load {
+    /// Ends the load; what is under way ends with it.
+    pub async fn stop(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.tasks.shutdown().await;
+    }
+}
+
+impl Laptop {
+    async fn stream(&self, grpc: SocketAddr, stop: &AtomicBool) -> Result<(), Status> {
+        let known = self.acknowledged.load(Ordering::SeqCst);
+        let mut session = self.device.open(grpc, known + 1).await?;
+        let stored = session.welcome.last_stored;
+        if stored < known {
+            let id = self.device.id;
+            let broken = format!("{id}: {known} were acknowledged, {stored} are said to be stored");
+            *lock(&self.broken_promise) = Some(broken);
+        }
+        let mut next = stored.saturating_sub(AGAIN) + 1;
+        while !stop.load(Ordering::Relaxed) {
+            // One batch is always on the way behind the one that is waited for.
+            self.send(&session, next).await?;
+            session.acknowledged(next - 1).await?;
+            next += BATCH;
+            self.acknowledged
+                .fetch_max(session.acknowledged, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    async fn send(&self, session: &Session, first: u64) -> Result<(), Status> {
+        let reports = (first..first + BATCH).map(|at| (&self.device.report(at)).into());
+        session.send(self.device.reports(reports.collect())).await
+    }
+}
+
+fn as_sequence(point: &serde_json::Value) -> Option<u64> {
+    let value = point["value"].as_f64()?;
+    Some(value.round() as u64)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -4,6 +4,7 @@ pub mod alert;
 pub mod audit;
 pub mod authority;
 pub mod device;
+pub mod evaluate;
 pub mod notification;
 pub mod query;
 pub mod store;

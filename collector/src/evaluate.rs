@@ -1,0 +1,7 @@
+//! Evaluate: from what is known of a device to alerts.
+
+pub mod book;
+pub mod calendar;
+pub mod condition;
+pub mod device;
+pub mod rules;

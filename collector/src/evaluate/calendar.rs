@@ -1,0 +1,165 @@
+//! The school's calendar: when a laptop may be expected to be in use.
+
+use jiff::civil::{Date, Time, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan, Zoned};
+use rollcall_shared::time::UnixMs;
+
+/// School days that are looked at before a device counts as absent for "many": more than a year of
+/// them changes nothing.
+const DAYS: u32 = 400;
+
+/// Which days and hours are school.
+#[derive(Debug, Clone)]
+pub struct Calendar {
+    /// Where the school is.
+    pub zone: TimeZone,
+    /// The days of the week on which there is school.
+    pub weekdays: Vec<Weekday>,
+    /// When a school day begins.
+    pub opens: Time,
+    /// When a school day ends.
+    pub closes: Time,
+    /// Days without school, each range with its last day.
+    pub holidays: Vec<(Date, Date)>,
+}
+
+impl Default for Calendar {
+    /// Monday to Friday from eight to half past three, in the system's time zone.
+    fn default() -> Self {
+        Self {
+            zone: TimeZone::system(),
+            weekdays: vec![
+                Weekday::Monday,
+                Weekday::Tuesday,
+                Weekday::Wednesday,
+                Weekday::Thursday,
+                Weekday::Friday,
+            ],
+            opens: jiff::civil::time(8, 0, 0, 0),
+            closes: jiff::civil::time(15, 30, 0, 0),
+            holidays: Vec::new(),
+        }
+    }
+}
+
+impl Calendar {
+    /// Whether there is school on a day.
+    #[must_use]
+    pub fn is_school_day(&self, day: Date) -> bool {
+        let free = |(from, to): &(Date, Date)| *from <= day && day <= *to;
+        self.weekdays.contains(&day.weekday()) && !self.holidays.iter().any(free)
+    }
+
+    /// Whether there is school at a time.
+    #[must_use]
+    pub fn is_school_time(&self, at: UnixMs) -> bool {
+        let Some(local) = self.local(at) else {
+            return false;
+        };
+        self.is_school_day(local.date()) && (self.opens..self.closes).contains(&local.time())
+    }
+
+    /// How many whole school days lie between two times: those that opened after `from` and closed
+    /// before `to`, at most 400.
+    #[must_use]
+    pub fn school_days_between(&self, from: UnixMs, to: UnixMs) -> u32 {
+        let (Some(from), Some(to)) = (self.local(from), self.local(to)) else {
+            return 0;
+        };
+        let mut days = 0;
+        let mut day = from.date();
+        for _ in 0..2 * DAYS {
+            let opened_after = day > from.date() || from.time() <= self.opens;
+            let closed_before = day < to.date() || (day == to.date() && to.time() >= self.closes);
+            if !closed_before || days == DAYS {
+                break;
+            }
+            days += u32::from(opened_after && self.is_school_day(day));
+            let Ok(next) = day.checked_add(1.day()) else {
+                break;
+            };
+            day = next;
+        }
+        days
+    }
+
+    /// A time as the school's clocks show it, such as `2026-09-01 14:05 (America/New_York)`.
+    #[must_use]
+    pub fn show(&self, at: UnixMs) -> String {
+        let Some(local) = self.local(at) else {
+            return at.to_string();
+        };
+        let zone = self.zone.iana_name().unwrap_or("local time");
+        format!("{} ({zone})", local.strftime("%Y-%m-%d %H:%M"))
+    }
+
+    fn local(&self, at: UnixMs) -> Option<Zoned> {
+        let stamp = Timestamp::from_millisecond(at.0).ok()?;
+        Some(stamp.to_zoned(self.zone.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new_york() -> Calendar {
+        let holiday = jiff::civil::date(2026, 9, 7);
+        Calendar {
+            zone: TimeZone::get("America/New_York").unwrap(),
+            holidays: vec![(holiday, holiday)],
+            ..Calendar::default()
+        }
+    }
+
+    fn at(text: &str) -> UnixMs {
+        UnixMs(text.parse::<Timestamp>().unwrap().as_millisecond())
+    }
+
+    #[test]
+    fn school_time_follows_the_zone_and_its_clock_changes() {
+        let calendar = new_york();
+        // 08:00 in New York is 12:00 UTC in summer and 13:00 UTC in winter.
+        assert!(calendar.is_school_time(at("2026-09-02T12:00:00Z")));
+        assert!(!calendar.is_school_time(at("2026-09-02T11:59:59Z")));
+        assert!(!calendar.is_school_time(at("2026-12-02T12:30:00Z")));
+        assert!(calendar.is_school_time(at("2026-12-02T13:00:00Z")));
+        assert!(
+            !calendar.is_school_time(at("2026-09-05T15:00:00Z")),
+            "Saturday"
+        );
+        assert!(
+            !calendar.is_school_time(at("2026-09-07T15:00:00Z")),
+            "holiday"
+        );
+    }
+
+    #[test]
+    fn only_whole_school_days_count() {
+        let calendar = new_york();
+        let thursday_noon = at("2026-09-03T16:00:00Z");
+        // Friday, then a weekend and a holiday Monday, then Tuesday.
+        assert_eq!(
+            calendar.school_days_between(thursday_noon, at("2026-09-04T19:29:00Z")),
+            0
+        );
+        assert_eq!(
+            calendar.school_days_between(thursday_noon, at("2026-09-04T19:30:00Z")),
+            1
+        );
+        assert_eq!(
+            calendar.school_days_between(thursday_noon, at("2026-09-08T12:00:00Z")),
+            1
+        );
+        assert_eq!(
+            calendar.school_days_between(thursday_noon, at("2026-09-08T20:00:00Z")),
+            2
+        );
+        assert_eq!(
+            calendar.school_days_between(at("2026-09-08T20:00:00Z"), thursday_noon),
+            0
+        );
+        assert!(calendar.school_days_between(UnixMs(0), thursday_noon) <= DAYS);
+    }
+}

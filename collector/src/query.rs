@@ -6,13 +6,17 @@
 pub mod access;
 mod alerts;
 mod catalogue;
+mod dashboard;
 mod devices;
+#[cfg(test)]
+mod example;
 pub mod grpc;
 pub mod http;
 mod operation;
 mod page;
 pub mod prometheus;
 mod series;
+mod session;
 mod summary;
 mod time;
 mod viewer;

@@ -256,3 +256,6 @@ fn alert_state(word: &str) -> Result<Option<AlertState>, QueryError> {
         .map(Some)
         .ok_or_else(|| QueryError::field("state", "must be pending, firing, resolved or empty"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,8 +26,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Query;
-pub(super) use guard::Peer;
+use super::{Query, dashboard, session};
+pub(super) use guard::{Origin, PAGE_POLICY, Peer};
 pub(super) use params::Parameters;
 pub(super) use problem::Problem;
 
@@ -94,6 +94,7 @@ pub struct HttpServer {
 #[derive(Clone)]
 pub(super) struct Face {
     pub query: Query,
+    pub sessions: Arc<session::Sessions>,
     pub counts: Arc<guard::Counts>,
     hosts: Arc<guard::Hosts>,
     answers: Arc<Semaphore>,
@@ -195,11 +196,12 @@ impl HttpServer {
 pub(super) fn router(query: Query, secure: bool, names: &[String]) -> Router {
     let face = Face {
         query,
+        sessions: Arc::new(session::Sessions::new(secure)),
         counts: Arc::default(),
         hosts: Arc::new(guard::Hosts::new(secure, names)),
         answers: Arc::new(Semaphore::new(guard::ANSWERS)),
     };
-    let routes = api::routes();
+    let routes = api::routes().merge(dashboard::routes());
     guard::guarded(routes, &face).with_state(face)
 }
 
@@ -242,3 +244,6 @@ async fn serve(
     }
     connection.await
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,19 @@ pub fn parse_at(field: &str, text: &str) -> Result<UnixMs, QueryError> {
         })
 }
 
+/// How long ago `at` was, in the largest unit that tells enough, such as `3 h ago`.
+#[must_use]
+pub fn ago(at: UnixMs, now: UnixMs) -> String {
+    let seconds = now.since(at) / 1000;
+    match seconds {
+        i64::MIN..0 => "just now".to_owned(),
+        0..60 => "less than a minute ago".to_owned(),
+        60..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +66,16 @@ mod tests {
             let error = parse_at("from", bad).unwrap_err();
             assert!(error.to_string().starts_with("`from` must be"), "{error}");
         }
+    }
+
+    #[test]
+    fn ages_are_told_in_one_unit() {
+        let now = UnixMs(1_000 * 86_400_000);
+        let of = |ms: i64| ago(now.plus_ms(-ms), now);
+        assert_eq!(of(-5000), "just now");
+        assert_eq!(of(59_000), "less than a minute ago");
+        assert_eq!(of(90 * 60_000), "90 min ago");
+        assert_eq!(of(47 * 3_600_000), "47 h ago");
+        assert_eq!(of(72 * 3_600_000), "3 days ago");
     }
 }

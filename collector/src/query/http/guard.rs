@@ -28,9 +28,22 @@ const BODY_BYTES: usize = 8 * 1024;
 /// What an answer for programs may do in a browser: nothing.
 const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
+/// What a page may do: use our own style sheet, and send forms to us.
+pub(in crate::query) const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
 /// The address at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::query) struct Peer(pub IpAddr);
+
+/// The origin that a form was sent from, where the browser says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::query) enum Origin {
+    /// This server, or a client that is no browser.
+    Own,
+    /// Another site.
+    Foreign,
+}
 
 /// Names under which the face may be addressed.
 #[derive(Debug)]
@@ -192,6 +205,14 @@ impl Peer {
     }
 }
 
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(parts))
+    }
+}
+
 impl FromRequestParts<Face> for Viewer {
     type Rejection = Problem;
 
@@ -199,6 +220,29 @@ impl FromRequestParts<Face> for Viewer {
         let header = parts.headers.get(header::AUTHORIZATION);
         let authorization = header.map(|value| value.to_str().unwrap_or_default());
         Ok(face.query.viewer(authorization, Peer::of(parts).0)?)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Origin {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let text = |name| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|v: &HeaderValue| v.to_str().ok())
+        };
+        let host = text(header::HOST).unwrap_or_default();
+        let same_host = |origin: &str| origin.split_once("://").is_some_and(|(_, o)| o == host);
+        let from_here = text(header::ORIGIN).is_none_or(same_host);
+        let fetched = text(HeaderName::from_static("sec-fetch-site"));
+        let same_site = fetched.is_none_or(|site| matches!(site, "same-origin" | "none"));
+        Ok(if from_here && same_site {
+            Self::Own
+        } else {
+            Self::Foreign
+        })
     }
 }
 

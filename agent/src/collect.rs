@@ -94,7 +94,7 @@ pub struct Collect {
     changes: Changes,
     last_run: BTreeMap<Probe, SinceBootMs>,
     forced: BTreeSet<Probe>,
-    followed: Option<Configuration>,
+    followed: Option<Arc<Configuration>>,
 }
 
 impl Default for Roots {
@@ -157,12 +157,12 @@ impl Collect {
         if due.is_empty() {
             return None;
         }
-        let ends = self.run(&due, now, configuration, trust).await;
+        let followed = self.follow(configuration);
+        let ends = self.run(&due, now, followed, trust).await;
         for probe in due {
             self.last_run.insert(probe, now.since_boot);
             self.forced.remove(&probe);
         }
-        self.followed = Some(configuration.clone());
         let states = ends.iter().map(|(probe, end)| end.state(*probe));
         let standing = states.chain(agent_readings).collect();
         let full_every = Duration::from_secs(u64::from(configuration.schedule.full_s));
@@ -184,7 +184,9 @@ impl Collect {
         configuration: &Configuration,
         trust: &BeaconTrust,
     ) -> Vec<Reading> {
-        let ends = self.run(&Probe::ALL, now, configuration, trust).await;
+        let ends = self
+            .run(&Probe::ALL, now, Arc::new(configuration.clone()), trust)
+            .await;
         let mut readings: Vec<Reading> =
             ends.iter().map(|(probe, end)| end.state(*probe)).collect();
         readings.extend(ends.into_iter().flat_map(|(_, end)| match end {
@@ -259,16 +261,27 @@ impl Collect {
         }
     }
 
+    /// A configuration may name two thousand beacons, so it is copied when it changes only.
+    fn follow(&mut self, configuration: &Configuration) -> Arc<Configuration> {
+        let same = self
+            .followed
+            .take()
+            .filter(|followed| **followed == *configuration);
+        let followed = same.unwrap_or_else(|| Arc::new(configuration.clone()));
+        self.followed = Some(Arc::clone(&followed));
+        followed
+    }
+
     async fn run(
         &self,
         probes: &[Probe],
         now: Now,
-        configuration: &Configuration,
+        configuration: Arc<Configuration>,
         trust: &BeaconTrust,
     ) -> Vec<(Probe, End)> {
         let task = Task {
             kept: Arc::clone(&self.kept),
-            configuration: Arc::new(configuration.clone()),
+            configuration,
             trust: Arc::new(trust.clone()),
             wall: now.wall,
             budget: Probe::budget,

@@ -228,15 +228,11 @@ mod tests {
     #[cfg(unix)]
     #[tokio::test]
     async fn a_drive_that_falls_asleep_keeps_what_it_said() {
-        use std::os::unix::fs::PermissionsExt;
+        use crate::collect::testing;
         let (folder, mut roots) = tree_copy();
-        let program = folder.path().join("smartctl");
         let mut awake = Awake::new();
-        let say = |json: &str| {
-            std::fs::write(&program, format!("#!/bin/sh\ncat <<'END'\n{json}\nEND\n")).unwrap();
-            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        };
-        roots.smartctl = Some(program.clone());
+        let say = |json: &str| testing::smartctl(folder.path(), json);
+        roots.smartctl = Some(say("{}"));
         let asleep = r#"{"smartctl":{"exit_status":2,"messages":[{"string":"Device is in STANDBY mode, exit(2)","severity":"information"}]}}"#;
         say(asleep);
         let never = read(&roots, list(&roots), &mut awake).await;

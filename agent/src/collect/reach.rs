@@ -3,7 +3,10 @@
 
 mod address;
 mod attempt;
+mod cause;
 mod certificate;
+mod exchange;
+mod tunnel;
 mod verdict;
 
 use std::sync::Arc;

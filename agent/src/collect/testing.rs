@@ -43,6 +43,20 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// A stand-in for `smartctl` in `folder` that answers `json`. It is linked and never written, since
+/// a program that was just written may be busy when another test starts a child.
+#[cfg(unix)]
+pub fn smartctl(folder: &Path, json: &str) -> PathBuf {
+    let program = folder.join("smartctl");
+    let script =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/collect/fixtures/drive/smartctl.sh");
+    if !program.exists() {
+        std::os::unix::fs::symlink(script, &program).unwrap();
+    }
+    std::fs::write(folder.join("smartctl.json"), json).unwrap();
+    program
+}
+
 /// A folder of the data captured by others, or `None`, said plainly, where it is absent.
 pub fn data(folder: &str) -> Option<PathBuf> {
     let root = std::env::var_os("ROLLCALL_DATA").map_or_else(

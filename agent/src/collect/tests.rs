@@ -175,6 +175,46 @@ async fn everything_at_once_for_a_person() {
     );
 }
 
+/// Each metric has someone who reads it, so that the published list of what is collected is true.
+#[cfg(unix)]
+#[tokio::test]
+async fn every_metric_of_the_catalogue_is_read() {
+    use super::testing::smartctl;
+    let elsewhere = [
+        &metric::CLOCK_OFFSET,
+        &metric::SPOOL_DROPPED,
+        &metric::SPOOL_CORRUPT,
+        &metric::SPOOL_BYTES,
+    ];
+    let target = Target {
+        name: "Canvas".parse().unwrap(),
+        url: "https://localhost:9/".to_owned(),
+    };
+    let configuration = Configuration {
+        targets: vec![target],
+        ..Configuration::default()
+    };
+    let mut read: BTreeSet<u16> = elsewhere.iter().map(|metric| metric.code).collect();
+    for answer in [
+        include_str!("fixtures/drive/nvme_healthy.json"),
+        include_str!("fixtures/drive/sata_hdd_failing.json"),
+    ] {
+        let (folder, mut roots) = tree_copy();
+        roots.smartctl = Some(smartctl(folder.path(), answer));
+        let mut collect = Collect::new(roots);
+        let readings = collect
+            .run_all(at(5), &configuration, &BeaconTrust::default())
+            .await;
+        read.extend(readings.iter().map(|reading| reading.metric().code));
+    }
+    let unread: Vec<&str> = metric::CATALOGUE
+        .iter()
+        .filter(|metric| !read.contains(&metric.code))
+        .map(|metric| metric.name)
+        .collect();
+    assert!(unread.is_empty(), "nobody reads {unread:?}");
+}
+
 #[test]
 fn intervals_that_divide_each_other_fall_together() {
     let mut collect = Collect::new(tree());
@@ -189,7 +229,7 @@ fn intervals_that_divide_each_other_fall_together() {
         schedule,
         ..Configuration::default()
     };
-    collect.followed = Some(configuration.clone());
+    collect.followed = Some(Arc::new(configuration.clone()));
     for (probe, second) in Probe::ALL
         .into_iter()
         .zip([7, 61, 119, 241, 299, 1, 7, 7, 7, 7, 7, 7, 7])

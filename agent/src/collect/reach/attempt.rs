@@ -1,24 +1,22 @@
 //! One attempt at one target, stage by stage.
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use bytes::Bytes;
 use futures_util::future::select_ok;
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
 use rollcall_shared::time::{Clock, SinceBootMs};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::address::{Address, Url};
+use super::address::Url;
+use super::cause::{classify_lookup, in_words, tls_in_words};
 use super::certificate::{PublicTrust, Seen, Witness};
+use super::exchange::{exchange, judge_status, redirect_host, request};
+use super::tunnel::{connect_request, tunnel};
 use crate::collect::network::Proxy;
 
 /// How long any one stage may take: a satellite link's handshake needs about 2 s.
@@ -29,9 +27,6 @@ const ADDRESS_HEADSTART: Duration = Duration::from_millis(250);
 
 /// Addresses of one name that are tried.
 const ADDRESSES: usize = 6;
-
-/// Bytes of a proxy's answer to CONNECT.
-const PROXY_ANSWER_BYTES: usize = 8 * 1024;
 
 /// The parts of an attempt, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +144,8 @@ pub async fn run(
     try_.attempt
 }
 
-type Failure = (Stage, String);
+/// The stage that failed, and why.
+pub type Failure = (Stage, String);
 
 struct Try<'a> {
     url: &'a Url,
@@ -287,248 +283,5 @@ async fn bounded<T>(
             stage,
             format!("no answer within {} s", STAGE_TIMEOUT.as_secs()),
         )),
-    }
-}
-
-fn judge_status(status: u16) -> Result<(), Failure> {
-    match status {
-        407 => Err((
-            Stage::Proxy,
-            "the proxy asks for a name and password".to_owned(),
-        )),
-        511 => Err((
-            Stage::Http,
-            "a login page stands before the network (status 511)".to_owned(),
-        )),
-        500.. => Err((
-            Stage::Http,
-            format!("the server answered with status {status}"),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// By the texts of getaddrinfo(3) in glibc, musl, and macOS.
-fn classify_lookup(error: &str) -> (&'static str, Result<Vec<SocketAddr>, String>) {
-    const UNKNOWN: [&str; 5] = [
-        "Name or service not known",
-        "No address associated",
-        "Name does not resolve",
-        "nodename nor servname",
-        "Name has no usable address",
-    ];
-    if UNKNOWN.iter().any(|text| error.contains(text)) {
-        return (
-            "not_found",
-            Err("the name is not known to the name server".to_owned()),
-        );
-    }
-    let why = if error.contains("Temporary failure") || error.contains("Try again") {
-        "the name server did not answer the question"
-    } else {
-        "the lookup failed"
-    };
-    ("failed", Err(why.to_owned()))
-}
-
-fn in_words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "the connection was refused".to_owned(),
-        io::ErrorKind::ConnectionReset => "the connection was reset".to_owned(),
-        io::ErrorKind::UnexpectedEof => "the connection was closed".to_owned(),
-        io::ErrorKind::HostUnreachable => "the host is unreachable".to_owned(),
-        io::ErrorKind::NetworkUnreachable => "the network is unreachable".to_owned(),
-        io::ErrorKind::TimedOut => "no answer".to_owned(),
-        kind => kind.to_string(),
-    }
-}
-
-fn tls_in_words(error: &io::Error) -> String {
-    match error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    {
-        Some(error) => format!("TLS: {error}"),
-        None => in_words(error),
-    }
-}
-
-fn connect_request(target: &Address, proxy: &Proxy) -> String {
-    let host = if target.host.contains(':') {
-        format!("[{}]", target.host)
-    } else {
-        target.host.clone()
-    };
-    let at = format!("{host}:{}", target.port);
-    let authorization =
-        authorization(proxy).map(|value| format!("Proxy-Authorization: {value}\r\n"));
-    format!(
-        "CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n{}\r\n",
-        authorization.unwrap_or_default()
-    )
-}
-
-fn authorization(proxy: &Proxy) -> Option<String> {
-    let credentials = proxy.credentials.as_ref()?;
-    Some(format!(
-        "Basic {}",
-        base64::engine::general_purpose::STANDARD.encode(credentials)
-    ))
-}
-
-/// Asks a proxy to pass everything on, and reads its answer up to the empty line.
-async fn tunnel(stream: &mut TcpStream, request: &str) -> Result<(), String> {
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .map_err(|error| in_words(&error))?;
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        // Byte by byte: what follows the empty line belongs to the target.
-        answer.push(stream.read_u8().await.map_err(|error| in_words(&error))?);
-        if answer.len() > PROXY_ANSWER_BYTES {
-            return Err("the proxy's answer does not end".to_owned());
-        }
-    }
-    judge_tunnel(&String::from_utf8_lossy(&answer))
-}
-
-fn judge_tunnel(answer: &str) -> Result<(), String> {
-    let status = answer
-        .split_whitespace()
-        .nth(1)
-        .and_then(|status| status.parse::<u16>().ok());
-    match status {
-        Some(200..=299) => Ok(()),
-        Some(407) => Err("the proxy asks for a name and password".to_owned()),
-        Some(status) => Err(format!("the proxy refused with status {status}")),
-        None => Err("the proxy's answer is not HTTP".to_owned()),
-    }
-}
-
-/// A GET, since servers and portals answer HEAD each in their own way; only the head is read.
-fn request(url: &Url, proxy: Option<&Proxy>) -> Result<http::Request<Empty<Bytes>>, String> {
-    let through = proxy.filter(|_| !url.is_https);
-    let uri = if through.is_some() {
-        format!("http://{}{}", url.authority, url.path)
-    } else {
-        url.path.clone()
-    };
-    let mut builder = http::Request::get(uri)
-        .header(http::header::HOST, &url.authority)
-        .header(
-            http::header::USER_AGENT,
-            concat!("rollcall-agent/", env!("CARGO_PKG_VERSION")),
-        )
-        .header(http::header::ACCEPT, "*/*")
-        .header(http::header::CONNECTION, "close");
-    if let Some(value) = through.and_then(authorization) {
-        builder = builder.header(http::header::PROXY_AUTHORIZATION, value);
-    }
-    builder
-        .body(Empty::new())
-        .map_err(|_| "the configured address is not one".to_owned())
-}
-
-async fn exchange<S>(
-    stream: S,
-    request: http::Request<Empty<Bytes>>,
-) -> Result<http::Response<hyper::body::Incoming>, String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|error| http_in_words(&error))?;
-    let driver = AbortOnDrop(tokio::spawn(connection));
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|error| http_in_words(&error));
-    drop(driver);
-    response
-}
-
-/// A connection that nobody waits for any more is closed, however much the server has to say.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-fn http_in_words(error: &hyper::Error) -> String {
-    if error.is_parse() {
-        return "the answer is not HTTP".to_owned();
-    }
-    if error.is_incomplete_message() {
-        return "the connection was closed before an answer".to_owned();
-    }
-    let source =
-        std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    source.map_or_else(|| "the question could not be asked".to_owned(), in_words)
-}
-
-/// The host of a temporary redirect; a permanent one is the target's own doing.
-fn redirect_host<B>(response: &http::Response<B>) -> Option<String> {
-    if !matches!(response.status().as_u16(), 302 | 303 | 307) {
-        return None;
-    }
-    let location = response
-        .headers()
-        .get(http::header::LOCATION)?
-        .to_str()
-        .ok()?;
-    Some(Url::parse(location)?.address.host)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lookup_fails_in_words_without_the_name() {
-        let (state, result) =
-            classify_lookup("failed to lookup address information: Name or service not known");
-        assert_eq!((state, result.is_err()), ("not_found", true));
-        let (state, why) = classify_lookup(
-            "failed to lookup address information: Temporary failure in name resolution",
-        );
-        assert_eq!(
-            (state, why.unwrap_err().as_str()),
-            ("failed", "the name server did not answer the question")
-        );
-    }
-
-    #[test]
-    fn the_proxys_refusal_is_named() {
-        assert_eq!(
-            judge_tunnel("HTTP/1.1 200 Connection established\r\n\r\n"),
-            Ok(())
-        );
-        assert!(
-            judge_tunnel("HTTP/1.1 407 x\r\n\r\n")
-                .unwrap_err()
-                .contains("password")
-        );
-        assert!(
-            judge_tunnel("HTTP/1.0 403 Filtered\r\n\r\n")
-                .unwrap_err()
-                .contains("403")
-        );
-        assert!(judge_tunnel("SSH-2.0").is_err());
-    }
-
-    #[test]
-    fn only_a_temporary_redirect_tells() {
-        let answer = |status: u16| {
-            http::Response::builder()
-                .status(status)
-                .header("location", "http://portal.test/login?a=b")
-                .body(())
-                .unwrap()
-        };
-        assert_eq!(redirect_host(&answer(302)).as_deref(), Some("portal.test"));
-        assert_eq!(redirect_host(&answer(301)), None);
     }
 }

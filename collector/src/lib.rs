@@ -5,6 +5,7 @@ pub mod audit;
 pub mod authority;
 pub mod device;
 pub mod evaluate;
+pub mod ingest;
 pub mod notification;
 pub mod query;
 pub mod store;

@@ -1,0 +1,283 @@
+//! Ingest: authenticate -> de-duplicate -> append durably -> acknowledge.
+//!
+//! One port speaks TLS 1.3 and HTTP/2; [`AgentService`] is served on it beside whatever routes the
+//! caller adds. Nothing is acknowledged before the store has made it durable.
+
+mod accept;
+mod admission;
+mod counters;
+mod pacing;
+mod refuse;
+mod session;
+mod streams;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use rollcall_proto::v1;
+use rollcall_proto::v1::agent_service_server::{AgentService, AgentServiceServer};
+use rollcall_shared::configuration::Configuration;
+use rollcall_shared::fingerprint::HardwareFingerprint;
+use rollcall_shared::limits;
+use rollcall_shared::refusal::Refusal;
+use rollcall_shared::time::{Clock, UnixMs};
+use rollcall_shared::tls::{self, DeviceCertificate};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::authority::{self, Authority, Enrolment};
+use crate::store::Store;
+pub use accept::Peer;
+pub use counters::{IngestCounters, Reason};
+use refuse::Refusals;
+use session::Session;
+use streams::Streams;
+
+/// Messages down that wait for a laptop: an acknowledgement each for what it may have on the way.
+const DOWN: usize = 16;
+
+/// HTTP/2 streams of one connection: an agent has one for reports and one for renewal.
+const STREAMS_PER_CONNECTION: u32 = 16;
+
+/// How long open streams may take to end at shutdown.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// What ingest is made of.
+#[derive(Clone)]
+pub struct Ingest {
+    shared: Arc<Shared>,
+}
+
+/// What every stream shares.
+struct Shared {
+    store: Store,
+    authority: Arc<Authority>,
+    clock: Arc<dyn Clock>,
+    configuration: watch::Receiver<Arc<Configuration>>,
+    counters: Arc<IngestCounters>,
+    refusals: Refusals,
+    streams: Streams,
+    shutdown: CancellationToken,
+}
+
+impl Ingest {
+    /// Ingest into `store`; agents follow `configuration`, and streams end at `shutdown`.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        authority: Arc<Authority>,
+        clock: Arc<dyn Clock>,
+        configuration: watch::Receiver<Arc<Configuration>>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let counters = Arc::new(IngestCounters::default());
+        let shared = Shared {
+            refusals: Refusals::new(store.clone(), Arc::clone(&counters)),
+            streams: Streams::default(),
+            store,
+            authority,
+            clock,
+            configuration,
+            counters,
+            shutdown,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> Arc<IngestCounters> {
+        Arc::clone(&self.shared.counters)
+    }
+
+    /// Serves agents, and `routes` beside them, until the shutdown.
+    ///
+    /// # Errors
+    /// When the server cannot go on.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        tls: Arc<ArcSwap<ServerConfig>>,
+        routes: Routes,
+    ) -> anyhow::Result<()> {
+        let shutdown = self.shared.shutdown.clone();
+        let watcher = tokio::spawn(streams::end_those_of_the_revoked(Arc::clone(&self.shared)));
+        let connections = accept::connections(listener, tls, Arc::clone(&self.shared));
+        let service = AgentServiceServer::new(self)
+            .max_decoding_message_size(limits::MESSAGE_BYTES)
+            .accept_compressed(CompressionEncoding::Zstd);
+        let routes = routes.add_service(service);
+        let served = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(STREAMS_PER_CONNECTION)
+            .layer(tonic::service::InterceptorLayer::new(name_the_peer))
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned());
+        let ended = tokio::select! {
+            served = served => served.context("the gRPC server failed"),
+            () = past(shutdown) => Ok(()),
+        };
+        watcher.abort();
+        ended
+    }
+}
+
+/// Returns when the time after the shutdown is over, in which streams may end by themselves.
+async fn past(shutdown: CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(SHUTDOWN).await;
+}
+
+/// Puts the address where services that know nothing of devices look for it.
+fn name_the_peer(mut request: Request<()>) -> Result<Request<()>, Status> {
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        let address = tonic::transport::server::TcpConnectInfo {
+            local_addr: None,
+            remote_addr: Some(peer.address),
+        };
+        request.extensions_mut().insert(address);
+    }
+    Ok(request)
+}
+
+impl Shared {
+    fn now(&self) -> UnixMs {
+        self.clock.now().wall
+    }
+}
+
+fn peer_of<T>(request: &Request<T>) -> Peer {
+    let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    request.extensions().get::<Peer>().copied().unwrap_or(Peer {
+        address: nobody,
+        certificate: None,
+    })
+}
+
+#[tonic::async_trait]
+impl AgentService for Ingest {
+    async fn enroll(
+        &self,
+        request: Request<v1::EnrollRequest>,
+    ) -> Result<Response<v1::EnrollResponse>, Status> {
+        let (shared, peer, now) = (&self.shared, peer_of(&request), self.shared.now());
+        let enrolled = shared.enrol(peer, request.get_ref(), now).await;
+        let enrolled = match enrolled {
+            Ok(enrolled) => enrolled,
+            Err(refusal) => return Err(shared.refuse(refusal, peer, "enroll").await),
+        };
+        Ok(Response::new(v1::EnrollResponse {
+            device: enrolled.device.as_bytes().to_vec(),
+            certificate_chain: der(&enrolled.chain),
+            authority_roots: der(&shared.authority.roots()),
+            server_time_ms: now.0,
+        }))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<v1::RenewRequest>,
+    ) -> Result<Response<v1::RenewResponse>, Status> {
+        let (shared, peer, now) = (&self.shared, peer_of(&request), self.shared.now());
+        let csr = &request.get_ref().signing_request;
+        let (store, authority) = (&shared.store, &shared.authority);
+        let renewed = match authority::renew(store, authority, peer.certificate, csr, now) {
+            Ok(renewed) => renewed,
+            Err(refusal) => return Err(shared.refuse(refusal, peer, "renew").await),
+        };
+        shared
+            .refusals
+            .note(peer, "renew", renewed.device.to_string(), now)
+            .await;
+        Ok(Response::new(v1::RenewResponse {
+            certificate_chain: der(&renewed.chain),
+            authority_roots: der(&authority.roots()),
+            server_time_ms: now.0,
+        }))
+    }
+
+    type StreamStream = ReceiverStream<Result<v1::Down, Status>>;
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<v1::Up>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let (shared, peer) = (&self.shared, peer_of(&request));
+        let device = match authority::authenticate(&shared.store, peer.certificate, shared.now()) {
+            Ok(device) => device,
+            Err(refusal) => return Err(shared.refuse(refusal, peer, "stream").await),
+        };
+        let (down, answers) = mpsc::channel(DOWN);
+        let session = Session::new(Arc::clone(shared), peer, device.id, down);
+        tokio::spawn(session.run(request.into_inner()));
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+impl Shared {
+    async fn enrol(
+        &self,
+        peer: Peer,
+        request: &v1::EnrollRequest,
+        now: UnixMs,
+    ) -> Result<authority::Enrolled, Refusal> {
+        if self.refusals.too_many_from(peer.address.ip(), now) {
+            return Err(Refusal::TooMany);
+        }
+        let hardware = request.hardware.clone().unwrap_or_default();
+        let enrolment = Enrolment {
+            secret: &request.token_secret,
+            request: &request.signing_request,
+            fingerprint: HardwareFingerprint::try_from(&hardware)
+                .map_err(|_| Refusal::MessageMalformed)?,
+            vendor: admission::short_text(&hardware.vendor),
+            model: admission::short_text(&hardware.model),
+            agent_version: admission::short_text(&request.agent_version),
+            certificate: peer.certificate,
+            address: peer.address.ip().to_string(),
+        };
+        authority::enrol(&self.store, &self.authority, enrolment, now).await
+    }
+
+    /// Counts and audits a refusal, and makes it a status.
+    async fn refuse(&self, refusal: Refusal, peer: Peer, action: &str) -> Status {
+        self.refusals
+            .refuse(refusal, peer, action, self.now())
+            .await;
+        refuse::status(refusal)
+    }
+}
+
+fn der(chain: &[rustls::pki_types::CertificateDer<'_>]) -> Vec<Vec<u8>> {
+    chain.iter().map(|der| der.to_vec()).collect()
+}
+
+/// The TLS of the port, by the authority's present certificate.
+///
+/// # Errors
+/// When the authority's files cannot be used.
+pub fn tls_config(authority: &Authority, now: UnixMs) -> anyhow::Result<ServerConfig> {
+    let identity = authority.server_identity(now)?;
+    tls::server_config(identity, &authority.roots()).context("the server's certificate")
+}
+
+/// What a handshake's certificate says of the device; `None` for no certificate, or one of
+/// something else.
+fn device_of(chain: Option<&[rustls::pki_types::CertificateDer<'_>]>) -> Option<DeviceCertificate> {
+    DeviceCertificate::from_der(chain?.first()?).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! From a socket to a connection whose peer is known.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rollcall_shared::limits;
+use rollcall_shared::tls::DeviceCertificate;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+use super::{Reason, Shared, device_of};
+
+/// Handshakes at once. One takes about 0.3 ms of a processor, so this is a queue of about 0.15 s
+/// for two; those who come later wait in the kernel's.
+const HANDSHAKES: usize = 512;
+
+/// Connections that have shaken hands and wait for the server.
+const READY: usize = 64;
+
+/// After an error of accept, such as too many open files, wait before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Its address. It identifies nobody: a school has one for all.
+    pub address: SocketAddr,
+    /// What its certificate says, if it has one of a device.
+    pub certificate: Option<DeviceCertificate>,
+}
+
+impl Peer {
+    /// Who acts, for the audit.
+    pub(super) fn actor(&self) -> String {
+        match self.certificate {
+            Some(certificate) => format!("device {}", certificate.device),
+            None => self.address.ip().to_string(),
+        }
+    }
+
+    /// The device, for the audit; empty without a certificate.
+    pub(super) fn subject(&self) -> String {
+        self.certificate
+            .map_or_else(String::new, |certificate| certificate.device.to_string())
+    }
+}
+
+/// A connection that has shaken hands.
+pub(super) struct Connection {
+    stream: TlsStream<TcpStream>,
+    peer: Peer,
+    shared: Arc<Shared>,
+}
+
+/// The connections that come in, until the shutdown.
+pub(super) fn connections(
+    listener: TcpListener,
+    tls: Arc<ArcSwap<ServerConfig>>,
+    shared: Arc<Shared>,
+) -> ReceiverStream<io::Result<Connection>> {
+    let (ready, connections) = mpsc::channel(READY);
+    tokio::spawn(accept(listener, tls, shared, ready));
+    ReceiverStream::new(connections)
+}
+
+async fn accept(
+    listener: TcpListener,
+    tls: Arc<ArcSwap<ServerConfig>>,
+    shared: Arc<Shared>,
+    ready: mpsc::Sender<io::Result<Connection>>,
+) {
+    let places = Arc::new(Semaphore::new(HANDSHAKES));
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.shutdown.cancelled() => return,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let acceptor = TlsAcceptor::from(tls.load_full());
+        let (shared, ready) = (Arc::clone(&shared), ready.clone());
+        tokio::spawn(async move {
+            if let Some(connection) = shake_hands(&acceptor, stream, address, shared).await {
+                // The server takes no more once it shuts down.
+                let _ = ready.send(Ok(connection)).await;
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn shake_hands(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+) -> Option<Connection> {
+    // Acknowledgements are small and must not wait for more.
+    let _ = stream.set_nodelay(true);
+    let shaken = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
+    let stream = match shaken {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            shared.note_bad_handshake(address, &error).await;
+            return None;
+        }
+        Err(_) => {
+            shared.counters.count(Reason::HandshakeTimeout, 1);
+            return None;
+        }
+    };
+    let certificate = device_of(stream.get_ref().1.peer_certificates());
+    shared.counters.connections.fetch_add(1, Ordering::Relaxed);
+    Some(Connection {
+        stream,
+        peer: Peer {
+            address,
+            certificate,
+        },
+        shared,
+    })
+}
+
+impl Shared {
+    async fn note_bad_handshake(&self, address: SocketAddr, error: &io::Error) {
+        self.counters.count(Reason::Handshake, 1);
+        // Whoever only looks whether the port is open leaves without a word.
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return;
+        }
+        let peer = Peer {
+            address,
+            certificate: None,
+        };
+        let (outcome, detail) = ("handshake-failed", error.to_string());
+        self.refusals
+            .remark(peer, "connect", outcome, detail, self.now())
+            .await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared
+            .counters
+            .connections
+            .fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

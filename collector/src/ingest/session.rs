@@ -1,0 +1,323 @@
+//! One stream of a laptop: Hello, then reports up and acknowledgements down.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rollcall_proto::v1;
+use rollcall_proto::v1::down::Message as Said;
+use rollcall_proto::v1::up::Message as Heard;
+use rollcall_shared::backoff::random_fraction;
+use rollcall_shared::configuration::Configuration;
+use rollcall_shared::fingerprint::HardwareFingerprint;
+use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
+use rollcall_shared::metric;
+use rollcall_shared::refusal::Refusal;
+use rollcall_shared::time::UnixMs;
+use tokio::sync::mpsc;
+use tonic::{Code, Status, Streaming};
+
+use super::admission::{Admission, admit, clock_reading, short_text};
+use super::counters::UnderWay;
+use super::pacing::{Pace, pace};
+use super::{Peer, Reason, Shared, refuse};
+use crate::device::{DeviceState, Standing};
+use crate::store::{Arrival, StoreError, Write};
+
+/// How long a new stream may take to say Hello: a connection's own time limit.
+const HELLO: Duration = rollcall_shared::limits::CONNECT_TIMEOUT;
+
+/// How long a laptop may leave what it is told unread.
+const UNREAD: Duration = Duration::from_secs(60);
+
+type Down = mpsc::Sender<Result<v1::Down, Status>>;
+
+/// A stream.
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    peer: Peer,
+    device: DeviceId,
+    down: Down,
+    pace: Pace,
+}
+
+/// Notes that a device is connected, for as long as it lives.
+struct Presence<'a>(&'a Shared, DeviceId);
+
+impl<'a> Presence<'a> {
+    fn new(shared: &'a Shared, device: DeviceId) -> Self {
+        shared.store.set_connected(device, true, shared.now());
+        Self(shared, device)
+    }
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.0.store.set_connected(self.1, false, self.0.now());
+    }
+}
+
+impl Session {
+    pub fn new(shared: Arc<Shared>, peer: Peer, device: DeviceId, down: Down) -> Self {
+        Self {
+            shared,
+            peer,
+            device,
+            down,
+            pace: Pace::EASY,
+        }
+    }
+
+    /// Converses until one side ends it.
+    pub async fn run(mut self, mut up: Streaming<v1::Up>) {
+        let shared = Arc::clone(&self.shared);
+        let _counted = UnderWay::new(&shared.counters.streams);
+        if let Err(status) = self.converse(&shared, &mut up).await {
+            // Whoever has gone hears no reason.
+            let _ = self.down.send_timeout(Err(status), UNREAD).await;
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        shared: &Shared,
+        up: &mut Streaming<v1::Up>,
+    ) -> Result<(), Status> {
+        let hello = tokio::time::timeout(HELLO, up.message()).await;
+        let hello = hello.map_err(|_| Status::deadline_exceeded("no Hello came in time"))?;
+        let Some(Heard::Hello(hello)) = self.heard(hello)? else {
+            return Err(self.out_of_turn("the first message is not Hello").await);
+        };
+        let place = shared.streams.open(self.device);
+        let mut configuration = shared.configuration.clone();
+        let spool = self.greet(&hello).await?;
+        let _present = Presence::new(shared, self.device);
+        let current = Arc::clone(&configuration.borrow_and_update());
+        if current.revision != hello.configuration_revision {
+            self.configure(&current).await?;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = place.stop.cancelled() => return self.end().await,
+                () = shared.shutdown.cancelled() => {
+                    return Err(Status::unavailable("the collector is shutting down"));
+                }
+                changed = configuration.changed() => {
+                    if changed.is_err() {
+                        return Err(Status::unavailable("the collector is shutting down"));
+                    }
+                    let current = Arc::clone(&configuration.borrow_and_update());
+                    self.configure(&current).await?;
+                }
+                message = up.message() => match self.heard(message)? {
+                    Some(Heard::Reports(reports)) => self.take(spool, reports).await?,
+                    Some(Heard::Hello(_)) => {
+                        return Err(self.out_of_turn("Hello came twice").await);
+                    }
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// What a message says; `None` at the end of the stream.
+    fn heard(&self, message: Result<Option<v1::Up>, Status>) -> Result<Option<Heard>, Status> {
+        match message {
+            Ok(None) => Ok(None),
+            Ok(Some(v1::Up {
+                message: Some(message),
+            })) => Ok(Some(message)),
+            Ok(Some(v1::Up { message: None })) => {
+                self.shared.counters.count(Reason::MessageUnreadable, 1);
+                Err(refuse::status(Refusal::MessageMalformed))
+            }
+            Err(status) => {
+                let unreadable = [Code::OutOfRange, Code::Internal, Code::ResourceExhausted];
+                if unreadable.contains(&status.code()) {
+                    self.shared.counters.count(Reason::MessageUnreadable, 1);
+                }
+                Err(status)
+            }
+        }
+    }
+
+    async fn greet(&mut self, hello: &v1::Hello) -> Result<SpoolId, Status> {
+        let Ok(spool) = SpoolId::try_from(&hello.spool[..]) else {
+            return Err(self.out_of_turn("hello.spool has not 16 bytes").await);
+        };
+        if let Err(refusal) = self.recognise(hello).await {
+            return Err(self.shared.refuse(refusal, self.peer, "stream").await);
+        }
+        let stored = self.shared.store.stored(self.device, spool);
+        let stored = stored.map_err(|_| refuse::status(Refusal::StoreUnavailable))?;
+        let configuration_revision = self.shared.configuration.borrow().revision;
+        self.say(Said::Welcome(v1::Welcome {
+            last_stored: stored.0,
+            server_time_ms: self.shared.now().0,
+            configuration_revision,
+            credit: self.pace.credit,
+        }))
+        .await?;
+        Ok(spool)
+    }
+
+    /// Compares the hardware with that which enrolled, and notes what is new about the laptop.
+    async fn recognise(&self, hello: &v1::Hello) -> Result<(), Refusal> {
+        let hardware = hello.hardware.clone().unwrap_or_default();
+        let fingerprint =
+            HardwareFingerprint::try_from(&hardware).map_err(|_| Refusal::MessageMalformed)?;
+        let store = &self.shared.store;
+        let _decision = store.exclusive().await;
+        let state = store.device(self.device).ok_or(Refusal::DeviceUnknown)?;
+        let known = &state.device;
+        if known.standing != Standing::Active {
+            return Err(Refusal::DeviceRevoked);
+        }
+        if !fingerprint.is_same_machine(&known.fingerprint) {
+            return Err(Refusal::HardwareDiffers);
+        }
+        let mut device = known.clone();
+        device.agent_version = short_text(&hello.agent_version);
+        device.vendor = told(&hardware.vendor, &known.vendor);
+        device.model = told(&hardware.model, &known.model);
+        if device != *known {
+            let written = store.commit(vec![Write::PutDevice(device)]).await;
+            written.map_err(|_| Refusal::StoreUnavailable)?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, spool: SpoolId, reports: v1::Reports) -> Result<(), Status> {
+        let shared = Arc::clone(&self.shared);
+        shared.counters.messages.fetch_add(1, Ordering::Relaxed);
+        let now = shared.now();
+        let admission = match admit(reports, now) {
+            Ok(admission) => admission,
+            Err(error) => return Err(self.out_of_turn(&error.to_string()).await),
+        };
+        self.count_what_was_wrong(&admission, now).await;
+        let stored = match self.append(spool, &admission, now).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::warn!(%error, "reports were not stored");
+                let refusal = Refusal::StoreUnavailable;
+                return Err(shared.refuse(refusal, self.peer, "stream").await);
+            }
+        };
+        let sequence = stored.max(admission.last).0;
+        self.say(Said::Ack(v1::Ack { sequence })).await?;
+        self.keep_pace().await
+    }
+
+    async fn append(
+        &self,
+        spool: SpoolId,
+        admission: &Admission,
+        now: UnixMs,
+    ) -> Result<Sequence, StoreError> {
+        let store = &self.shared.store;
+        let mut reports = admission.reports.clone();
+        let Some((_, last)) = reports.last_mut() else {
+            return store.stored(self.device, spool);
+        };
+        let state = store.device(self.device);
+        last.readings
+            .extend(offset(state.as_deref(), admission.skew_ms));
+        let _waiting = UnderWay::new(&self.shared.counters.appending);
+        let arrival = Arrival {
+            device: self.device,
+            spool,
+            reports,
+            received: now,
+            skew_ms: admission.skew_ms,
+        };
+        Ok(store.append(arrival).await?.stored)
+    }
+
+    async fn count_what_was_wrong(&self, admission: &Admission, now: UnixMs) {
+        let counters = &self.shared.counters;
+        counters.count(Reason::ReadingRejected, admission.rejected.len());
+        counters.count(Reason::ReportMalformed, admission.malformed.len());
+        counters.count(Reason::FutureDated, admission.future);
+        if let Some(error) = admission.rejected.first() {
+            tracing::debug!(device = %self.device, %error, "readings were left out");
+        }
+        if let Some(error) = admission.malformed.first() {
+            let word = Reason::ReportMalformed.word();
+            let detail = error.to_string();
+            self.shared
+                .refusals
+                .remark(self.peer, "stream", word, detail, now)
+                .await;
+        }
+    }
+
+    async fn keep_pace(&mut self) -> Result<(), Status> {
+        let appending = self.shared.counters.appending.load(Ordering::Relaxed);
+        let now = pace(appending, random_fraction());
+        if now.credit == self.pace.credit {
+            return Ok(());
+        }
+        self.pace = now;
+        let wait_ms = u32::try_from(now.wait.as_millis()).unwrap_or(u32::MAX);
+        let credit = now.credit;
+        self.say(Said::SlowDown(v1::SlowDown { credit, wait_ms }))
+            .await
+    }
+
+    async fn configure(&self, configuration: &Configuration) -> Result<(), Status> {
+        self.say(Said::Configuration(configuration.into())).await
+    }
+
+    /// Says why the stream was stopped.
+    async fn end(&self) -> Result<(), Status> {
+        match self.shared.standing(self.device) {
+            Standing::Retired => {
+                let reason = "this device was retired at the collector".to_owned();
+                self.say(Said::Retire(v1::Retire { reason })).await
+            }
+            Standing::Revoked => Err(self
+                .shared
+                .refuse(Refusal::DeviceRevoked, self.peer, "stream")
+                .await),
+            Standing::Active => Err(Status::aborted(
+                "a newer stream of this device took its place",
+            )),
+        }
+    }
+
+    async fn out_of_turn(&self, what: &str) -> Status {
+        let (shared, word) = (&self.shared, Refusal::MessageMalformed.word());
+        shared.counters.count(Reason::MessageOutOfTurn, 1);
+        shared.counters.count_refusal(Refusal::MessageMalformed);
+        let detail = what.to_owned();
+        shared
+            .refusals
+            .remark(self.peer, "stream", word, detail, shared.now())
+            .await;
+        refuse::status(Refusal::MessageMalformed)
+    }
+
+    async fn say(&self, message: Said) -> Result<(), Status> {
+        let down = v1::Down {
+            message: Some(message),
+        };
+        let sent = self.down.send_timeout(Ok(down), UNREAD).await;
+        sent.map_err(|_| Status::cancelled("the laptop does not listen any more"))
+    }
+}
+
+fn told(new: &str, known: &str) -> String {
+    let new = short_text(new);
+    if new.is_empty() {
+        known.to_owned()
+    } else {
+        new
+    }
+}
+
+fn offset(state: Option<&DeviceState>, skew_ms: i64) -> Option<rollcall_shared::reading::Reading> {
+    let latest = state.and_then(|state| state.get(&metric::CLOCK_OFFSET, ""));
+    clock_reading(latest.map(|latest| &latest.value), skew_ms)
+}

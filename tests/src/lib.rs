@@ -1,3 +1,4 @@
 //! What the end-to-end stories are told with: real processes, real servers and simulated laptops.
 
 pub mod rig;
+pub mod simulator;

@@ -1,0 +1,225 @@
+//! The operating system, the hardware, and what moves by the minute: processor, memory, heat.
+
+use rollcall_shared::metric;
+use rollcall_shared::time::{civil_from_days, days_from_civil};
+
+use super::Moment;
+use super::battery::wobble;
+use super::calendar::last_patch_day;
+use super::chance::{Chance, Topic, weighted};
+use super::laptop::Laptop;
+use super::machines::Family;
+use super::shares;
+use super::sheet::Sheet;
+
+/// Days between the day that updates come and the day that a laptop installs them, at most.
+const INSTALLED_WITHIN_DAYS: f64 = 12.0;
+
+/// Days after which somebody repairs updates that fail.
+const REPAIRED_AFTER_DAYS: f64 = 120.0;
+
+/// Writes what is read once in an hour: the system, its updates and the hardware.
+pub fn write(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
+    let patched = patched_day(laptop, moment.day);
+    let system = laptop.system;
+    sheet.text(&metric::OS_TYPE, "", family_word(laptop.machine.family));
+    sheet.text(&metric::OS_NAME, "", system.name);
+    sheet.text(&metric::OS_VERSION, "", system.version);
+    sheet.text(&metric::OS_BUILD, "", &build(laptop, patched));
+    match system.support_ends {
+        Some((year, month, date)) => {
+            let left = days_from_civil(year, month, date) - moment.day;
+            sheet.number(
+                &metric::OS_SUPPORT_REMAINING,
+                "",
+                (left as f64).clamp(-20_000.0, 20_000.0),
+            );
+        }
+        None => sheet.missing(
+            &metric::OS_SUPPORT_REMAINING,
+            "",
+            "the vendor publishes no date",
+        ),
+    }
+    sheet.number(
+        &metric::UPTIME,
+        "",
+        (moment.at.since(moment.booted) / 1000) as f64,
+    );
+    write_updates(laptop, moment, patched, sheet);
+    let encryption = if laptop.chance.holds(Topic::Encryption, shares::UNENCRYPTED) {
+        "off"
+    } else {
+        "on"
+    };
+    sheet.text(&metric::DISK_ENCRYPTION, "", encryption);
+    write_records(laptop, moment, sheet);
+    write_hardware(laptop, sheet);
+}
+
+/// Writes what moves by the minute.
+pub fn write_fast(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
+    let noise = |topic| wobble(laptop.chance, topic, moment.at);
+    let busy = (0.08 + 0.6 * moment.busy + 0.09 * noise(Topic::Busy)).clamp(0.005, 1.0);
+    let small = 4.0 / (laptop.machine.memory / 1e9);
+    let memory =
+        (0.32 + 0.25 * small + 0.2 * moment.busy + 0.015 * noise(Topic::Slot)).clamp(0.1, 0.985);
+    sheet.number(&metric::CPU_UTILIZATION, "", thousandth(busy));
+    sheet.number(&metric::MEMORY_UTILIZATION, "", thousandth(memory));
+    sheet.number(
+        &metric::PAGING_UTILIZATION,
+        "",
+        thousandth((memory - 0.5).max(0.0) * 0.6),
+    );
+    if laptop.machine.family != Family::Windows {
+        let load = busy * f64::from(laptop.machine.cpus) * 0.9;
+        sheet.number(&metric::CPU_LOAD_15M, "", (load * 100.0).round() / 100.0);
+    }
+    if laptop.machine.family == Family::Linux {
+        sheet.number(&metric::PRESSURE_CPU, "", thousandth(busy.powi(3) * 0.4));
+        sheet.number(
+            &metric::PRESSURE_MEMORY,
+            "",
+            thousandth((memory - 0.9).max(0.0)),
+        );
+        sheet.number(&metric::PRESSURE_IO, "", thousandth(busy.powi(4) * 0.2));
+    }
+    write_heat(laptop, moment, busy, sheet);
+}
+
+fn write_heat(laptop: &Laptop, moment: &Moment, busy: f64, sheet: &mut Sheet) {
+    let dusty = laptop.fleet.spread(Topic::Heat, laptop.number) < shares::HOT_LAPTOPS;
+    let critical = 100.0;
+    let extra = if dusty { 24.0 } else { 0.0 };
+    let degrees = (36.0 + 34.0 * busy + extra + wobble(laptop.chance, Topic::Heat, moment.at))
+        .min(critical + 2.0);
+    sheet.number(&metric::TEMPERATURE, "cpu", degrees.round());
+    sheet.number(
+        &metric::TEMPERATURE_HEADROOM,
+        "cpu",
+        critical - degrees.round(),
+    );
+    let hours = moment.at.since(moment.booted) as f64 / 3_600_000.0;
+    let per_hour = if dusty {
+        laptop.chance.between(Topic::Throttle, 40.0, 400.0)
+    } else {
+        0.05
+    };
+    sheet.number(&metric::THROTTLE_EVENTS, "", (hours * per_hour).floor());
+    let fanless =
+        laptop.machine.model == "MacBookAir10,1" || laptop.machine.cpu.contains("1.10GHz");
+    if !fanless {
+        let rpm = ((degrees - 40.0).max(0.0) * 75.0 + 1800.0).min(5900.0);
+        sheet.number(&metric::FAN_SPEED, "fan1", (rpm / 10.0).round() * 10.0);
+    }
+}
+
+fn write_updates(laptop: &Laptop, moment: &Moment, patched: i64, sheet: &mut Sheet) {
+    let booted_day = laptop.school.zone.local(moment.booted).day;
+    sheet.flag(&metric::RESTART_PENDING, "", booted_day <= patched);
+    let is_out = moment.day - last_patch_day(moment.day);
+    let waits = last_patch_day(moment.day) > patched - INSTALLED_WITHIN_DAYS as i64 && is_out < 2;
+    let failing = failing_days(laptop, moment);
+    let pending = failing.map_or(if waits { 3.0 } else { 0.0 }, |days| {
+        2.0 + (days / 10.0).floor()
+    });
+    sheet.number(&metric::UPDATES_PENDING, "", pending);
+    sheet.number(
+        &metric::UPDATES_SECURITY_PENDING,
+        "",
+        (pending / 2.0).floor(),
+    );
+    let age = laptop
+        .day_chance(moment.day)
+        .between(Topic::Updates, 0.0, 3.0)
+        .floor();
+    sheet.number(
+        &metric::UPDATES_LAST_AGE,
+        "",
+        failing.map_or(age, f64::floor),
+    );
+    sheet.number(
+        &metric::UPDATES_FAILED,
+        "",
+        failing.map_or(0.0, |days| (days / 1.5).floor()),
+    );
+}
+
+/// Since how many days updates fail, where they do.
+fn failing_days(laptop: &Laptop, moment: &Moment) -> Option<f64> {
+    let fails = laptop.fleet.spread(Topic::Updates, laptop.number) < shares::FAILING_UPDATES;
+    fails.then(|| {
+        laptop
+            .life(Topic::Updates, Topic::Patch, REPAIRED_AFTER_DAYS, moment.at)
+            .age_days
+    })
+}
+
+/// The day on which the last updates were installed.
+fn patched_day(laptop: &Laptop, day: i64) -> i64 {
+    let installed = |out: i64| {
+        let chance = laptop.chance.of(Topic::Patch, out);
+        out + (chance.fraction(Topic::Patch).powi(2) * INSTALLED_WITHIN_DAYS) as i64
+    };
+    let last = installed(last_patch_day(day));
+    if last <= day {
+        last
+    } else {
+        installed(last_patch_day(last_patch_day(day) - 1))
+    }
+}
+
+/// The build with a revision that grows by the month; some laptops are a month or two behind.
+fn build(laptop: &Laptop, patched: i64) -> String {
+    let (year, month, _) = civil_from_days(patched);
+    let behind = *weighted(
+        laptop.chance.fraction(Topic::Build),
+        &[(0.8, 0), (0.14, 1), (0.06, 4)],
+    );
+    let months = (year - 2020) * 12 + i64::from(month) - behind;
+    match laptop.machine.family {
+        Family::Windows => format!("{}.{}", laptop.system.build, 1000 + months * 67),
+        Family::Mac => format!("{}{}", laptop.system.build, 40 + months * 3),
+        Family::Linux => format!("{}-{}-generic", laptop.system.build, 20 + months),
+    }
+}
+
+/// Shutdowns without a clean end and crashes that the last 30 days of records hold.
+fn write_records(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
+    let records = laptop
+        .chance
+        .of(Topic::Shutdowns, moment.day.div_euclid(30));
+    let count = |chance: Chance, topic| (chance.fraction(topic).powi(5) * 6.0).floor();
+    sheet.number(
+        &metric::UNEXPECTED_SHUTDOWNS,
+        "",
+        count(records, Topic::Shutdowns),
+    );
+    sheet.number(&metric::CRASHES, "", count(records, Topic::Crashes));
+}
+
+fn write_hardware(laptop: &Laptop, sheet: &mut Sheet) {
+    sheet.text(&metric::HOST_VENDOR, "", laptop.machine.vendor);
+    sheet.text(&metric::HOST_MODEL, "", &laptop.model());
+    sheet.text(&metric::HOST_SERIAL, "", laptop.serial_hash());
+    sheet.text(
+        &metric::FIRMWARE_VERSION,
+        "",
+        &format!("1.{}", laptop.chance.bits(Topic::Machine) % 9 + 10),
+    );
+    sheet.text(&metric::CPU_MODEL, "", laptop.machine.cpu);
+    sheet.number(&metric::CPU_COUNT, "", f64::from(laptop.machine.cpus));
+    sheet.number(&metric::MEMORY_LIMIT, "", laptop.machine.memory * 0.97);
+}
+
+const fn family_word(family: Family) -> &'static str {
+    match family {
+        Family::Windows => "windows",
+        Family::Mac => "darwin",
+        Family::Linux => "linux",
+    }
+}
+
+fn thousandth(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}

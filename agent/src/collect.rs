@@ -211,11 +211,13 @@ impl Collect {
     /// Makes the next report full and urgent, and everything due, so that it comes now.
     pub fn request_full(&mut self) {
         self.changes.request_full();
+        self.kept.forget_place();
         self.forced.extend(Probe::ALL);
     }
 
     /// Makes the probes of the network due.
     pub fn network_changed(&mut self) {
+        self.kept.forget_place();
         self.forced.extend(Probe::OF_NETWORK);
     }
 
@@ -263,11 +265,14 @@ impl Collect {
 
     /// A configuration may name two thousand beacons, so it is copied when it changes only.
     fn follow(&mut self, configuration: &Configuration) -> Arc<Configuration> {
-        let same = self
-            .followed
-            .take()
-            .filter(|followed| **followed == *configuration);
-        let followed = same.unwrap_or_else(|| Arc::new(configuration.clone()));
+        if let Some(followed) = &self.followed
+            && **followed == *configuration
+        {
+            return Arc::clone(followed);
+        }
+        // Its beacons may be others.
+        self.kept.forget_place();
+        let followed = Arc::new(configuration.clone());
         self.followed = Some(Arc::clone(&followed));
         followed
     }
@@ -283,7 +288,7 @@ impl Collect {
             kept: Arc::clone(&self.kept),
             configuration,
             trust: Arc::new(trust.clone()),
-            wall: now.wall,
+            now,
             budget: Probe::budget,
         };
         let ends = probes.iter().map(|probe| run::run(*probe, task.clone()));

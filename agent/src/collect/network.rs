@@ -10,6 +10,7 @@ use rollcall_shared::reading::Reading;
 use super::Roots;
 use super::source::{self, Sourced};
 pub use proxy::{Proxies, Proxy};
+pub use route::surroundings;
 
 /// How far the network reaches before any name is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,34 @@ pub enum Ground {
     NoGateway(String),
     /// Nothing is known to be wrong.
     Fine,
+}
+
+/// What an attempt at a target starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The proxies of the system.
+    pub proxies: Proxies,
+    /// How far the network reaches.
+    pub ground: Ground,
+    /// Whether a name server is configured; `None` where the system does not say.
+    pub has_name_server: Option<bool>,
+}
+
+/// Reads what an attempt at a target starts from.
+#[must_use]
+pub fn start(roots: &Roots) -> Start {
+    let resolver = source::text(&roots.etc.join("resolv.conf"));
+    Start {
+        proxies: proxies(roots),
+        ground: ground(roots),
+        has_name_server: resolver.ok().map(|text| names_a_server(&text)),
+    }
+}
+
+/// By resolv.conf(5).
+fn names_a_server(resolver: &str) -> bool {
+    let mut words = resolver.lines().map(str::split_whitespace);
+    words.any(|mut words| words.next() == Some("nameserver") && words.next().is_some())
 }
 
 /// Reads the links.
@@ -52,8 +81,7 @@ pub fn read(roots: &Roots) -> Vec<Reading> {
 }
 
 /// The proxies of the system: of the agent's environment, else of `/etc/environment`.
-#[must_use]
-pub fn proxies(roots: &Roots) -> Proxies {
+fn proxies(roots: &Roots) -> Proxies {
     let file = source::text(&roots.etc.join("environment")).unwrap_or_default();
     Proxies::of(&|name: &str| std::env::var(name).ok(), &file)
 }
@@ -66,8 +94,7 @@ pub fn is_any_link_up(roots: &Roots) -> Option<bool> {
 }
 
 /// What is wrong before names and servers come into it.
-#[must_use]
-pub fn ground(roots: &Roots) -> Ground {
+fn ground(roots: &Roots) -> Ground {
     if is_any_link_up(roots) == Some(false) {
         return Ground::NoLink;
     }
@@ -132,6 +159,13 @@ mod tests {
             "yes"
         );
         assert_eq!(ground(&tree()), Ground::Fine);
+    }
+
+    #[test]
+    fn a_name_server_is_configured_or_not() {
+        assert!(names_a_server("search x\nnameserver 127.0.0.53\n"));
+        assert!(!names_a_server("# nameserver 192.0.2.1\nnameserver\n"));
+        assert_eq!(start(&tree()).has_name_server, Some(true));
     }
 
     #[test]

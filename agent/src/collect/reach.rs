@@ -17,7 +17,7 @@ use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
 use rollcall_shared::time::Clock;
 
-use super::network::{Ground, Proxies};
+use super::network::Start;
 pub use address::{Address, Url};
 pub use attempt::Attempt;
 pub use certificate::PublicTrust;
@@ -25,8 +25,7 @@ pub use certificate::PublicTrust;
 /// Tries every target at once and reads what that tells of DNS, portals and interception.
 pub async fn read(
     targets: &[Target],
-    proxies: &Proxies,
-    ground: &Ground,
+    start: &Start,
     trust: &Arc<PublicTrust>,
     clock: &dyn Clock,
 ) -> Vec<Reading> {
@@ -38,9 +37,10 @@ pub async fn read(
                 attempt: Attempt::unusable(),
             };
         };
-        let proxy = proxies.towards(&url.address.host, url.is_https);
+        let proxy = start.proxies.towards(&url.address.host, url.is_https);
         let mut attempt = attempt::run(&url, proxy, trust, clock).await;
-        verdict::blame_ground(&mut attempt, ground);
+        verdict::blame_name_server(&mut attempt, start.has_name_server);
+        verdict::blame_ground(&mut attempt, &start.ground);
         verdict::blame_portal(&mut attempt, &url);
         Tried {
             name: target.name.as_str(),

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rollcall_shared::configuration::Configuration;
-use rollcall_shared::id::Label;
 use rollcall_shared::reading::Reading;
-use rollcall_shared::time::{SystemClock, UnixMs};
+use rollcall_shared::time::{Now, SystemClock};
 use tokio::sync::{OnceCell, oneshot};
 
 use super::probe::{End, Probe};
@@ -29,7 +28,7 @@ pub struct Kept {
     hanging: Mutex<BTreeSet<Probe>>,
     cpu: Mutex<Option<cpu::Times>>,
     drives: Mutex<drive::Awake>,
-    site: Mutex<Option<Label>>,
+    place: Mutex<vantage::Place>,
     public_trust: OnceCell<Arc<reach::PublicTrust>>,
 }
 
@@ -42,8 +41,8 @@ pub struct Task {
     pub configuration: Arc<Configuration>,
     /// How beacons are verified.
     pub trust: Arc<BeaconTrust>,
-    /// The wall clock when the run began.
-    pub wall: UnixMs,
+    /// When the run began.
+    pub now: Now,
     /// How long each probe may take; [`Probe::budget`] but for tests.
     pub budget: fn(Probe) -> Duration,
 }
@@ -57,9 +56,16 @@ impl Kept {
             hanging: Mutex::default(),
             cpu: Mutex::default(),
             drives: Mutex::default(),
-            site: Mutex::default(),
+            place: Mutex::default(),
             public_trust: OnceCell::new(),
         }
+    }
+}
+
+impl Kept {
+    /// Forgets that the laptop was found to be away, so that every beacon is asked again.
+    pub fn forget_place(&self) {
+        lock(&self.place).forget();
     }
 }
 
@@ -96,7 +102,7 @@ pub async fn run(probe: Probe, task: Task) -> End {
 }
 
 async fn read(probe: Probe, task: Task) -> Sourced<Vec<Reading>> {
-    let wall = task.wall;
+    let wall = task.now.wall;
     let clear_serial = task.configuration.clear_serial;
     match probe {
         Probe::Os => on_thread(probe, &task, move |roots| os::read(roots, wall)).await,
@@ -148,29 +154,31 @@ async fn read_drives(task: &Task) -> Sourced<Vec<Reading>> {
 
 async fn read_reach(task: &Task) -> Sourced<Vec<Reading>> {
     let targets = &task.configuration.targets;
-    let (proxies, ground) = on_thread(Probe::Reach, task, |roots| {
-        (network::proxies(roots), network::ground(roots))
-    })
-    .await?;
     // Nothing on the way is asked before something is to be reached.
     if targets.is_empty() {
         return Ok(reach::untargeted());
     }
+    let start = on_thread(Probe::Reach, task, network::start).await?;
     let trust = task.kept.public_trust.get_or_try_init(|| async {
         let loaded = on_thread(Probe::Reach, task, |_| reach::PublicTrust::load()).await?;
         loaded.map(Arc::new).map_err(|error| error.to_string())
     });
     match trust.await {
-        Ok(trust) => Ok(reach::read(targets, &proxies, &ground, trust, &SystemClock).await),
+        Ok(trust) => Ok(reach::read(targets, &start, trust, &SystemClock).await),
         Err(why) => Ok(reach::untried(targets, &why)),
     }
 }
 
 async fn read_vantage(task: &Task) -> Sourced<Vec<Reading>> {
-    let is_link_up = on_thread(Probe::Vantage, task, network::is_any_link_up).await?;
-    let mut site = lock(&task.kept.site).clone();
-    let readings = vantage::read(&task.configuration, &task.trust, is_link_up, &mut site).await;
-    *lock(&task.kept.site) = site;
+    let around = on_thread(Probe::Vantage, task, |roots| vantage::Around {
+        is_link_up: network::is_any_link_up(roots),
+        network: network::surroundings(roots),
+    });
+    let around = around.await?;
+    let mut place = lock(&task.kept.place).clone();
+    let now = task.now.since_boot;
+    let readings = vantage::read(&task.configuration, &task.trust, &around, now, &mut place).await;
+    *lock(&task.kept.place) = place;
     Ok(readings)
 }
 
@@ -230,7 +238,7 @@ mod tests {
             kept: Arc::new(Kept::new(super::super::testing::tree())),
             configuration: Arc::new(Configuration::default()),
             trust: Arc::default(),
-            wall: UnixMs(0),
+            now: Now::default(),
             budget: |_| Duration::from_millis(300),
         }
     }

@@ -12,6 +12,7 @@ use rollcall_shared::configuration::{Beacon, Configuration};
 use rollcall_shared::id::Label;
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
+use rollcall_shared::time::SinceBootMs;
 use rollcall_shared::tls::{self, Trust};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -29,56 +30,109 @@ const BEACON_TIMEOUT: Duration = Duration::from_secs(2);
 /// each, so the 1,900 of the largest district take about 3 s.
 const AT_ONCE: usize = 32;
 
-/// Asks the beacons, the site that answered last (`last_site`) before the others.
-pub async fn read(
-    configuration: &Configuration,
-    trust: &BeaconTrust,
-    is_link_up: Option<bool>,
-    last_site: &mut Option<Label>,
-) -> Vec<Reading> {
-    match find(configuration, trust, is_link_up, last_site.as_ref()).await {
-        Err(why) => vec![Reading::unavailable(&metric::VANTAGE, "", &why)],
-        Ok(site) => {
-            let text = site
-                .as_ref()
-                .map_or("off-campus".to_owned(), |site| format!("on-campus:{site}"));
-            *last_site = site;
-            vec![Reading::text(&metric::VANTAGE, "", &text)]
+/// Up to this many beacons are all asked every time.
+const FEW: usize = 64;
+
+/// How long a laptop is taken to be away from every site while its network stays the same. Asking
+/// 1,900 beacons every five minutes at home would cost 500,000 lookups a day.
+const AWAY: Duration = Duration::from_secs(3600);
+
+/// What is known of the network around.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Around {
+    /// Whether any link is up; `None` where no link is known.
+    pub is_link_up: Option<bool>,
+    /// What tells this network from others; `None` where nothing does.
+    pub network: Option<String>,
+}
+
+/// Where the laptop was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    last_site: Option<Label>,
+    away: Option<(String, SinceBootMs)>,
+}
+
+impl Place {
+    /// Forgets that the laptop was found to be away; its last site is asked first all the same.
+    pub fn forget(&mut self) {
+        self.away = None;
+    }
+
+    fn is_away(&self, around: &Around, now: SinceBootMs) -> bool {
+        let same = self
+            .away
+            .as_ref()
+            .filter(|(network, _)| Some(network) == around.network.as_ref());
+        same.is_some_and(|(_, since)| now.since(*since) < AWAY)
+    }
+
+    fn settle(&mut self, site: Option<Label>, around: &Around, now: SinceBootMs) {
+        if site.is_some() {
+            self.last_site = site;
+            self.away = None;
+        } else if !self.is_away(around, now) {
+            self.away = around.network.clone().map(|network| (network, now));
         }
     }
 }
 
-async fn find(
+/// Asks the beacons, that of the last site before the others.
+pub async fn read(
     configuration: &Configuration,
     trust: &BeaconTrust,
-    is_link_up: Option<bool>,
-    last_site: Option<&Label>,
-) -> Sourced<Option<Label>> {
+    around: &Around,
+    now: SinceBootMs,
+    place: &mut Place,
+) -> Vec<Reading> {
+    let config = match client_config(configuration, trust, around) {
+        Ok(config) => config,
+        Err(why) => return vec![Reading::unavailable(&metric::VANTAGE, "", &why)],
+    };
+    let asked = to_ask(&configuration.beacons, place, around, now);
+    let site = first_to_answer(asked, config).await;
+    let text = site
+        .as_ref()
+        .map_or("off-campus".to_owned(), |site| format!("on-campus:{site}"));
+    place.settle(site, around, now);
+    vec![Reading::text(&metric::VANTAGE, "", &text)]
+}
+
+/// The beacons in the order of asking; of many, in a network that is known to be none of theirs,
+/// only that of the last site.
+fn to_ask(beacons: &[Beacon], place: &Place, around: &Around, now: SinceBootMs) -> Vec<Beacon> {
+    let is_last = |beacon: &Beacon| Some(&beacon.site) == place.last_site.as_ref();
+    let mut ordered = beacons.to_vec();
+    if beacons.len() > FEW && place.is_away(around, now) {
+        ordered.retain(is_last);
+    }
+    ordered.sort_by_key(|beacon| !is_last(beacon));
+    ordered
+}
+
+fn client_config(
+    configuration: &Configuration,
+    trust: &BeaconTrust,
+    around: &Around,
+) -> Sourced<Arc<ClientConfig>> {
     if configuration.beacons.is_empty() {
         return Err("no beacon is configured".to_owned());
     }
     if trust.roots.is_empty() {
         return Err("the laptop is not enrolled, so no beacon can be trusted".to_owned());
     }
-    if is_link_up == Some(false) {
+    if around.is_link_up == Some(false) {
         return Err("no network link is up".to_owned());
     }
     let config = tls::client_config(Trust::Roots(trust.roots.clone()), None);
     let mut config =
         config.map_err(|error| format!("the authority's roots cannot be used: {error}"))?;
     config.alpn_protocols.clear();
-    Ok(first_to_answer(&configuration.beacons, &Arc::new(config), last_site).await)
+    Ok(Arc::new(config))
 }
 
-async fn first_to_answer(
-    beacons: &[Beacon],
-    config: &Arc<ClientConfig>,
-    last_site: Option<&Label>,
-) -> Option<Label> {
-    let mut ordered = beacons.to_vec();
-    ordered.sort_by_key(|beacon| Some(&beacon.site) != last_site);
-    let config = Arc::clone(config);
-    let asked = stream::iter(ordered).map(move |beacon| {
+async fn first_to_answer(beacons: Vec<Beacon>, config: Arc<ClientConfig>) -> Option<Label> {
+    let asked = stream::iter(beacons).map(move |beacon| {
         let config = Arc::clone(&config);
         async move {
             let answer = tokio::time::timeout(BEACON_TIMEOUT, ask(&beacon, config)).await;
@@ -122,8 +176,22 @@ mod tests {
         }
     }
 
+    fn around(is_link_up: Option<bool>, network: Option<&str>) -> Around {
+        Around {
+            is_link_up,
+            network: network.map(str::to_owned),
+        }
+    }
+
     async fn vantage(configuration: &Configuration, trust: &BeaconTrust) -> String {
-        let readings = read(configuration, trust, Some(true), &mut None).await;
+        let readings = read(
+            configuration,
+            trust,
+            &around(Some(true), None),
+            SinceBootMs(0),
+            &mut Place::default(),
+        )
+        .await;
         value(&readings, "network.vantage", "")
     }
 
@@ -176,10 +244,50 @@ mod tests {
         let unlinked = read(
             &configuration(&[("Lincoln", 1)]),
             &trust,
-            Some(false),
-            &mut None,
+            &around(Some(false), None),
+            SinceBootMs(0),
+            &mut Place::default(),
         )
         .await;
         assert!(value(&unlinked, "network.vantage", "").contains("no network link"));
+    }
+    #[test]
+    fn a_laptop_at_home_asks_two_thousand_beacons_once_an_hour() {
+        let beacons: Vec<(String, u16)> = (0..2000).map(|n| (format!("Site {n}"), 1)).collect();
+        let beacons: Vec<(&str, u16)> = beacons
+            .iter()
+            .map(|(site, port)| (site.as_str(), *port))
+            .collect();
+        let beacons = configuration(&beacons).beacons;
+        let (home, cafe) = (around(None, Some("home")), around(None, Some("cafe")));
+        let at = |minute: u64| SinceBootMs(minute * 60_000);
+        let count =
+            |place: &Place, around: &Around, now| to_ask(&beacons, place, around, now).len();
+        let mut place = Place::default();
+        place.settle(
+            Some("Site 7".parse().unwrap()),
+            &around(None, Some("school")),
+            at(0),
+        );
+        assert_eq!(
+            to_ask(&beacons, &place, &home, at(1))[0].site.as_str(),
+            "Site 7"
+        );
+        place.settle(None, &home, at(1));
+        assert_eq!(count(&place, &home, at(6)), 1, "only the last site");
+        place.settle(None, &home, at(6));
+        assert_eq!(
+            count(&place, &home, at(61)),
+            2000,
+            "an hour after all were asked"
+        );
+        assert_eq!(count(&place, &cafe, at(6)), 2000);
+        assert_eq!(
+            count(&place, &around(None, None), at(6)),
+            2000,
+            "nothing is known"
+        );
+        place.forget();
+        assert_eq!(count(&place, &home, at(6)), 2000);
     }
 }

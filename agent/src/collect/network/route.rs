@@ -50,6 +50,27 @@ pub fn has_address(roots: &Roots) -> Option<bool> {
 /// Whether the kernel found the gateway on its link; `None` where it has not looked lately.
 #[must_use]
 pub fn is_neighbour(roots: &Roots, gateway: &Gateway) -> Option<bool> {
+    neighbour(roots, gateway).map(|neighbour| neighbour.is_complete)
+}
+
+/// What tells one network from another on this laptop: links, and hardware addresses of gateways.
+/// `None` where no gateway is known. It is compared and never reported.
+#[must_use]
+pub fn surroundings(roots: &Roots) -> Option<String> {
+    let known = gateways(roots).into_iter().filter_map(|gateway| {
+        let neighbour = neighbour(roots, &gateway).filter(|neighbour| neighbour.is_complete)?;
+        Some(format!("{} {}", gateway.link, neighbour.hardware))
+    });
+    let known: Vec<String> = known.collect();
+    (!known.is_empty()).then(|| known.join(", "))
+}
+
+struct Neighbour {
+    is_complete: bool,
+    hardware: String,
+}
+
+fn neighbour(roots: &Roots, gateway: &Gateway) -> Option<Neighbour> {
     let Hop::V4(address) = gateway.address else {
         return None;
     };
@@ -57,11 +78,14 @@ pub fn is_neighbour(roots: &Roots, gateway: &Gateway) -> Option<bool> {
     let table = source::text(&roots.proc.join("net/arp")).ok()?;
     table.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let [ip, _, flags, _, _, link] = fields[..] else {
+        let [ip, _, flags, hardware, _, link] = fields[..] else {
             return None;
         };
-        (ip == address && link == gateway.link)
-            .then(|| hex(flags).is_some_and(|flags| flags & COMPLETE != 0))
+        let is_complete = hex(flags).is_some_and(|flags| flags & COMPLETE != 0);
+        (ip == address && link == gateway.link).then(|| Neighbour {
+            is_complete,
+            hardware: hardware.to_owned(),
+        })
     })
 }
 

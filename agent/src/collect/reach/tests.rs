@@ -1,6 +1,7 @@
 //! Attempts at real servers on this machine.
 
 use super::*;
+use crate::collect::network::{Ground, Proxies};
 use crate::collect::testing::{Authority, number, serve, serve_tls, value};
 use rollcall_shared::time::SystemClock;
 use rustls::RootCertStore;
@@ -30,7 +31,12 @@ async fn try_with(
         name: "Canvas".parse().unwrap(),
         url: url.to_owned(),
     }];
-    read(&targets, proxies, ground, trust, &SystemClock).await
+    let start = Start {
+        proxies: proxies.clone(),
+        ground: ground.clone(),
+        has_name_server: Some(true),
+    };
+    read(&targets, &start, trust, &SystemClock).await
 }
 
 async fn try_one(url: &str) -> Vec<Reading> {
@@ -300,15 +306,24 @@ async fn passing_proxy(target: u16) -> u16 {
 }
 
 #[tokio::test]
+async fn without_a_name_server_no_name_is_to_blame() {
+    let targets = [Target {
+        name: "Canvas".parse().unwrap(),
+        url: "https://no-such-name.invalid/".to_owned(),
+    }];
+    let start = Start {
+        proxies: Proxies::default(),
+        ground: Ground::Fine,
+        has_name_server: Some(false),
+    };
+    let readings = read(&targets, &start, &trust(&[], &[]), &SystemClock).await;
+    assert_eq!(value(&readings, "dns.lookup.state", ""), "no_server");
+    assert_eq!(cause(&readings), "no name server is configured");
+}
+
+#[tokio::test]
 async fn without_a_target_nothing_is_claimed() {
-    let readings = read(
-        &[],
-        &Proxies::default(),
-        &Ground::Fine,
-        &trust(&[], &[]),
-        &SystemClock,
-    )
-    .await;
+    let readings = untargeted();
     assert!(value(&readings, "network.captive_portal", "").contains("no target"));
     assert_eq!(readings.len(), 2);
 }

@@ -9,6 +9,15 @@ use super::{NO_TARGET, Tried, Url};
 use crate::collect::network::Ground;
 use crate::collect::source::{self, Sourced};
 
+/// A lookup that fails without a name server to ask is no fault of any.
+pub fn blame_name_server(attempt: &mut Attempt, has_name_server: Option<bool>) {
+    let is_dns = matches!(attempt.outcome, Outcome::Failed(Stage::Dns, _));
+    if is_dns && has_name_server == Some(false) && attempt.dns_state != Some("ok") {
+        attempt.dns_state = Some("no_server");
+        attempt.outcome = Outcome::Failed(Stage::Dns, "no name server is configured".to_owned());
+    }
+}
+
 /// A name that is not found or a server that is not reached is no fault of either where the network
 /// ends before. What was reached was reached, whatever the ground looks like.
 pub fn blame_ground(attempt: &mut Attempt, ground: &Ground) {

@@ -241,6 +241,10 @@ impl Agent {
 
     /// Keeps the collector's configuration on disk and completes it by the local one.
     fn accept(&self, configuration: Configuration) -> Configuration {
+        let complete = self.setup.config.complete(configuration.clone());
+        if *self.line.watch_configuration().borrow() == complete {
+            return complete;
+        }
         let file = self.setup.paths.configuration();
         let kept = serde_json::to_vec_pretty(&configuration)
             .map_err(io::Error::from)
@@ -248,7 +252,7 @@ impl Agent {
         if let Err(error) = kept {
             tracing::warn!(%error, "the configuration could not be kept for the time offline");
         }
-        self.setup.config.complete(configuration)
+        complete
     }
 
     fn use_roots_of(&self, identity: &Identity) {

@@ -58,6 +58,10 @@ pub struct RootPaths {
     pub var: Option<PathBuf>,
     /// In place of `/run`.
     pub run: Option<PathBuf>,
+    /// In place of `/boot`.
+    pub boot: Option<PathBuf>,
+    /// In place of `/lib/modules`.
+    pub modules: Option<PathBuf>,
 }
 
 /// What is wrong with `agent.toml`. The line itself is not repeated: it may hold a password.
@@ -182,6 +186,8 @@ impl RootPaths {
             (&self.etc, &mut roots.etc),
             (&self.var, &mut roots.var),
             (&self.run, &mut roots.run),
+            (&self.boot, &mut roots.boot),
+            (&self.modules, &mut roots.modules),
         ];
         for (path, root) in own {
             if let Some(path) = path {

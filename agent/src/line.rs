@@ -118,7 +118,11 @@ impl Line {
     pub fn follow(&self, configuration: Configuration) {
         self.status
             .send_modify(|status| status.configuration_revision = configuration.revision);
-        self.configuration.send_replace(configuration);
+        self.configuration.send_if_modified(|followed| {
+            let is_new = *followed != configuration;
+            *followed = configuration;
+            is_new
+        });
     }
 
     /// Tells when the machine was asleep or its network is another one.

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rollcall_shared::{limits, tls};
@@ -22,9 +21,6 @@ use super::address::{Address, Proxy};
 
 /// Bytes of a proxy's answer to CONNECT; the answers of common proxies have less than 1 KiB.
 const PROXY_ANSWER_BYTES: usize = 8 * 1024;
-
-/// TCP probes go on below HTTP/2's own, so that a home router keeps its entry for the connection.
-const TCP_KEEPALIVE: Duration = limits::KEEPALIVE_INTERVAL;
 
 /// How to get to one collector.
 #[derive(Debug, Clone)]
@@ -240,8 +236,6 @@ async fn open_tcp(address: &Address) -> Result<TcpStream, ConnectError> {
 fn prepare(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
     let _ = rustix::net::sockopt::set_socket_keepalive(tcp, true);
-    #[cfg(target_os = "linux")]
-    let _ = rustix::net::sockopt::set_tcp_keepidle(tcp, TCP_KEEPALIVE);
 }
 
 async fn open_tunnel(

@@ -21,11 +21,13 @@ mod summary;
 mod time;
 mod viewer;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use rollcall_shared::time::{Clock, UnixMs};
 
+use crate::evaluate::rules::Rule;
 use crate::store::{Store, StoreError};
 use access::{Attempts, Denied};
 pub use alerts::{AlertAnswer, AlertFilter, AlertList};
@@ -46,10 +48,19 @@ pub const SIMULATED_GROUP: &str = "simulated";
 /// What a rule's documentation says to whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Guidance {
-    /// What staff do about it.
+    /// What staff do about it, in Markdown.
     pub runbook: String,
-    /// What a family can do about it, in plain language.
-    pub family_text: String,
+    /// What to tell the family, in plain language, by language code.
+    pub family: BTreeMap<String, String>,
+}
+
+impl From<&Rule> for Guidance {
+    fn from(rule: &Rule) -> Self {
+        Self {
+            runbook: rule.runbook.clone(),
+            family: rule.family.clone(),
+        }
+    }
 }
 
 /// Finds the documentation of a rule by its name; `None` for a rule that is no longer loaded.

@@ -1,6 +1,7 @@
 //! Answers about alerts, most urgent first; those that are over, latest first.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use rollcall_shared::time::UnixMs;
 use serde::Serialize;
@@ -62,10 +63,10 @@ pub struct AlertAnswer {
     pub fired_at: Option<At>,
     /// When it was over.
     pub resolved_at: Option<At>,
-    /// What staff do about it; empty when the rule is no longer loaded.
+    /// What staff do about it, in Markdown; empty when the rule is no longer loaded.
     pub runbook: String,
-    /// What a family can do about it; empty when the rule is no longer loaded.
-    pub family_text: String,
+    /// What to tell the family, by language code; empty when the rule is no longer loaded.
+    pub family: BTreeMap<String, String>,
 }
 
 /// A page of alerts.
@@ -214,7 +215,7 @@ impl Query {
             fired_at: alert.fired.map(At),
             resolved_at: alert.resolved.map(At),
             runbook: guidance.runbook,
-            family_text: guidance.family_text,
+            family: guidance.family,
         }
     }
 }

@@ -7,6 +7,7 @@ mod device;
 mod devices;
 mod frame;
 mod html;
+mod runbook;
 mod sign_in;
 
 use axum::Router;
@@ -25,6 +26,8 @@ use html::Html;
 /// Items on a page of the dashboard: what one scrolls through.
 const PAGE_SIZE: u64 = 50;
 
+const ICON: &str = include_str!("dashboard/rollcall.svg");
+
 const STYLE: &str = include_str!("dashboard/rollcall.css");
 
 /// Every page, the style sheet, and the answer to addresses that nothing has.
@@ -36,6 +39,7 @@ pub(super) fn routes() -> Router<Face> {
         .route("/sign-in", get(sign_in::form).post(sign_in::submit))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/assets/rollcall.css", get(style))
+        .route("/assets/rollcall.svg", get(icon))
         .fallback(nothing_here)
 }
 
@@ -113,6 +117,14 @@ async fn style() -> impl IntoResponse {
         (header::CACHE_CONTROL, "max-age=86400"),
     ];
     (headers, STYLE)
+}
+
+async fn icon() -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CACHE_CONTROL, "max-age=86400"),
+    ];
+    (headers, ICON)
 }
 
 /// Strangers are not told which addresses exist; they are sent to sign in.

@@ -196,7 +196,7 @@ fn surroundings(clock: Arc<Hand>) -> Surroundings {
     let guidance = |rule: &str| {
         (rule != "clock-wrong").then(|| Guidance {
             runbook: format!("Runbook of {rule}."),
-            family_text: "Keep it charged.".to_owned(),
+            family: [("en".to_owned(), "Keep it charged.".to_owned())].into(),
         })
     };
     Surroundings {

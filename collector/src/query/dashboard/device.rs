@@ -7,6 +7,7 @@ use rollcall_shared::time::UnixMs;
 use super::devices::{name, or_unknown, place, standing_badge};
 use super::frame::{AlertPlace, alert, simulated_badge, time};
 use super::html::Html;
+use super::runbook;
 use crate::query::{At, DeviceDetail, LatestAnswer};
 
 /// The parts of the catalogue, each with the first code that is no longer of it.
@@ -148,7 +149,7 @@ fn row(reading: &LatestAnswer, now: UnixMs) -> Html {
         .raw("<tr role=\"row\"><th role=\"rowheader\" scope=\"row\"><code>")
         .text(reading.metric)
         .raw("</code><span class=\"meaning\">")
-        .text(meaning)
+        .put(runbook::line(meaning))
         .raw("</span></th><td role=\"cell\" data-name=\"Of\">")
         .text(&reading.instance)
         .raw("</td><td role=\"cell\" data-name=\"Value\">")

@@ -7,6 +7,7 @@ use rollcall_shared::time::UnixMs;
 use rollcall_shared::token::sha256;
 
 use super::html::Html;
+use super::runbook::{self, Level};
 use super::{STYLE, SignedIn};
 use crate::alert::Severity;
 use crate::query::http::Face;
@@ -98,7 +99,7 @@ pub(super) fn head(title: &str) -> Html {
         .text(title)
         .raw(" · Rollcall</title><link rel=\"stylesheet\" href=\"/assets/rollcall.css?v=")
         .text(&STYLE_VERSION)
-        .raw("\"><link rel=\"icon\" href=\"data:,\"></head><body>")
+        .raw("\"><link rel=\"icon\" href=\"/assets/rollcall.svg\"></head><body>")
 }
 
 /// A time as people read it, with the exact one for those who point at it.
@@ -151,9 +152,9 @@ pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, now: UnixMs) -> Html
         Severity::Warning => "<li class=\"alert warning\">",
         Severity::Info => "<li class=\"alert info\">",
     };
-    let (open, close) = match place {
-        AlertPlace::List => ("<h2>", "</h2>"),
-        AlertPlace::Device => ("<h3>", "</h3>"),
+    let (open, close, level) = match place {
+        AlertPlace::List => ("<h2>", "</h2>", Level::Third),
+        AlertPlace::Device => ("<h3>", "</h3>", Level::Fourth),
     };
     let pending = alert.fired_at.is_none();
     Html::new()
@@ -177,8 +178,11 @@ pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, now: UnixMs) -> Html
         .raw(" · for ")
         .text(audience_name(alert.audience))
         .raw("</p>")
-        .put(guidance("What to do", &alert.runbook))
-        .put(guidance("What to tell the family", &alert.family_text))
+        .put(details(
+            "What to do",
+            runbook::render(&alert.runbook, level),
+        ))
+        .put(details("What to tell the family", family(alert)))
         .raw("</li>")
 }
 
@@ -205,19 +209,27 @@ fn whose(alert: &AlertAnswer, place: AlertPlace) -> Html {
     }
 }
 
-fn guidance(summary: &'static str, text: &str) -> Html {
-    if text.trim().is_empty() {
-        return Html::new();
+fn details(summary: &'static str, content: Html) -> Html {
+    if content == Html::new() {
+        return content;
     }
-    let paragraphs = text.split("\n\n").map(str::trim).filter(|p| !p.is_empty());
     Html::new()
         .raw("<details><summary>")
         .raw(summary)
-        .raw("</summary>")
-        .each(paragraphs, |p| {
-            Html::new().raw("<p class=\"lines\">").text(p).raw("</p>")
-        })
-        .raw("</details>")
+        .raw("</summary><div class=\"guidance\">")
+        .put(content)
+        .raw("</div></details>")
+}
+
+fn family(alert: &AlertAnswer) -> Html {
+    Html::new().each(&alert.family, |(language, text)| {
+        Html::new()
+            .raw("<p lang=\"")
+            .text(language)
+            .raw("\">")
+            .text(text)
+            .raw("</p>")
+    })
 }
 
 fn audience_name(audience: &str) -> &str {

@@ -28,9 +28,9 @@ const BODY_BYTES: usize = 8 * 1024;
 /// What an answer for programs may do in a browser: nothing.
 const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// What a page may do: use our own style sheet, and send forms to us.
+/// What a page may do: use our own style sheet and icon, and send forms to us.
 pub(in crate::query) const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; \
-    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The address at the other end of the connection.
 #[derive(Debug, Clone, Copy)]

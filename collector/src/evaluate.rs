@@ -4,4 +4,5 @@ pub mod book;
 pub mod calendar;
 pub mod condition;
 pub mod device;
+pub mod forecast;
 pub mod rules;

@@ -26,6 +26,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use rollcall_shared::time::{Clock, UnixMs};
+use tokio::sync::Semaphore;
 
 use crate::evaluate::rules::Rule;
 use crate::store::{Store, StoreError};
@@ -44,6 +45,9 @@ pub use viewer::Viewer;
 
 /// The group of devices that no pupil has: the fleet simulator enrols its laptops into it.
 pub const SIMULATED_GROUP: &str = "simulated";
+
+/// Answers that are worked out at a time; others wait. Two for each core of a machine of four.
+const ANSWERS: usize = 8;
 
 /// What a rule's documentation says to whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,6 +85,7 @@ pub struct Query {
     sources: Arc<[MetricSource]>,
     checks: Arc<[ReadyCheck]>,
     attempts: Arc<Attempts>,
+    turns: Arc<Semaphore>,
 }
 
 /// What answers are made of besides the store.
@@ -115,6 +120,9 @@ pub enum QueryError {
     /// The store cannot be read.
     #[error("the history cannot be read at present: {0}")]
     Store(#[from] StoreError),
+    /// A defect of the collector's own.
+    #[error("the collector could not work out this answer; its log says why")]
+    Failed,
 }
 
 impl QueryError {
@@ -137,6 +145,7 @@ impl Query {
             sources: surroundings.sources.into(),
             checks: surroundings.checks.into(),
             attempts: Arc::default(),
+            turns: Arc::new(Semaphore::new(ANSWERS)),
         }
     }
 
@@ -156,6 +165,23 @@ impl Query {
             .and_then(access::hash_token)
             .and_then(|hash| self.viewer_of_hash(&hash))
             .ok_or_else(|| self.attempts.wrong(address, self.now()))
+    }
+
+    /// Works out an answer beside the tasks that move bytes, a few at a time for all faces.
+    async fn answer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let query = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work(&query)
+        });
+        done.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "an answer could not be worked out");
+            Err(QueryError::Failed)
+        })
     }
 
     /// The holder of the token with this hash, while it is valid.

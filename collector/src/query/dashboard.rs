@@ -79,7 +79,9 @@ async fn attention_page(
     let frame = Frame::new(&who, &uri, &face);
     let wanted = parameters(query, &["site", "page"]).map_err(frame.refusing())?;
     let viewer = who.viewer.clone();
-    let answer = face.answer(move |query| attention::Attention::find(query, &viewer, wanted));
+    let answer = face
+        .query
+        .answer(move |query| attention::Attention::find(query, &viewer, wanted));
     let answer = answer.await.map_err(frame.refusing())?;
     Ok(frame.page("Attention", answer.render(face.query.now())))
 }
@@ -94,7 +96,9 @@ async fn devices_page(
     let known = ["site", "search", "page"];
     let wanted = parameters(query, &known).map_err(frame.refusing())?;
     let viewer = who.viewer.clone();
-    let answer = face.answer(move |query| devices::Devices::find(query, &viewer, wanted));
+    let answer = face
+        .query
+        .answer(move |query| devices::Devices::find(query, &viewer, wanted));
     let answer = answer.await.map_err(frame.refusing())?;
     Ok(frame.page("Devices", answer.render(face.query.now())))
 }
@@ -103,7 +107,7 @@ async fn device_page(State(face): State<Face>, who: SignedIn, uri: Uri) -> Resul
     let frame = Frame::new(&who, &uri, &face);
     let id = uri.path().trim_start_matches("/devices/").to_owned();
     let viewer = who.viewer.clone();
-    let answer = face.answer(move |query| query.device(&viewer, &id));
+    let answer = face.query.answer(move |query| query.device(&viewer, &id));
     let answer = answer.await.map_err(frame.refusing())?;
     Ok(frame.page(
         &device::title(&answer),

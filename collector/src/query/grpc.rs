@@ -39,19 +39,6 @@ impl Fleet {
         let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         Ok(self.query.viewer(authorization, address)?)
     }
-
-    async fn answer<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Query) -> Result<T, QueryError> + Send + 'static,
-    ) -> Result<T, Status> {
-        let query = self.query.clone();
-        let done = tokio::task::spawn_blocking(move || work(&query)).await;
-        let done = done.map_err(|error| {
-            tracing::error!(%error, "an answer could not be worked out");
-            Status::internal("the collector could not work out this answer; its log says why")
-        })?;
-        Ok(done?)
-    }
 }
 
 #[tonic::async_trait]
@@ -69,6 +56,7 @@ impl FleetService for Fleet {
             search: given(wanted.search),
         };
         let list = self
+            .query
             .answer(move |query| query.devices(&viewer, &filter, page))
             .await?;
         Ok(Response::new(v1::ListDevicesResponse {
@@ -84,7 +72,10 @@ impl FleetService for Fleet {
     ) -> Result<Response<v1::DeviceDetail>, Status> {
         let viewer = self.viewer(&request)?;
         let id = request.into_inner().id;
-        let detail = self.answer(move |query| query.device(&viewer, &id)).await?;
+        let detail = self
+            .query
+            .answer(move |query| query.device(&viewer, &id))
+            .await?;
         Ok(Response::new(v1::DeviceDetail {
             device: Some(detail.device.into()),
             latest: detail.latest.into_iter().map(Into::into).collect(),
@@ -107,6 +98,7 @@ impl FleetService for Fleet {
         };
         let id = wanted.id;
         let series = self
+            .query
             .answer(move |query| query.series(&viewer, &id, &request))
             .await?;
         Ok(Response::new(v1::GetSeriesResponse {
@@ -128,7 +120,9 @@ impl FleetService for Fleet {
             device: given(wanted.device),
         };
         let (size, page) = (page_size(wanted.page_size), wanted.page);
-        let list = self.answer(move |query| query.alerts(&viewer, &filter, size, Some(&page)));
+        let list = self
+            .query
+            .answer(move |query| query.alerts(&viewer, &filter, size, Some(&page)));
         let list = list.await?;
         Ok(Response::new(v1::ListAlertsResponse {
             alerts: list.alerts.into_iter().map(Into::into).collect(),
@@ -144,6 +138,7 @@ impl From<QueryError> for Status {
             QueryError::NotFound(_) => Code::NotFound,
             QueryError::Forbidden(_) => Code::PermissionDenied,
             QueryError::Store(_) => Code::Unavailable,
+            QueryError::Failed => Code::Internal,
         };
         Self::new(code, error.to_string())
     }

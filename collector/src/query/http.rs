@@ -97,7 +97,6 @@ pub(super) struct Face {
     pub sessions: Arc<session::Sessions>,
     pub counts: Arc<guard::Counts>,
     hosts: Arc<guard::Hosts>,
-    answers: Arc<Semaphore>,
 }
 
 /// The configuration for TLS that browsers and scrapers get: version 1.3, no client certificate.
@@ -199,7 +198,6 @@ pub(super) fn router(query: Query, secure: bool, names: &[String]) -> Router {
         sessions: Arc::new(session::Sessions::new(secure)),
         counts: Arc::default(),
         hosts: Arc::new(guard::Hosts::new(secure, names)),
-        answers: Arc::new(Semaphore::new(guard::ANSWERS)),
     };
     let routes = api::routes().merge(dashboard::routes());
     guard::guarded(routes, &face).with_state(face)

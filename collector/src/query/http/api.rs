@@ -49,7 +49,9 @@ async fn devices(
         search: given.text("search"),
     };
     let page = Page::new(given.number("page_size")?, given.text("page").as_deref())?;
-    let answer = face.answer(move |query| query.devices(&viewer, &filter, page));
+    let answer = face
+        .query
+        .answer(move |query| query.devices(&viewer, &filter, page));
     Ok(Json(answer.await?))
 }
 
@@ -61,7 +63,7 @@ async fn device(
 ) -> Answer<DeviceDetail> {
     parameters(query, &[])?;
     let id = text_of(id);
-    let answer = face.answer(move |query| query.device(&viewer, &id));
+    let answer = face.query.answer(move |query| query.device(&viewer, &id));
     Ok(Json(answer.await?))
 }
 
@@ -81,7 +83,9 @@ async fn series(
         window,
     };
     let id = text_of(id);
-    let answer = face.answer(move |query| query.series(&viewer, &id, &request));
+    let answer = face
+        .query
+        .answer(move |query| query.series(&viewer, &id, &request));
     Ok(Json(answer.await?))
 }
 
@@ -101,7 +105,9 @@ async fn alerts(
         device: given.text("device"),
     };
     let (size, page) = (given.number("page_size")?, given.text("page"));
-    let answer = face.answer(move |query| query.alerts(&viewer, &filter, size, page.as_deref()));
+    let answer = face
+        .query
+        .answer(move |query| query.alerts(&viewer, &filter, size, page.as_deref()));
     Ok(Json(answer.await?))
 }
 
@@ -111,7 +117,7 @@ async fn summary(
     RawQuery(query): RawQuery,
 ) -> Answer<Summary> {
     parameters(query, &[])?;
-    let answer = face.answer(move |query| Ok(query.summary(&viewer)));
+    let answer = face.query.answer(move |query| Ok(query.summary(&viewer)));
     Ok(Json(answer.await?))
 }
 
@@ -126,7 +132,7 @@ async fn outbox(
     RawQuery(query): RawQuery,
 ) -> Answer<impl Serialize> {
     parameters(query, &[])?;
-    let answer = face.answer(move |query| query.outbox(&viewer));
+    let answer = face.query.answer(move |query| query.outbox(&viewer));
     Ok(Json(answer.await?))
 }
 
@@ -136,7 +142,7 @@ async fn audit(
     RawQuery(query): RawQuery,
 ) -> Answer<impl Serialize> {
     let lines = parameters(query, &["lines"])?.number("lines")?;
-    let answer = face.answer(move |query| query.audit(&viewer, lines));
+    let answer = face.query.answer(move |query| query.audit(&viewer, lines));
     Ok(Json(json!({ "lines": answer.await? })))
 }
 
@@ -147,7 +153,9 @@ async fn metrics(
 ) -> Result<Response, Problem> {
     parameters(query, &[])?;
     let statuses = face.counts.by_status();
-    let text = face.answer(move |query| Ok(prometheus::expose(query, &viewer, &statuses)));
+    let text = face
+        .query
+        .answer(move |query| Ok(prometheus::expose(query, &viewer, &statuses)));
     let kind = [(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)];
     Ok((kind, text.await?).into_response())
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,10 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
 use super::{Face, Problem};
-use crate::query::{Query, QueryError, Viewer};
-
-/// Answers that are worked out at a time; others wait. Two for each core of a small machine.
-pub(super) const ANSWERS: usize = 8;
+use crate::query::Viewer;
 
 /// How long a request may take, its body and its turn included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -168,33 +165,6 @@ fn protect(headers: &mut HeaderMap) {
         headers
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
-    }
-}
-
-impl Face {
-    /// Works out an answer beside the tasks that move bytes, a few at a time.
-    pub async fn answer<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Query) -> Result<T, QueryError> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let turn = Arc::clone(&self.answers).acquire_owned().await;
-        let query = self.query.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work(&query)
-        });
-        match done.await {
-            Ok(answer) => Ok(answer?),
-            Err(error) => {
-                tracing::error!(%error, "an answer could not be worked out");
-                let detail = "the collector could not work out this answer; its log says why";
-                Err(Problem::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "internal",
-                    detail,
-                ))
-            }
-        }
     }
 }
 

@@ -54,6 +54,7 @@ impl From<QueryError> for Problem {
             QueryError::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
             QueryError::Forbidden(_) => (StatusCode::FORBIDDEN, "role"),
             QueryError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
+            QueryError::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         let mut problem = Self::new(status, word, error.to_string());
         if let QueryError::Field { field, .. } = error {

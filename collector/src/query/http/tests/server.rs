@@ -182,9 +182,54 @@ async fn plain_http_stays_on_loopback_and_stops_when_told() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn over_tls_every_address_may_listen_and_cookies_are_for_tls_only() {
+    let example = Example::new().await;
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let certificate = made.cert.der().clone();
+    let identity = tls::Identity {
+        chain: vec![certificate.clone()],
+        key: rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap(),
+    };
+    let config = HttpConfig {
+        listen: "0.0.0.0:0".parse().unwrap(),
+        tls: Some(Arc::new(tls_config(identity).unwrap())),
+        names: Vec::new(),
+    };
+    let server = HttpServer::bind(example.query.clone(), config)
+        .await
+        .unwrap();
+    let port = server.address().port();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(server.run(stop.clone()));
+    let mut client = tls::client_config(tls::Trust::Roots(vec![certificate]), None).unwrap();
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let stream = connector.connect(name, stream).await.unwrap();
+    let request =
+        "GET /sign-in HTTP/1.1\r\nhost: rollcall.school.example\r\nconnection: close\r\n\r\n";
+    let answer = exchange(stream, request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        answer.contains("set-cookie: __Host-rollcall-form="),
+        "{answer}"
+    );
+    assert!(answer.contains("; Secure\r\n"), "{answer}");
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(10), running)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
 async fn raw(address: SocketAddr, text: &str) -> String {
+    exchange(TcpStream::connect(address).await.unwrap(), text).await
+}
+
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, text: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut stream = TcpStream::connect(address).await.unwrap();
     // The server may answer and close before it has read all of a request that is too long.
     let _ = stream.write_all(text.as_bytes()).await;
     let mut answer = Vec::new();

@@ -7,5 +7,6 @@ pub mod device;
 pub mod evaluate;
 pub mod ingest;
 pub mod notification;
+pub mod notify;
 pub mod query;
 pub mod store;

@@ -493,6 +493,6 @@ fn resolved(mut alert: Alert, now: UnixMs) -> Alert {
 }
 
 #[cfg(test)]
-pub(super) mod laptop;
+pub(crate) mod laptop;
 #[cfg(test)]
 mod tests;

@@ -111,6 +111,8 @@ pub enum Vantage {
     OnCampus,
     /// Anywhere else.
     OffCampus,
+    /// Not known to be at a school: anywhere else, or nobody can tell, as without beacons.
+    Elsewhere,
 }
 
 /// Which devices a rule is for; an empty list selects all.
@@ -190,7 +192,8 @@ impl Vantage {
             Some(Value::Text(text)) if text.starts_with("on-campus:") => {
                 (self == Self::OnCampus).into()
             }
-            Some(Value::Text(text)) if text == "off-campus" => (self == Self::OffCampus).into(),
+            Some(Value::Text(text)) if text == "off-campus" => (self != Self::OnCampus).into(),
+            Some(Value::Unavailable(_)) if self == Self::Elsewhere => Truth::True,
             _ => Truth::Unknown,
         }
     }

@@ -469,6 +469,7 @@ fn vantage(table: &RuleTable) -> Checked<Vantage> {
         ("any", Vantage::Any),
         ("on-campus", Vantage::OnCampus),
         ("off-campus", Vantage::OffCampus),
+        ("elsewhere", Vantage::Elsewhere),
     ];
     let word = table.vantage.as_ref();
     word.map_or(Ok(Vantage::Any), |word| {

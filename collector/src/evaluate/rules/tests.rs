@@ -407,6 +407,17 @@ fn a_home_without_internet_is_no_fault_of_the_laptop() {
     assert!(laptop.firing().is_empty());
 }
 
+/// Without beacons the vantage is unavailable, and the rules for away from school hold everywhere.
+#[test]
+fn without_beacons_a_platform_is_still_missed() {
+    let rules = defaults();
+    let mut laptop = Laptop::new();
+    let why = Value::Unavailable("no beacon is configured".to_owned());
+    laptop.read(&metric::VANTAGE, "", why);
+    live(&mut laptop, &rules, &target("Canvas", "unreachable", "dns"));
+    assert_eq!(laptop.firing(), ["no-platform-from-home"]);
+}
+
 #[test]
 fn a_charger_that_is_pulled_out_resolves_nothing() {
     let rules = defaults();

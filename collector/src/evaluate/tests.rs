@@ -1,0 +1,166 @@
+use rollcall_shared::id::{BootId, Sequence, SpoolId};
+use rollcall_shared::metric;
+use rollcall_shared::reading::{Reading, Value};
+use rollcall_shared::report::{Report, Taken};
+use rollcall_shared::time::{Now, SinceBootMs};
+
+use super::device::laptop::{Laptop, MINUTE, START};
+use super::rules::RuleSet;
+use super::*;
+use crate::alert::{AlertState, Severity};
+use crate::notification::Event;
+use crate::store::{Arrival, StoreOptions};
+
+/// A clock that stands still.
+struct Stopped(UnixMs);
+
+impl Clock for Stopped {
+    fn now(&self) -> Now {
+        Now {
+            wall: self.0,
+            since_boot: SinceBootMs(0),
+        }
+    }
+}
+
+struct School {
+    store: Store,
+    device: DeviceId,
+    shutdown: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+impl School {
+    async fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            reserve_bytes: 0,
+            ..StoreOptions::default()
+        };
+        let store = Store::create(dir.path(), options, START).unwrap();
+        let device = Laptop::new().state.device;
+        let id = device.id;
+        store.commit(vec![Write::PutDevice(device)]).await.unwrap();
+        let school = Self {
+            store,
+            device: id,
+            shutdown: CancellationToken::new(),
+            _dir: dir,
+        };
+        school.evaluate();
+        school
+    }
+
+    fn evaluate(&self) {
+        let route = Route {
+            channel: "desk".to_owned(),
+            audiences: Vec::new(),
+            sites: Vec::new(),
+            min_severity: Severity::Info,
+        };
+        let now = START.plus_ms(20 * MINUTE);
+        let book = RuleBook::of(RuleSet::built_in());
+        let evaluator = Evaluator::new(
+            self.store.clone(),
+            book,
+            vec![route],
+            Arc::new(Stopped(now)),
+        );
+        tokio::spawn(evaluator.run(self.shutdown.clone()));
+    }
+
+    async fn report(&self, minute: i64, sequence: u64, health: f64) {
+        let at = START.plus_ms(minute * MINUTE);
+        let value = Value::Number(health);
+        let report = Report {
+            sequence: Sequence(sequence),
+            taken: Taken {
+                wall: at,
+                boot: BootId::from_bytes([1; 16]),
+                since_boot: SinceBootMs(0),
+            },
+            full: false,
+            urgent: false,
+            readings: vec![Reading::new(&metric::BATTERY_HEALTH, "BAT0", value).unwrap()],
+        };
+        let arrival = Arrival {
+            device: self.device,
+            spool: SpoolId::from_bytes([2; 16]),
+            reports: vec![(at, report)],
+            received: at,
+            skew_ms: 0,
+        };
+        self.store.append(arrival).await.unwrap();
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&Store) -> bool) {
+        let waiting = async {
+            while !holds(&self.store) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting)
+            .await
+            .unwrap_or_else(|_| panic!("{what}: {:?}", self.store.open_alerts()));
+    }
+}
+
+#[tokio::test]
+async fn a_worn_battery_becomes_one_alert_and_one_notification_and_is_resolved_once() {
+    let school = School::open().await;
+    for minute in 0..8 {
+        school.report(minute, 1 + minute.unsigned_abs(), 0.41).await;
+    }
+    school
+        .until("pending", |store| store.open_alerts().len() == 1)
+        .await;
+    assert!(
+        school.store.notifications().is_empty(),
+        "it has not held for long enough"
+    );
+    for minute in 8..12 {
+        school.report(minute, 1 + minute.unsigned_abs(), 0.41).await;
+    }
+    let fires = |store: &Store| {
+        store
+            .open_alerts()
+            .iter()
+            .any(|a| a.state == AlertState::Firing)
+    };
+    school.until("firing", fires).await;
+    let told = school.store.notifications();
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].key.event, told[0].alert.key.rule.as_str()),
+        (Event::Fired, "battery-worn")
+    );
+    school.report(13, 14, 0.98).await;
+    school
+        .until("resolved", |store| store.open_alerts().is_empty())
+        .await;
+    let events: Vec<Event> = school
+        .store
+        .notifications()
+        .iter()
+        .map(|n| n.key.event)
+        .collect();
+    assert_eq!(events, [Event::Fired, Event::Resolved]);
+    let history = school
+        .store
+        .resolved_alerts(START, UnixMs(i64::MAX / 2), 10)
+        .unwrap();
+    assert_eq!(history.len(), 1);
+    school.shutdown.cancel();
+}
+
+#[test]
+fn signals_are_gathered_and_a_missed_one_means_all() {
+    let (a, b) = (DeviceId::generate(), DeviceId::generate());
+    let mut due = due_by(Ok(Change::Device(a))).unwrap();
+    due.add(due_by(Ok(Change::Device(b))));
+    due.add(due_by(Ok(Change::Outbox)));
+    assert_eq!(due, Due::Some(BTreeSet::from([a, b])));
+    due.add(due_by(Err(RecvError::Lagged(3))));
+    due.add(due_by(Ok(Change::Device(b))));
+    assert_eq!(due, Due::All);
+}

@@ -339,6 +339,15 @@ impl Store {
         reason.unwrap_or_else(|| "the store is gone".to_owned())
     }
 
+    /// Whether telemetry would be taken in now.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] below the reserve, or why the store accepts nothing at all.
+    pub fn accepts(&self) -> Result<(), StoreError> {
+        self.shared().check()?;
+        self.shared().check_reserve()
+    }
+
     /// Held while a decision about records is read, made and committed, so that two cannot be made
     /// on one state: the last use of a token, a device's standing.
     pub async fn exclusive(&self) -> tokio::sync::MutexGuard<'_, ()> {

@@ -11,6 +11,7 @@ use rollcall_shared::report::{Report, Taken};
 use rollcall_shared::time::{Clock, Now, SinceBootMs, UnixMs};
 
 use super::access::generate_token;
+use super::prometheus::ingest_source;
 use super::{Guidance, Query, Surroundings};
 use crate::alert::{Alert, AlertId, AlertKey, AlertState, Audience, Severity};
 use crate::audit::AuditLine;
@@ -202,9 +203,7 @@ fn surroundings(clock: Arc<Hand>) -> Surroundings {
     Surroundings {
         clock,
         guidance: Arc::new(guidance),
-        sources: vec![Arc::new(|out| {
-            out.counter("rollcall_ingest_test_total", "Test.", 3)
-        })],
+        sources: vec![ingest_source(Arc::default())],
         checks: Vec::new(),
     }
 }

@@ -133,9 +133,7 @@ impl Query {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let mut reasons: Vec<String> = self.checks.iter().filter_map(|ok| ok().err()).collect();
-        if self.store.counters().failed != 0 {
-            reasons.push("the store has failed; restart the collector".to_owned());
-        }
+        reasons.extend(self.store.accepts().err().map(|error| error.to_string()));
         Readiness {
             ready: reasons.is_empty(),
             reasons,

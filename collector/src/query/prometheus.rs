@@ -5,13 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rollcall_shared::metric::CATALOGUE;
+use rollcall_shared::refusal::Refusal;
 
 use super::operation::is_stuck;
-use super::{Query, Viewer};
+use super::{MetricSource, Query, Viewer};
 use crate::alert::AlertState;
 use crate::device::DeviceState;
+use crate::ingest::{IngestCounters, Reason};
 use crate::store::StoreCounters;
 
 /// The format's content type.
@@ -106,6 +110,56 @@ pub fn expose(query: &Query, viewer: &Viewer, statuses: &BTreeMap<u16, u64>) -> 
         query.sources.iter().for_each(|source| source(&mut out));
     }
     out.into_text()
+}
+
+/// What ingest counts, for [`super::Surroundings::sources`].
+#[must_use]
+pub fn ingest_source(counters: Arc<IngestCounters>) -> MetricSource {
+    Arc::new(move |out| expose_ingest(out, &counters))
+}
+
+fn expose_ingest(out: &mut Exposition, ingest: &IngestCounters) {
+    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let help = "Messages with reports.";
+    out.counter(
+        "rollcall_ingest_messages_total",
+        help,
+        get(&ingest.messages),
+    );
+    let help = "Streams of devices that are up.";
+    out.gauge("rollcall_ingest_streams", help, get(&ingest.streams) as f64);
+    let help = "Connections of agents and programs that are up.";
+    out.gauge(
+        "rollcall_ingest_connections",
+        help,
+        get(&ingest.connections) as f64,
+    );
+    let help = "Appends that wait for the store.";
+    out.gauge(
+        "rollcall_ingest_appending",
+        help,
+        get(&ingest.appending) as f64,
+    );
+    let rejected = Reason::ALL
+        .iter()
+        .map(|r| ([("reason", r.word())], ingest.of(*r) as f64));
+    let help = "Input that was not taken as it came, by reason.";
+    out.family(
+        "rollcall_ingest_rejected_total",
+        FamilyKind::Counter,
+        help,
+        rejected,
+    );
+    let refused = Refusal::ALL
+        .iter()
+        .map(|r| ([("reason", r.word())], ingest.refused(*r) as f64));
+    let help = "Calls and streams that were refused, by reason.";
+    out.family(
+        "rollcall_ingest_refused_total",
+        FamilyKind::Counter,
+        help,
+        refused,
+    );
 }
 
 fn expose_devices(out: &mut Exposition, query: &Query, viewer: &Viewer) {

@@ -273,7 +273,7 @@ impl<'a> Group<'a> {
 }
 
 impl Shared {
-    fn check_reserve(&self) -> Result<(), StoreError> {
+    pub fn check_reserve(&self) -> Result<(), StoreError> {
         let reserve = self.options.reserve_bytes;
         match free_bytes(&self.hot.folder) {
             Ok(free) => {

@@ -367,7 +367,8 @@ async fn metrics_keep_to_the_format() {
         "rollcall_alerts{rule=\"disk-failing\",severity=\"critical\",state=\"firing\"} 1",
         "rollcall_outbox_stuck_entries{channel=\"tickets\"} 1",
         "rollcall_store_reports_total 40",
-        "rollcall_ingest_test_total 3",
+        "rollcall_ingest_rejected_total{reason=\"future-dated\"} 0",
+        "rollcall_ingest_refused_total{reason=\"token-unknown\"} 0",
     ] {
         assert!(
             text.lines().any(|line| line == expected),

@@ -236,3 +236,19 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, text: &str) -
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
+
+#[tokio::test]
+async fn a_full_disk_is_no_readiness() {
+    let data = tempfile::tempdir().unwrap();
+    let options = crate::store::StoreOptions {
+        reserve_bytes: u64::MAX,
+        ..Default::default()
+    };
+    let store = crate::store::Store::create(data.path(), options, NOW).unwrap();
+    let mut query = Example::new().await.query;
+    query.store = store;
+    let router = router(query, false, &[]);
+    let unready = ask(&router, request(Method::GET, "/readyz", &[], "")).await;
+    assert_eq!(unready.status, 503);
+    assert!(unready.body.contains("reserve"), "{}", unready.body);
+}

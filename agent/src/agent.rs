@@ -10,7 +10,6 @@ use std::time::Duration;
 use prost::Message as _;
 use rollcall_proto::v1;
 use rollcall_shared::configuration::Configuration;
-use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{BootId, Sequence};
 use rollcall_shared::limits;
 use rollcall_shared::metric;
@@ -21,7 +20,7 @@ use tokio::time::sleep;
 
 use crate::collect::{self, BeaconTrust, Collect, Collected, Roots};
 use crate::config::AgentConfig;
-use crate::identity::{Identity, IdentityError};
+use crate::identity::{Identity, IdentityError, Machine};
 use crate::line::{AnySpool, Line};
 use crate::paths::{Paths, replace_file};
 use crate::service::NetworkWatch;
@@ -78,7 +77,7 @@ pub struct Agent {
     clock: Arc<dyn Clock>,
     line: Line,
     boot: BootId,
-    hardware: HardwareFingerprint,
+    machine: Machine,
     beacon_roots: Mutex<BeaconTrust>,
 }
 
@@ -124,7 +123,7 @@ impl Agent {
         let line = Line::new(spool, configuration, status);
         let agent = Self {
             boot: collect::boot_id(&setup.roots),
-            hardware: collect::fingerprint(&setup.roots),
+            machine: Machine::read(&setup.roots),
             setup,
             clock,
             line,
@@ -280,6 +279,17 @@ pub fn load_configuration(setup: &Setup) -> Configuration {
             tracing::warn!(%error, "the kept configuration is not followed");
             setup.config.configuration()
         }
+    }
+}
+
+/// Forgets the kept configuration. Its revision counts at the collector that sent it only, and
+/// another one would not send its own to a laptop that follows the same number.
+pub fn forget_configuration(paths: &Paths) {
+    match fs::remove_file(paths.configuration()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, "the kept configuration could not be removed");
+        }
+        _ => {}
     }
 }
 

@@ -302,6 +302,12 @@ pub fn fingerprint(roots: &Roots) -> HardwareFingerprint {
     hardware::fingerprint(roots)
 }
 
+/// The maker and the model, as readings tell them; empty where the machine does not.
+#[must_use]
+pub fn maker_and_model(roots: &Roots) -> (String, String) {
+    hardware::maker_and_model(roots)
+}
+
 /// The kernel's own identity of this boot; a new one for each start of the agent where it has none.
 #[must_use]
 pub fn boot_id(roots: &Roots) -> BootId {

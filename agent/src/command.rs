@@ -13,11 +13,11 @@ use rollcall_shared::time::SystemClock;
 use rollcall_shared::token::EnrolmentToken;
 use tracing_subscriber::EnvFilter;
 
-use crate::agent::{Agent, Setup, TokenSource};
-use crate::collect::{self, Roots};
+use crate::agent::{Agent, Setup, TokenSource, forget_configuration};
+use crate::collect::Roots;
 use crate::config::{AgentConfig, DEFAULT_DATA};
-use crate::identity::Identity;
 use crate::identity::issue::{Credential, enroll};
+use crate::identity::{Identity, Machine};
 use crate::paths::Paths;
 use crate::service::{StopSignal, notify_ready, notify_stopping};
 use crate::spool::files::LOCK;
@@ -204,11 +204,10 @@ async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
         .or(setup.config.collector.as_ref());
     let collector =
         collector.context("--collector HOST:PORT is missing, and agent.toml names none")?;
-    let hardware = collect::fingerprint(&setup.roots);
+    let machine = Machine::read(&setup.roots);
     let present = Identity::load(&setup.paths);
     let is_own = |identity: &Identity| {
-        identity.record().collector == *collector
-            && hardware.is_same_machine(&identity.record().hardware)
+        identity.record().collector == *collector && machine.is_that_of(identity)
     };
     if let Ok(Some(identity)) = &present
         && is_own(identity)
@@ -219,9 +218,10 @@ async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
     }
     let token = token(&options, &setup.token)?;
     let connector = setup.config.connector(collector)?;
-    let issued = enroll(&connector, Credential::Token(&token), &hardware).await?;
+    let former = present.as_ref().ok().and_then(Option::as_ref);
+    let issued = enroll(&connector, Credential::Token(&token, former), &machine).await?;
     if let Ok(Some(inherited)) = &present
-        && !hardware.is_same_machine(&inherited.record().hardware)
+        && !machine.is_that_of(inherited)
     {
         // The reports on a cloned disk are another laptop's.
         let (mut spool, _) = Spool::open(&setup.paths.spool(), SpoolLimits::default())?;
@@ -231,10 +231,14 @@ async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
         .identity
         .store(&setup.paths)
         .context("the new identity could not be kept")?;
+    forget_configuration(&setup.paths);
     if options.token_file.is_none() && options.token.is_none() {
         setup.token.used();
     }
     println!("enrolled as {} at {collector}", issued.identity.device());
+    if former.is_some() && is_running(&setup.paths)? {
+        println!("the agent that runs keeps its former identity until it is restarted");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rollcall_proto::v1;
 use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::limits;
@@ -27,6 +28,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 
+use crate::collect::{self, Roots};
 use crate::paths::{Paths, make_private_folder, replace_file, sync_folder, with_suffix};
 use crate::stream::address::Address;
 
@@ -46,6 +48,17 @@ pub struct DeviceRecord {
     pub collector: Address,
     /// The hardware at enrolment, by which a cloned disk is noticed.
     pub hardware: HardwareFingerprint,
+}
+
+/// The hardware, as Enroll and Hello name it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// What tells it from another that was imaged from the same disk.
+    pub fingerprint: HardwareFingerprint,
+    /// The maker; empty where the firmware does not tell.
+    pub vendor: String,
+    /// The model; empty where the firmware does not tell.
+    pub model: String,
 }
 
 /// A laptop's identity towards one collector. `Debug` does not show the key.
@@ -77,6 +90,35 @@ pub enum IdentityError {
         /// What is wrong.
         problem: String,
     },
+}
+
+impl Machine {
+    /// This machine, as its firmware tells it.
+    #[must_use]
+    pub fn read(roots: &Roots) -> Self {
+        let (vendor, model) = collect::maker_and_model(roots);
+        Self {
+            fingerprint: collect::fingerprint(roots),
+            vendor,
+            model,
+        }
+    }
+
+    /// Whether this machine is the one that enrolled.
+    #[must_use]
+    pub fn is_that_of(&self, identity: &Identity) -> bool {
+        self.fingerprint.is_same_machine(&identity.record.hardware)
+    }
+}
+
+impl From<&Machine> for v1::Hardware {
+    fn from(machine: &Machine) -> Self {
+        Self {
+            vendor: machine.vendor.clone(),
+            model: machine.model.clone(),
+            ..Self::from(&machine.fingerprint)
+        }
+    }
 }
 
 /// What to do when the collector refuses this identity.

@@ -9,7 +9,6 @@ use prost::Message as _;
 use rollcall_proto::v1::{self, down, up};
 use rollcall_shared::backoff::random_fraction;
 use rollcall_shared::configuration::Configuration;
-use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{BootId, Sequence};
 use rollcall_shared::limits;
 use rollcall_shared::report::Taken;
@@ -20,8 +19,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::codec::CompressionEncoding;
 
-use crate::identity::Identity;
 use crate::identity::issue::{CallError, client};
+use crate::identity::{Identity, Machine};
 use crate::line::{Appended, Line};
 
 pub mod address;
@@ -50,7 +49,7 @@ pub struct Stream<'a> {
     /// Who speaks.
     pub identity: &'a Identity,
     /// The hardware that speaks, which the collector compares with the one that enrolled.
-    pub hardware: &'a HardwareFingerprint,
+    pub machine: &'a Machine,
     /// What is shared with collecting.
     pub line: &'a Line,
     /// The clock.
@@ -375,7 +374,7 @@ fn hello(stream: &Stream<'_>) -> v1::Hello {
         sent: Some(moment(stream)),
         spool: position.spool.as_bytes().to_vec(),
         next_sequence: position.next.0,
-        hardware: Some(stream.hardware.into()),
+        hardware: Some(stream.machine.into()),
         configuration_revision: stream.line.watch_configuration().borrow().revision,
     }
 }

@@ -108,9 +108,8 @@ impl Streamer {
         let identity = match Identity::load(&paths)? {
             Some(identity) => identity,
             None => {
-                let credential = Credential::Token(&plan.token);
-                let hardware = laptop.fingerprint();
-                let issued = issue::enroll(&plan.connector, credential, &hardware).await?;
+                let credential = Credential::Token(&plan.token, None);
+                let issued = issue::enroll(&plan.connector, credential, &laptop.hardware()).await?;
                 issued.identity.store(&paths)?;
                 issued.identity
             }
@@ -235,11 +234,11 @@ impl Streamer {
     }
 
     async fn stream(&self) -> Ended {
-        let hardware = self.laptop.fingerprint();
+        let machine = self.laptop.hardware();
         stream::run(&Stream {
             connector: &self.plan.connector,
             identity: &self.identity,
-            hardware: &hardware,
+            machine: &machine,
             line: &self.line,
             clock: &self.clock,
             boot: self.boot,

@@ -13,7 +13,7 @@ use rollcall_shared::time::SinceBootMs;
 use rollcall_shared::token::EnrolmentToken;
 use tokio::time::sleep;
 
-use super::Agent;
+use super::{Agent, forget_configuration};
 use crate::identity::issue::{CallError, Credential, Issued, enroll, renew};
 use crate::identity::{Identity, Remedy};
 use crate::stream::address::Address;
@@ -132,7 +132,7 @@ impl Agent {
         let stream = Stream {
             connector: &connector,
             identity,
-            hardware: &self.hardware,
+            machine: &self.machine,
             line: &self.line,
             clock: &*self.clock,
             boot: self.boot,
@@ -146,9 +146,7 @@ impl Agent {
     async fn own_identity(&self, keeper: &mut Keeper) -> Identity {
         loop {
             match self.load_identity() {
-                Ok(Some(identity))
-                    if self.hardware.is_same_machine(&identity.record().hardware) =>
-                {
+                Ok(Some(identity)) if self.machine.is_that_of(&identity) => {
                     return identity;
                 }
                 Ok(Some(identity)) => self.leave_original(&identity, keeper).await,
@@ -217,9 +215,7 @@ impl Agent {
             self.line.want_full();
         }
         let answer = match self.connector(Some(inherited)) {
-            Ok(connector) => {
-                enroll(&connector, Credential::Cloned(inherited), &self.hardware).await
-            }
+            Ok(connector) => enroll(&connector, Credential::Cloned(inherited), &self.machine).await,
             Err(words) => Err(CallError::Failed(words)),
         };
         match answer {
@@ -248,7 +244,10 @@ impl Agent {
             }
         };
         let answer = match self.connector(former) {
-            Ok(connector) => enroll(&connector, Credential::Token(&token), &self.hardware).await,
+            Ok(connector) => {
+                let credential = Credential::Token(&token, former);
+                enroll(&connector, credential, &self.machine).await
+            }
             Err(words) => {
                 self.line.note_problem(words, self.clock.now());
                 return self.wait_for_a_person(keeper).await;
@@ -257,6 +256,8 @@ impl Agent {
         match answer {
             Ok(issued) => {
                 tracing::info!(device = %issued.identity.device(), "enrolled");
+                forget_configuration(&self.setup.paths);
+                self.line.follow(self.setup.config.configuration());
                 if self.keep(issued, keeper) {
                     self.setup.token.used();
                 }

@@ -41,6 +41,13 @@ pub fn fingerprint(roots: &Roots) -> HardwareFingerprint {
     HardwareFingerprint::from_serials(uuid.as_deref(), serial.as_deref(), drive.as_deref())
 }
 
+/// The maker and the model, as readings tell them; empty where the machine does not.
+#[must_use]
+pub fn maker_and_model(roots: &Roots) -> (String, String) {
+    let vendor = dmi(roots, "sys_vendor").unwrap_or_default();
+    (vendor, model(roots).unwrap_or_default())
+}
+
 fn dmi(roots: &Roots, name: &str) -> Sourced<String> {
     source::text(&roots.sys.join("class/dmi/id").join(name))
 }

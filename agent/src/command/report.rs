@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::BootId;
 use rollcall_shared::reading::{Reading, Value};
 use rollcall_shared::time::{Clock as _, Now, SystemClock};
@@ -12,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use crate::agent::{Setup, load_configuration, read_configuration, spool_readings};
 use crate::collect::{self, BeaconTrust, Collect};
-use crate::identity::Identity;
+use crate::identity::{Identity, Machine};
 use crate::spool::SpoolStats;
 use crate::status::Status;
 
@@ -42,7 +41,7 @@ pub async fn print(
         return Ok(ExitCode::SUCCESS);
     }
     let boot = collect::boot_id(&setup.roots);
-    let report = as_json(&readings, now, boot, &collect::fingerprint(&setup.roots));
+    let report = as_json(&readings, now, boot, &Machine::read(&setup.roots));
     println!("{}", serde_json::to_string_pretty(&report)?);
     Ok(ExitCode::SUCCESS)
 }
@@ -61,7 +60,8 @@ fn own_readings(setup: &Setup) -> Vec<Reading> {
     })
 }
 
-fn as_json(readings: &[Reading], now: Now, boot: BootId, hardware: &HardwareFingerprint) -> Json {
+fn as_json(readings: &[Reading], now: Now, boot: BootId, machine: &Machine) -> Json {
+    let hardware = &machine.fingerprint;
     json!({
         "hello": {
             "agent_version": env!("CARGO_PKG_VERSION"),
@@ -69,6 +69,8 @@ fn as_json(readings: &[Reading], now: Now, boot: BootId, hardware: &HardwareFing
                 "system_uuid": hardware.system_uuid.map(hex),
                 "system_serial": hardware.system_serial.map(hex),
                 "drive_serial": hardware.drive_serial.map(hex),
+                "vendor": machine.vendor,
+                "model": machine.model,
             },
             "spool": "16 random bytes, new with each spool",
         },
@@ -110,6 +112,7 @@ fn hex(bytes: [u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rollcall_shared::fingerprint::HardwareFingerprint;
     use rollcall_shared::metric;
 
     use super::*;
@@ -120,8 +123,12 @@ mod tests {
             Reading::number(&metric::BATTERY_CHARGE, "BAT0", 0.5),
             Reading::unavailable(&metric::BATTERY_CHARGE, "BAT1", "no such file"),
         ];
-        let hardware = HardwareFingerprint::from_serials(Some("4c4c4544"), None, None);
-        let json = as_json(&readings, Now::default(), BootId::generate(), &hardware);
+        let fingerprint = HardwareFingerprint::from_serials(Some("4c4c4544"), None, None);
+        let machine = Machine {
+            fingerprint,
+            ..Machine::default()
+        };
+        let json = as_json(&readings, Now::default(), BootId::generate(), &machine);
         let shown = &json["report"]["readings"];
         assert_eq!(shown[0]["metric"], "hw.battery.charge");
         assert_eq!(

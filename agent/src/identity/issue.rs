@@ -5,25 +5,25 @@ use std::future::Future;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rollcall_proto::v1;
 use rollcall_proto::v1::agent_service_client::AgentServiceClient;
-use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::limits;
 use rollcall_shared::refusal::{REFUSAL_KEY, Refusal};
 use rollcall_shared::time::UnixMs;
-use rollcall_shared::tls::Trust;
-use rollcall_shared::token::EnrolmentToken;
+use rollcall_shared::tls::{self, Trust};
+use rollcall_shared::token::{AuthorityFingerprint, EnrolmentToken};
 use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 
-use super::{DeviceRecord, Identity};
+use super::{DeviceRecord, Identity, Machine};
 use crate::stream::connector::{ConnectError, Connector, innermost};
 
 /// By what an enrolment is allowed.
 #[derive(Debug, Clone, Copy)]
 pub enum Credential<'a> {
-    /// A token that a technician made.
-    Token(&'a EnrolmentToken),
+    /// A token that a technician made, and the former identity where there is one: a laptop that
+    /// shows it stays the same device.
+    Token(&'a EnrolmentToken, Option<&'a Identity>),
     /// The identity on a cloned disk, together with hardware that is not its own.
     Cloned(&'a Identity),
 }
@@ -92,12 +92,12 @@ pub fn refusal_of(status: &tonic::Status) -> Option<Refusal> {
 pub async fn enroll(
     connector: &Connector,
     credential: Credential<'_>,
-    hardware: &HardwareFingerprint,
+    machine: &Machine,
 ) -> Result<Issued, CallError> {
     let (trust, identity, secret) = match credential {
-        Credential::Token(token) => (
+        Credential::Token(token, former) => (
             Trust::Pinned(token.authority),
-            None,
+            shown(token, former)?,
             token.secret.as_bytes().to_vec(),
         ),
         Credential::Cloned(identity) => (
@@ -111,7 +111,7 @@ pub async fn enroll(
     let answer = bounded(client.enroll(v1::EnrollRequest {
         token_secret: secret,
         signing_request: request.der.clone(),
-        hardware: Some(hardware.into()),
+        hardware: Some(machine.into()),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
     }));
     let answer = answer.await?;
@@ -121,7 +121,7 @@ pub async fn enroll(
     let record = DeviceRecord {
         device,
         collector,
-        hardware: hardware.clone(),
+        hardware: machine.fingerprint.clone(),
     };
     request.issued(
         record,
@@ -129,6 +129,16 @@ pub async fn enroll(
         answer.authority_roots,
         answer.server_time_ms,
     )
+}
+
+/// The former identity, unless it is of another authority: the handshake would end on it.
+fn shown(
+    token: &EnrolmentToken,
+    former: Option<&Identity>,
+) -> Result<Option<tls::Identity>, ConnectError> {
+    let is_ours = |root: &CertificateDer<'_>| AuthorityFingerprint::of(root) == token.authority;
+    let former = former.filter(|identity| identity.roots().iter().any(is_ours));
+    Ok(former.map(Identity::tls).transpose()?)
 }
 
 /// Takes a new certificate, with a new key, for the same device.

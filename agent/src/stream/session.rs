@@ -21,7 +21,9 @@ use rollcall_shared::time::SinceBootMs;
 /// An acknowledgement that takes longer means that the collector hangs; storing takes milliseconds.
 const ACK_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A connection that lasted this long was a good one: the next failure is the first again.
+/// A connection that lasted this long was a good one: the next failure is the first again. Two
+/// machines that share an identity, which nothing in their hardware shows, take the stream from each
+/// other; this keeps them from doing so every other second.
 const GOOD_AFTER: Duration = Duration::from_secs(60);
 
 /// The longest pause that a collector may ask for; one that asks for more is taken at this.
@@ -300,7 +302,6 @@ impl Session {
         let sequence = sequence.min(streaming.sent);
         streaming.in_flight.retain(|(last, _)| *last > sequence);
         streaming.heard = now;
-        self.backoff.reset();
         let mut actions = vec![Action::Acknowledge(sequence)];
         actions.extend(self.send(now));
         actions

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use prost::Message as _;
 use rollcall_agent::agent::{Agent, Setup, TokenSource};
-use rollcall_agent::collect::{Roots, fingerprint};
+use rollcall_agent::collect::Roots;
 use rollcall_agent::config::AgentConfig;
-use rollcall_agent::identity::Identity;
 use rollcall_agent::identity::issue::{CallError, Credential, enroll};
+use rollcall_agent::identity::{Identity, Machine};
 use rollcall_agent::paths::Paths;
 use rollcall_agent::spool::{Spool, SpoolLimits};
 use rollcall_agent::status::Status;
@@ -402,8 +402,8 @@ async fn the_way_through_a_proxy_is_found_and_its_refusal_told() {
 
 async fn enrolment_error(connector: &Connector, token: &EnrolmentToken) -> CallError {
     let laptop = Laptop::new("board-1");
-    let credential = Credential::Token(token);
-    enroll(connector, credential, &fingerprint(&laptop.roots()))
+    let credential = Credential::Token(token, None);
+    enroll(connector, credential, &Machine::read(&laptop.roots()))
         .await
         .unwrap_err()
 }

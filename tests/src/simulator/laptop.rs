@@ -1,5 +1,6 @@
 //! One laptop: what stays the same of it, its clocks and its identity.
 
+use rollcall_agent::identity;
 use rollcall_shared::fingerprint::{HardwareFingerprint, hash_part};
 use rollcall_shared::id::BootId;
 use rollcall_shared::report::Taken;
@@ -134,6 +135,16 @@ impl Laptop {
             Some(&serial(self.seed, self.number)),
             Some(&format!("drive {}", serial(self.seed, drive))),
         )
+    }
+
+    /// The hardware, as Enroll and Hello name it.
+    #[must_use]
+    pub fn hardware(&self) -> identity::Machine {
+        identity::Machine {
+            fingerprint: self.fingerprint(),
+            vendor: self.machine.vendor.to_owned(),
+            model: self.model(),
+        }
     }
 
     /// What its own clocks say at a moment.

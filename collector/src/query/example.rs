@@ -101,8 +101,8 @@ impl Example {
                 Severity::Warning,
                 AlertState::Firing,
             )),
-            Write::PutNotification(notification(lincoln, "Lincoln", 7)),
-            Write::PutNotification(notification(hay, "Hay", 0)),
+            Write::PutNotification(notification(lincoln, "Lincoln", 9)),
+            Write::PutNotification(notification(hay, "Hay", 8)),
             Write::Audit(AuditLine {
                 at: NOW,
                 actor: "admin".to_owned(),

@@ -16,9 +16,10 @@ const AUDIT_LINES: u64 = 100;
 /// Most lines of the audit log in one answer.
 const MOST_AUDIT_LINES: usize = 1000;
 
-/// Tries after which an entry that is still not delivered counts as stuck: with backoff that is
-/// about a quarter of an hour.
-pub(super) const STUCK_ATTEMPTS: u32 = 5;
+/// Tries after which an entry that is still not delivered counts as stuck. The waits between nine
+/// tries (5 s, doubled each time, three quarters of each on average) add up to 16 minutes: longer
+/// than greylisting, so it is not that.
+pub(super) const STUCK_ATTEMPTS: u32 = 9;
 
 /// The outbox as a viewer may see it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

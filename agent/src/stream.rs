@@ -75,9 +75,10 @@ pub enum Ended {
 pub async fn run(stream: &Stream<'_>) -> Ended {
     let mut adapter = Adapter::new(stream);
     loop {
-        let event = adapter.next_event().await;
-        if let Some(end) = adapter.perform(event) {
-            return Ended::Session(end);
+        for event in adapter.next_events().await {
+            if let Some(end) = adapter.perform(event) {
+                return Ended::Session(end);
+            }
         }
         if adapter.is_renewal_due() {
             return Ended::RenewalDue;
@@ -128,9 +129,20 @@ impl<'a> Adapter<'a> {
         }
     }
 
-    async fn next_event(&mut self) -> Event {
+    /// What happens next. Whatever it is: when it comes later than the timer would have, the
+    /// machine was asleep.
+    async fn next_events(&mut self) -> Vec<Event> {
         let before = self.stream.clock.now().since_boot;
         let nap = self.nap(before);
+        let mut events = vec![self.next_event(nap).await];
+        if self.stream.clock.now().since_boot.since(before) > nap + ASLEEP_AFTER {
+            tracing::info!("the machine was asleep");
+            events.push(Event::Disturbed);
+        }
+        events
+    }
+
+    async fn next_event(&mut self, nap: Duration) -> Event {
         tokio::select! {
             event = self.link.next_event(self.stream) => event,
             Ok(()) = self.appended.changed() => self.on_appended(),
@@ -140,10 +152,7 @@ impl<'a> Adapter<'a> {
                 self.session.set_send_interval(interval);
                 Event::Timer
             }
-            () = sleep(nap) => {
-                let slept = self.stream.clock.now().since_boot.since(before);
-                if slept > nap + ASLEEP_AFTER { Event::Disturbed } else { Event::Timer }
-            }
+            () = sleep(nap) => Event::Timer,
         }
     }
 

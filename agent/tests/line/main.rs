@@ -10,6 +10,7 @@ mod proxy;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prost::Message as _;
@@ -26,7 +27,7 @@ use rollcall_agent::stream::connector::{ConnectError, Connector};
 use rollcall_proto::v1;
 use rollcall_shared::id::{BootId, DeviceId, Sequence};
 use rollcall_shared::refusal::Refusal;
-use rollcall_shared::time::SystemClock;
+use rollcall_shared::time::{Clock, Now, SinceBootMs, SystemClock};
 use rollcall_shared::token::{EnrolmentToken, TokenSecret};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -37,6 +38,24 @@ use collector::Collector;
 /// A laptop: a data folder and a tree of sources with a mainboard's serial number in it.
 struct Laptop {
     folder: TempDir,
+}
+
+/// A laptop's clocks: the wall clock wrong by years, the time since boot ahead by what it slept.
+#[derive(Default)]
+struct ShiftedClock {
+    wall_ms: i64,
+    asleep_ms: AtomicU64,
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> Now {
+        let Now { wall, since_boot } = SystemClock.now();
+        let asleep_ms = self.asleep_ms.load(Ordering::Relaxed);
+        Now {
+            wall: wall.plus_ms(self.wall_ms),
+            since_boot: SinceBootMs(since_boot.0 + asleep_ms),
+        }
+    }
 }
 
 struct Running {
@@ -84,6 +103,15 @@ impl Laptop {
     }
 
     fn start_with(&self, config: AgentConfig, token: Option<&EnrolmentToken>) -> Running {
+        self.start_by(Arc::new(SystemClock), config, token)
+    }
+
+    fn start_by(
+        &self,
+        clock: Arc<dyn Clock>,
+        config: AgentConfig,
+        token: Option<&EnrolmentToken>,
+    ) -> Running {
         let token = TokenSource {
             given: token.cloned(),
             ..TokenSource::default()
@@ -94,7 +122,7 @@ impl Laptop {
             roots: self.roots(),
             token,
         };
-        let agent = Agent::build(setup, Arc::new(SystemClock)).unwrap();
+        let agent = Agent::build(setup, clock).unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(agent.run(async {
             let _ = stopped.await;
@@ -263,6 +291,53 @@ async fn a_lost_collector_is_found_again() {
         .await;
     running.stop().await;
     assert_eq!(collector.state().repeated, 0);
+}
+
+#[tokio::test]
+async fn a_laptop_that_wakes_up_leaves_the_old_connection() {
+    let collector = Collector::start().await;
+    let laptop = Laptop::new("board-1");
+    let clock = Arc::new(ShiftedClock::default());
+    let config = laptop.config(&collector);
+    let running = laptop.start_by(Arc::clone(&clock) as _, config, Some(&collector.token));
+    laptop
+        .wait_for_status("connected", |status| status.connected)
+        .await;
+    assert_eq!(collector.state().greeted, 1);
+    clock.asleep_ms.store(8 * 3_600_000, Ordering::Relaxed);
+    collector
+        .wait_until("a new stream", |state| state.greeted == 2)
+        .await;
+    running.stop().await;
+    assert_eq!(collector.state().repeated, 0);
+}
+
+#[tokio::test]
+async fn ten_years_of_clock_skew_keep_no_laptop_out() {
+    const TEN_YEARS_MS: i64 = 3652 * 86_400_000;
+    let collector = Collector::start().await;
+    for (board, wall_ms) in [("board-1", TEN_YEARS_MS), ("board-2", -TEN_YEARS_MS)] {
+        let laptop = Laptop::new(board);
+        let clock = Arc::new(ShiftedClock {
+            wall_ms,
+            ..ShiftedClock::default()
+        });
+        let config = laptop.config(&collector);
+        let running = laptop.start_by(clock, config, Some(&collector.token));
+        let noticed = |status: &Status| {
+            let skew_ms = status.clock_skew_ms.unwrap_or(0);
+            status.last_ack.is_some() && (skew_ms - wall_ms).abs() < 60_000
+        };
+        laptop
+            .wait_for_status("acknowledged, and the skew is known", noticed)
+            .await;
+        running.stop().await;
+    }
+    assert_eq!(
+        collector.state().renewed,
+        0,
+        "the collector's clock tells when to renew"
+    );
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 
 pub use enrol::{Enrolled, Enrolment, admit, authenticate, enrol, renew};
-pub use files::{read_identity, write_secret};
+pub use files::{read_identity, write_identity, write_secret};
 pub use issue::SigningRequest;
 
 /// How long the root lives. Agents and collectors judge it by its key and not by its dates; the

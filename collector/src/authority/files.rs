@@ -47,6 +47,18 @@ pub fn read_identity(chain: &Path, key: &Path) -> anyhow::Result<Identity> {
     })
 }
 
+/// Writes a chain and its key as two PEM files, in a folder that is made when it is not there.
+///
+/// # Errors
+/// When one cannot be written; the message names it.
+pub fn write_identity(identity: &Identity, chain: &Path, key: &Path) -> anyhow::Result<()> {
+    for folder in [chain.parent(), key.parent()].into_iter().flatten() {
+        make_folder(folder)?;
+    }
+    write_secret(key, key_pem(&identity.key).as_bytes())?;
+    write(chain, pem(&identity.chain).as_bytes())
+}
+
 /// The certificates in a PEM file, at least one.
 pub(super) fn read_certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let name = path.display();

@@ -33,6 +33,7 @@ impl Hot {
     /// Makes the database of a new store. It is made under another name first, so that a store that
     /// has its name is whole.
     pub fn create(data: &Path) -> Result<Self, OpenError> {
+        refuse_foreign(data)?;
         let mut folder = DirBuilder::new();
         folder
             .recursive(true)
@@ -348,6 +349,25 @@ fn exists_or_foreign(data: &Path) -> OpenError {
         OpenError::Exists(data.display().to_string())
     } else {
         foreign(data, "hot/ is there and holds no database")
+    }
+}
+
+/// What may lie in a data folder before there is a store: what `init` makes, and hidden files.
+const OURS: [&str; 6] = ["authority", "control.sock", "history", "hot", "hot.new", "lock"];
+
+fn refuse_foreign(data: &Path) -> Result<(), OpenError> {
+    let entries = match std::fs::read_dir(data) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error(data, "cannot be read", error)),
+    };
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let mut names = names.map(|name| name.to_string_lossy().into_owned());
+    match names.find(|name| !name.starts_with('.') && !OURS.contains(&name.as_str())) {
+        Some(name) if !data.join("hot").exists() => {
+            Err(foreign(data, &format!("`{name}` is in it; give an empty folder, or one that does not exist")))
+        }
+        _ => Ok(()),
     }
 }
 

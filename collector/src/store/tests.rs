@@ -335,6 +335,10 @@ async fn a_full_report_forgets_what_is_gone() {
 #[tokio::test]
 async fn each_bad_folder_has_its_own_error() {
     let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("holiday.jpg"), b"not telemetry").unwrap();
+    let photos = Store::create(dir.path(), options(), NOW).unwrap_err();
+    assert!(matches!(photos, OpenError::Foreign { .. }), "{photos}");
+    std::fs::remove_file(dir.path().join("holiday.jpg")).unwrap();
     let missing = Store::open(dir.path(), options(), NOW).unwrap_err();
     assert!(matches!(missing, OpenError::Missing(_)), "{missing}");
     std::fs::create_dir(dir.path().join("hot")).unwrap();

@@ -273,6 +273,7 @@ impl<'a> Group<'a> {
 }
 
 impl Shared {
+    /// Whether the disk has room for telemetry.
     pub fn check_reserve(&self) -> Result<(), StoreError> {
         let reserve = self.options.reserve_bytes;
         match free_bytes(&self.hot.folder) {

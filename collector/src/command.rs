@@ -1,0 +1,353 @@
+//! The command line.
+
+mod beacon;
+mod init;
+mod run;
+mod show;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use clap::{Args, Parser, Subcommand};
+use rollcall_shared::id::{DeviceId, Label};
+use rollcall_shared::time::{Clock as _, SystemClock};
+
+use crate::authority::Authority;
+use crate::config::{Config, DEFAULT_DATA};
+use crate::control::{Answer, Request, ask, execute};
+use crate::device::Standing;
+use crate::store::{OpenError, Role, Store};
+
+/// How often and how long to wait for a collector that is just starting or stopping.
+const LOCKED_WAIT: Duration = Duration::from_millis(250);
+const LOCKED_TRIES: u32 = 40;
+
+/// Takes in what school laptops report, and says which of them need attention.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall-collector", version)]
+pub struct CommandLine {
+    #[command(flatten)]
+    places: Places,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Places {
+    /// The folder with the collector's data
+    #[arg(long, global = true, env = "ROLLCALL_COLLECTOR_DATA", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+    /// The configuration file, collector.toml
+    #[arg(long, global = true, env = "ROLLCALL_COLLECTOR_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new collector: its authority, its certificate, its store, its first admin API token
+    Init(Names),
+    /// Run the collector
+    Run(Addresses),
+    /// Enrolment tokens, with which laptops join the fleet
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// API tokens, with which people and programs read the fleet
+    #[command(subcommand)]
+    ApiToken(ApiTokenCommand),
+    /// Devices of the fleet
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Show who did what, the latest last
+    Audit {
+        /// How many lines
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Check the configuration file and the rules that it names
+    CheckConfig,
+    /// Rules
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Make the certificate and key of a site's beacon
+    BeaconCertificate(beacon::CertificateArgs),
+    /// Run a beacon: it answers only inside a school, and by that tells laptops where they are
+    Beacon(beacon::BeaconArgs),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+struct Names {
+    /// A DNS name by which laptops reach the collector; may be given more than once
+    #[arg(long)]
+    name: Vec<String>,
+    /// An IP address by which laptops reach it; may be given more than once
+    #[arg(long)]
+    address: Vec<IpAddr>,
+}
+
+#[derive(Debug, Args)]
+struct Addresses {
+    /// Where agents connect, instead of `grpc.listen`
+    #[arg(long)]
+    grpc: Option<SocketAddr>,
+    /// Where browsers connect, instead of `http.listen`
+    #[arg(long)]
+    http: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make one, and print it once
+    Create {
+        /// The site of the laptops that enrol with it
+        #[arg(long)]
+        site: Label,
+        /// Their group
+        #[arg(long)]
+        group: Option<Label>,
+        /// How many laptops may enrol with it; any number without this
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        uses: Option<u32>,
+        /// How long it is accepted, such as 30d, 12h or 45m; for ever without this
+        #[arg(long, value_parser = parse_life)]
+        expires: Option<Duration>,
+    },
+    /// List them
+    List,
+    /// Accept one no longer
+    Revoke {
+        /// Its id, as `token list` shows it
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ApiTokenCommand {
+    /// Make one, and print it once
+    Create {
+        /// Its name, for lists and the audit log
+        #[arg(long)]
+        name: String,
+        /// What its holder may do: viewer, technician or admin
+        #[arg(long, value_parser = parse_role)]
+        role: Role,
+        /// A site that its holder may see, all without this; may be given more than once
+        #[arg(long)]
+        site: Vec<Label>,
+    },
+    /// List them
+    List,
+    /// Accept one no longer
+    Revoke {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum DeviceCommand {
+    /// List them
+    List,
+    /// Show one
+    Show {
+        /// Its id
+        id: DeviceId,
+    },
+    /// Refuse its certificate from now on, also on an open stream
+    Revoke {
+        /// Its id
+        id: DeviceId,
+    },
+    /// Take it out of the fleet; its history stays
+    Retire {
+        /// Its id
+        id: DeviceId,
+    },
+    /// Take it back into the fleet
+    Restore {
+        /// Its id
+        id: DeviceId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RulesCommand {
+    /// Check a file of rules
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+impl CommandLine {
+    /// Does what the command says.
+    ///
+    /// # Errors
+    /// What went wrong, for the administrator.
+    pub fn run(self) -> anyhow::Result<()> {
+        let places = self.places;
+        match self.command {
+            Command::Init(names) => init::init(&places, names),
+            Command::Run(addresses) => run::run(&places, &addresses),
+            Command::Token(command) => control(&places, command.into()),
+            Command::ApiToken(command) => control(&places, command.into()),
+            Command::Device(command) => control(&places, command.into()),
+            Command::Audit { limit } => control(&places, Request::Audit { limit }),
+            Command::CheckConfig => check_config(&places),
+            Command::Rules(RulesCommand::Check { file }) => check_rules(Some(file)),
+            Command::BeaconCertificate(args) => beacon::certificate(&places, &args),
+            Command::Beacon(args) => beacon::run(&args),
+            Command::Version => {
+                println!("rollcall-collector {}", env!("CARGO_PKG_VERSION"));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl From<TokenCommand> for Request {
+    fn from(command: TokenCommand) -> Self {
+        match command {
+            TokenCommand::Create {
+                site,
+                group,
+                uses,
+                expires,
+            } => Self::TokenCreate {
+                site,
+                group,
+                uses,
+                life_ms: expires.map(|life| i64::try_from(life.as_millis()).unwrap_or(i64::MAX)),
+            },
+            TokenCommand::List => Self::TokenList,
+            TokenCommand::Revoke { id } => Self::TokenRevoke { id },
+        }
+    }
+}
+
+impl From<ApiTokenCommand> for Request {
+    fn from(command: ApiTokenCommand) -> Self {
+        match command {
+            ApiTokenCommand::Create { name, role, site } => Self::ApiTokenCreate {
+                name,
+                role,
+                sites: site,
+            },
+            ApiTokenCommand::List => Self::ApiTokenList,
+            ApiTokenCommand::Revoke { name } => Self::ApiTokenRevoke { name },
+        }
+    }
+}
+
+impl From<DeviceCommand> for Request {
+    fn from(command: DeviceCommand) -> Self {
+        let standing = |id, standing| Self::DeviceStanding { id, standing };
+        match command {
+            DeviceCommand::List => Self::DeviceList,
+            DeviceCommand::Show { id } => Self::DeviceShow { id },
+            DeviceCommand::Revoke { id } => standing(id, Standing::Revoked),
+            DeviceCommand::Retire { id } => standing(id, Standing::Retired),
+            DeviceCommand::Restore { id } => standing(id, Standing::Active),
+        }
+    }
+}
+
+/// Asks the running collector, or does it here when none runs.
+fn control(places: &Places, request: Request) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    let answer = runtime.block_on(async {
+        for _ in 0..LOCKED_TRIES {
+            if let Some(answer) = ask(&places.data, &request).await? {
+                return Ok(answer);
+            }
+            match execute_here(places, &request).await {
+                Err(error) if is_locked(&error) => tokio::time::sleep(LOCKED_WAIT).await,
+                done => return done,
+            }
+        }
+        Err(anyhow!(
+            "{} is in use by a collector that does not answer on its control.sock",
+            places.data.display()
+        ))
+    })?;
+    show::answer(&answer)
+}
+
+async fn execute_here(places: &Places, request: &Request) -> anyhow::Result<Answer> {
+    let config = Config::read(places.config.as_deref())?;
+    let now = SystemClock.now().wall;
+    let store = Store::open(&places.data, config.store_options(), now)?;
+    let authority = Authority::open(&places.data, config.certificate_life())?;
+    let done = execute(&store, authority.fingerprint(), request.clone(), now).await;
+    done.map_err(anyhow::Error::msg)
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::Locked(_)))
+}
+
+fn check_config(places: &Places) -> anyhow::Result<()> {
+    let file = places.config.as_deref().context("`--config FILE` names the file to check")?;
+    let config = Config::read(Some(file))?;
+    println!("{} is right", file.display());
+    check_rules(config.rules)
+}
+
+fn check_rules(file: Option<PathBuf>) -> anyhow::Result<()> {
+    let name = file.as_ref().map_or("the built-in rules".to_owned(), |f| f.display().to_string());
+    let book = crate::evaluate::book::RuleBook::open(file)?;
+    println!("{name}: {} rules, all right", book.rules().rules.len());
+    Ok(())
+}
+
+fn parse_life(text: &str) -> Result<Duration, String> {
+    let unit = |letter| match letter {
+        's' => Some(1),
+        'm' => Some(60),
+        'h' => Some(3600),
+        'd' => Some(86_400),
+        'w' => Some(7 * 86_400),
+        _ => None,
+    };
+    let mut number = text.chars();
+    let seconds = number.next_back().and_then(unit);
+    let seconds = seconds.zip(number.as_str().parse::<u32>().ok());
+    match seconds {
+        Some((unit, count)) if count > 0 => Ok(Duration::from_secs(unit * u64::from(count))),
+        _ => Err("a time is a number and s, m, h, d or w, such as 30d".to_owned()),
+    }
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    Role::from_word(text).ok_or_else(|| "a role is viewer, technician or admin".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(parse_life("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(parse_life("90s"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "30", "d", "-1d", "0d", "1y", "1ä"] {
+            assert!(parse_life(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn places_may_stand_anywhere() {
+        let line = ["rollcall-collector", "token", "create", "--site", "L", "--data", "/x"];
+        let parsed = CommandLine::try_parse_from(line).unwrap();
+        assert_eq!(parsed.places.data, PathBuf::from("/x"));
+    }
+}

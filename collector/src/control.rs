@@ -1,0 +1,110 @@
+//! What an administrator does on the command line, and how it is done.
+//!
+//! While a collector runs, it alone has the store open; the command line then sends its request over
+//! `DATA/control.sock`, one line of JSON each way. Otherwise the command line opens the store itself.
+//! Either way [`execute`] does the work.
+
+mod execute;
+mod socket;
+
+use rollcall_shared::id::{DeviceId, Label};
+use rollcall_shared::time::UnixMs;
+use serde::{Deserialize, Serialize};
+
+use crate::audit::AuditLine;
+use crate::device::{Device, Standing};
+use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Role};
+pub use execute::execute;
+pub use socket::{ControlServer, ask};
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Request {
+    /// Make an enrolment token.
+    TokenCreate {
+        /// The site of the devices that enrol with it.
+        site: Label,
+        /// Their group.
+        group: Option<Label>,
+        /// How often it may be used.
+        uses: Option<u32>,
+        /// Until when, from now, in milliseconds.
+        life_ms: Option<i64>,
+    },
+    /// List the enrolment tokens.
+    TokenList,
+    /// Accept an enrolment token no longer.
+    TokenRevoke {
+        /// Its id.
+        id: String,
+    },
+    /// Make an API token.
+    ApiTokenCreate {
+        /// Its name.
+        name: String,
+        /// What its holder may do.
+        role: Role,
+        /// The sites that its holder may see; empty for all.
+        sites: Vec<Label>,
+    },
+    /// List the API tokens.
+    ApiTokenList,
+    /// Accept an API token no longer.
+    ApiTokenRevoke {
+        /// Its name.
+        name: String,
+    },
+    /// List devices.
+    DeviceList,
+    /// Show a device.
+    DeviceShow {
+        /// Which.
+        id: DeviceId,
+    },
+    /// Change whether a device may speak.
+    DeviceStanding {
+        /// Which.
+        id: DeviceId,
+        /// How it stands from now on.
+        standing: Standing,
+    },
+    /// Show the last lines of the audit log.
+    Audit {
+        /// How many.
+        limit: usize,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// A secret that is shown once.
+    Secret(String),
+    /// Enrolment tokens.
+    Tokens(Vec<EnrolmentTokenRecord>),
+    /// API tokens.
+    ApiTokens(Vec<ApiTokenRecord>),
+    /// Devices.
+    Devices(Vec<DeviceLine>),
+    /// A device.
+    Device(Box<DeviceLine>),
+    /// Lines of the audit log, the latest first.
+    Audit(Vec<AuditLine>),
+    /// It is done.
+    Done,
+}
+
+/// A device as lists show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceLine {
+    /// Its record.
+    pub device: Device,
+    /// Whether its stream is up.
+    pub connected: bool,
+    /// When it was last heard of.
+    pub last_seen: Option<UnixMs>,
+    /// How many series it has.
+    pub series: usize,
+}

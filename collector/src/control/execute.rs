@@ -1,0 +1,210 @@
+//! Doing what an administrator asked for.
+
+use std::fmt::Write as _;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rollcall_shared::id::DeviceId;
+use rollcall_shared::limits;
+use rollcall_shared::time::UnixMs;
+use rollcall_shared::token::{AuthorityFingerprint, EnrolmentToken, TokenSecret};
+
+use super::{Answer, DeviceLine, Request};
+use crate::audit::AuditLine;
+use crate::device::{DeviceState, Standing};
+use crate::query::access::generate_token;
+use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Role, Store, StoreError, Write};
+use rollcall_shared::id::Label;
+
+/// Lines of the audit log in one answer.
+const AUDIT_LINES: usize = 10_000;
+
+/// Does what is asked, durably, with its own line in the audit log.
+///
+/// # Errors
+/// What is wrong, for the administrator.
+pub async fn execute(
+    store: &Store,
+    authority: AuthorityFingerprint,
+    request: Request,
+    now: UnixMs,
+) -> Result<Answer, String> {
+    // Decisions on one record follow each other: a use of a token must not undo its revocation.
+    let _decision = store.exclusive().await;
+    match request {
+        Request::TokenCreate {
+            site,
+            group,
+            uses,
+            life_ms,
+        } => {
+            let record = token_record(site, group, uses, life_ms, now);
+            create_token(store, authority, record, now).await
+        }
+        Request::TokenList => Ok(Answer::Tokens(store.tokens())),
+        Request::TokenRevoke { id } => revoke_token(store, &id, now).await,
+        Request::ApiTokenCreate { name, role, sites } => {
+            create_api_token(store, name, role, sites, now).await
+        }
+        Request::ApiTokenList => Ok(Answer::ApiTokens(store.api_tokens())),
+        Request::ApiTokenRevoke { name } => revoke_api_token(store, &name, now).await,
+        Request::DeviceList => Ok(Answer::Devices(devices(store))),
+        Request::DeviceShow { id } => show_device(store, id),
+        Request::DeviceStanding { id, standing } => set_standing(store, id, standing, now).await,
+        Request::Audit { limit } => {
+            let lines = store.audit(limit.min(AUDIT_LINES)).map_err(told)?;
+            Ok(Answer::Audit(lines))
+        }
+    }
+}
+
+fn token_record(
+    site: Label,
+    group: Option<Label>,
+    uses: Option<u32>,
+    life_ms: Option<i64>,
+    now: UnixMs,
+) -> EnrolmentTokenRecord {
+    EnrolmentTokenRecord {
+        id: short_id(),
+        hash: [0; 32],
+        site,
+        group,
+        uses_left: uses,
+        uses: 0,
+        expires: life_ms.map(|ms| now.plus_ms(ms)),
+        revoked: false,
+        created: now,
+    }
+}
+
+async fn create_token(
+    store: &Store,
+    authority: AuthorityFingerprint,
+    mut record: EnrolmentTokenRecord,
+    now: UnixMs,
+) -> Result<Answer, String> {
+    let secret = TokenSecret::generate();
+    record.hash = secret.hash();
+    let line = done("token.create", &record.id, format!("site {}", record.site), now);
+    store.commit(vec![Write::PutToken(record), line]).await.map_err(told)?;
+    Ok(Answer::Secret(EnrolmentToken { secret, authority }.to_string()))
+}
+
+async fn revoke_token(store: &Store, id: &str, now: UnixMs) -> Result<Answer, String> {
+    let found = store.tokens().into_iter().find(|token| token.id == id);
+    let mut token = found.ok_or_else(|| {
+        format!("there is no enrolment token `{id}`; `rollcall-collector token list` shows them")
+    })?;
+    token.revoked = true;
+    let line = done("token.revoke", id, String::new(), now);
+    store.commit(vec![Write::PutToken(token), line]).await.map_err(told)?;
+    Ok(Answer::Done)
+}
+
+async fn create_api_token(
+    store: &Store,
+    name: String,
+    role: Role,
+    sites: Vec<Label>,
+    now: UnixMs,
+) -> Result<Answer, String> {
+    if name.is_empty() || name.len() > limits::LABEL_BYTES || name.chars().any(char::is_control) {
+        return Err(format!("`{name}` is no name: 1 to {} bytes, no control characters", limits::LABEL_BYTES));
+    }
+    let taken = store.api_tokens().into_iter().any(|token| token.name == name && !token.revoked);
+    if taken {
+        return Err(format!("there is an API token `{name}` already; revoke it or choose another name"));
+    }
+    let (text, hash) = generate_token();
+    let line = done("api-token.create", &name, format!("role {}", role.word()), now);
+    let record = ApiTokenRecord {
+        name,
+        hash,
+        role,
+        sites,
+        created: now,
+        revoked: false,
+    };
+    store.commit(vec![Write::PutApiToken(record), line]).await.map_err(told)?;
+    Ok(Answer::Secret(text))
+}
+
+async fn revoke_api_token(store: &Store, name: &str, now: UnixMs) -> Result<Answer, String> {
+    let found = store.api_tokens().into_iter().find(|token| token.name == name);
+    let mut token = found.ok_or_else(|| {
+        format!("there is no API token `{name}`; `rollcall-collector api-token list` shows them")
+    })?;
+    token.revoked = true;
+    let line = done("api-token.revoke", name, String::new(), now);
+    store.commit(vec![Write::PutApiToken(token), line]).await.map_err(told)?;
+    Ok(Answer::Done)
+}
+
+fn devices(store: &Store) -> Vec<DeviceLine> {
+    let mut devices: Vec<DeviceLine> = store.devices().iter().map(|state| line_of(state)).collect();
+    devices.sort_by_key(|line| line.device.id);
+    devices
+}
+
+fn show_device(store: &Store, id: DeviceId) -> Result<Answer, String> {
+    let state = store.device(id).ok_or_else(|| no_device(id))?;
+    Ok(Answer::Device(Box::new(line_of(&state))))
+}
+
+async fn set_standing(
+    store: &Store,
+    id: DeviceId,
+    standing: Standing,
+    now: UnixMs,
+) -> Result<Answer, String> {
+    let state = store.device(id).ok_or_else(|| no_device(id))?;
+    let mut device = state.device.clone();
+    device.standing = standing;
+    let action = match standing {
+        Standing::Active => "device.restore",
+        Standing::Revoked => "device.revoke",
+        Standing::Retired => "device.retire",
+    };
+    let line = done(action, &id.to_string(), String::new(), now);
+    store.commit(vec![Write::PutDevice(device), line]).await.map_err(told)?;
+    Ok(Answer::Done)
+}
+
+fn line_of(state: &DeviceState) -> DeviceLine {
+    DeviceLine {
+        device: state.device.clone(),
+        connected: state.connected,
+        last_seen: state.last_seen,
+        series: state.latest.len(),
+    }
+}
+
+fn no_device(id: DeviceId) -> String {
+    format!("there is no device {id}; `rollcall-collector device list` shows them")
+}
+
+fn done(action: &str, subject: &str, detail: String, now: UnixMs) -> Write {
+    Write::Audit(AuditLine {
+        at: now,
+        actor: "admin".to_owned(),
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+        outcome: "ok".to_owned(),
+        detail,
+    })
+}
+
+fn told(error: StoreError) -> String {
+    error.to_string()
+}
+
+/// Eight hexadecimal digits: enough to tell a school's tokens apart, and it is no secret.
+fn short_id() -> String {
+    let mut bytes = [0_u8; 4];
+    SystemRandom::new().fill(&mut bytes).expect("the system gives random bytes");
+    bytes.iter().fold(String::new(), |mut id, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}

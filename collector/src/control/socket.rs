@@ -1,0 +1,234 @@
+//! The control socket: who may connect to it is the administrator.
+
+use std::fs::{File, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rollcall_shared::time::Clock;
+use rollcall_shared::token::AuthorityFingerprint;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::{Answer, Request, execute};
+use crate::store::Store;
+
+const NAME: &str = "control.sock";
+
+/// Bytes of a request: an API token for 500 sites takes 40 KB.
+const REQUEST_BYTES: u64 = 256 * 1024;
+
+/// Bytes of an answer: 500,000 devices take about 400 MB, which nobody reads; 64 MB are 80,000.
+const ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Requests at once: one administrator, and some scripts.
+const REQUESTS: usize = 16;
+
+/// How long one may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The socket of a running collector.
+pub struct ControlServer {
+    listener: UnixListener,
+    store: Store,
+    authority: AuthorityFingerprint,
+    clock: Arc<dyn Clock>,
+}
+
+impl ControlServer {
+    /// Listens in `data`. The caller holds the store's lock, so that a socket which is there already
+    /// was left by a collector that is gone.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn bind(
+        data: &Path,
+        store: Store,
+        authority: AuthorityFingerprint,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let path = data.join(NAME);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+            }
+            _ => {}
+        }
+        let short = Short::of(data).with_context(|| format!("cannot open {}", data.display()))?;
+        let listener = UnixListener::bind(short.path())
+            .and_then(|listener| {
+                std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+                Ok(listener)
+            })
+            .with_context(|| format!("cannot listen on {}", path.display()))?;
+        Ok(Self {
+            listener,
+            store,
+            authority,
+            clock,
+        })
+    }
+
+    /// Answers until shutdown.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let places = Arc::new(Semaphore::new(REQUESTS));
+        let server = Arc::new(self);
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            let accepted = tokio::select! {
+                accepted = server.listener.accept() => accepted,
+                () = shutdown.cancelled() => return,
+            };
+            let Ok((stream, _)) = accepted else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let server = Arc::clone(&server);
+            tokio::spawn(async move {
+                let answered = tokio::time::timeout(PATIENCE, server.answer(stream)).await;
+                if let Ok(Err(error)) = answered {
+                    tracing::warn!(%error, "a control request was not answered");
+                }
+                drop(place);
+            });
+        }
+    }
+
+    async fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
+        // Between its making and its permissions the socket may have been open to others.
+        let caller = stream.peer_cred()?.uid();
+        let own = rustix::process::geteuid().as_raw();
+        if caller != own && caller != 0 {
+            return Err(io::Error::new(ErrorKind::PermissionDenied, "another user's request"));
+        }
+        let (read, mut write) = stream.split();
+        let mut line = String::new();
+        BufReader::new(read.take(REQUEST_BYTES)).read_line(&mut line).await?;
+        let answer = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => self.execute(request).await,
+            Err(error) => Err(format!("the request cannot be read: {error}")),
+        };
+        let mut json = serde_json::to_vec(&answer)?;
+        json.push(b'\n');
+        write.write_all(&json).await?;
+        write.shutdown().await
+    }
+
+    async fn execute(&self, request: Request) -> Result<Answer, String> {
+        execute(&self.store, self.authority, request, self.clock.now().wall).await
+    }
+}
+
+/// Asks the collector that runs on `data`; `None` when none does.
+///
+/// # Errors
+/// What the collector says is wrong, or why it could not be asked.
+pub async fn ask(data: &Path, request: &Request) -> anyhow::Result<Option<Answer>> {
+    let Ok(short) = Short::of(data) else {
+        return Ok(None);
+    };
+    let mut stream = match UnixStream::connect(short.path()).await {
+        Ok(stream) => stream,
+        Err(error) if nobody_listens(&error) => return Ok(None),
+        Err(error) => {
+            let name = data.join(NAME).display().to_string();
+            return Err(error).with_context(|| format!("cannot reach the collector by {name}"));
+        }
+    };
+    let asked = tokio::time::timeout(PATIENCE, converse(&mut stream, request)).await;
+    let line = asked.context("the collector did not answer in time")??;
+    let answer: Result<Answer, String> =
+        serde_json::from_str(&line).context("the collector's answer cannot be read; is it of another version?")?;
+    answer.map(Some).map_err(anyhow::Error::msg)
+}
+
+async fn converse(stream: &mut UnixStream, request: &Request) -> anyhow::Result<String> {
+    let mut json = serde_json::to_vec(request)?;
+    json.push(b'\n');
+    stream.write_all(&json).await?;
+    let mut line = String::new();
+    BufReader::new(stream.take(ANSWER_BYTES)).read_line(&mut line).await?;
+    Ok(line)
+}
+
+fn nobody_listens(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+}
+
+/// The socket's path by way of its open folder: a socket's address holds 108 bytes at most.
+struct Short {
+    folder: File,
+    data: PathBuf,
+}
+
+impl Short {
+    fn of(data: &Path) -> io::Result<Self> {
+        Ok(Self {
+            folder: File::open(data)?,
+            data: data.to_owned(),
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        let of_process = PathBuf::from(format!("/proc/self/fd/{}", self.folder.as_raw_fd()));
+        let folder = if of_process.exists() { &of_process } else { &self.data };
+        folder.join(NAME)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+    use rollcall_shared::time::SystemClock;
+    use rollcall_shared::token::EnrolmentToken;
+
+    /// With a path that is far too long for the address of a socket.
+    #[tokio::test]
+    async fn a_running_collector_does_what_is_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("x".repeat(120));
+        let clock = Arc::new(SystemClock);
+        let store = Store::create(&data, StoreOptions::default(), clock.now().wall).unwrap();
+        assert_eq!(ask(&data, &Request::TokenList).await.unwrap(), None);
+        let authority = AuthorityFingerprint([4; 32]);
+        // What a crash has left is no obstacle.
+        std::fs::write(data.join(NAME), b"").unwrap();
+        let server = ControlServer::bind(&data, store.clone(), authority, clock).unwrap();
+        let mode = std::fs::metadata(data.join(NAME)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(server.run(shutdown.clone()));
+
+        let create = Request::TokenCreate {
+            site: "Lincoln".parse().unwrap(),
+            group: None,
+            uses: Some(3),
+            life_ms: Some(1000),
+        };
+        let Some(Answer::Secret(text)) = ask(&data, &create).await.unwrap() else {
+            panic!("no token");
+        };
+        let token: EnrolmentToken = text.parse().unwrap();
+        assert_eq!(token.authority, authority);
+        let record = store.tokens().pop().unwrap();
+        assert_eq!((record.hash, record.uses_left), (token.secret.hash(), Some(3)));
+        let revoke = Request::TokenRevoke { id: record.id };
+        assert_eq!(ask(&data, &revoke).await.unwrap(), Some(Answer::Done));
+        assert!(store.tokens()[0].revoked);
+        let unknown = Request::TokenRevoke { id: "nothing".to_owned() };
+        assert!(ask(&data, &unknown).await.unwrap_err().to_string().contains("token list"));
+        let Some(Answer::Audit(lines)) = ask(&data, &Request::Audit { limit: 9 }).await.unwrap() else {
+            panic!("no audit");
+        };
+        let actions: Vec<&str> = lines.iter().map(|line| line.action.as_str()).collect();
+        assert_eq!(actions, ["token.revoke", "token.create"]);
+        shutdown.cancel();
+        running.await.unwrap();
+    }
+}

@@ -18,6 +18,7 @@ use crate::authority::Authority;
 use crate::config::{Config, DEFAULT_DATA};
 use crate::control::{Answer, Request, ask, execute};
 use crate::device::Standing;
+use crate::notify::test_channel as test_channel_of;
 use crate::store::{OpenError, Role, Store};
 
 /// How often and how long to wait for a collector that is just starting or stopping.
@@ -70,6 +71,9 @@ enum Command {
     /// Rules
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Channels
+    #[command(subcommand)]
+    Channel(ChannelCommand),
     /// Make the certificate and key of a site's beacon
     BeaconCertificate(beacon::CertificateArgs),
     /// Run a beacon: it answers only inside a school, and by that tells laptops where they are
@@ -182,6 +186,15 @@ enum RulesCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum ChannelCommand {
+    /// Send a message that says it is a test
+    Test {
+        /// The channel's name in the configuration
+        name: String,
+    },
+}
+
 impl CommandLine {
     /// Does what the command says.
     ///
@@ -189,6 +202,8 @@ impl CommandLine {
     /// What went wrong, for the administrator.
     pub fn run(self) -> anyhow::Result<()> {
         let places = self.places;
+        // What the collector keeps is nobody else's business.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         match self.command {
             Command::Init(names) => init::init(&places, names),
             Command::Run(addresses) => run::run(&places, &addresses),
@@ -198,6 +213,7 @@ impl CommandLine {
             Command::Audit { limit } => control(&places, Request::Audit { limit }),
             Command::CheckConfig => check_config(&places),
             Command::Rules(RulesCommand::Check { file }) => check_rules(Some(file)),
+            Command::Channel(ChannelCommand::Test { name }) => test_channel(&places, &name),
             Command::BeaconCertificate(args) => beacon::certificate(&places, &args),
             Command::Beacon(args) => beacon::run(&args),
             Command::Version => {
@@ -290,14 +306,29 @@ fn is_locked(error: &anyhow::Error) -> bool {
 }
 
 fn check_config(places: &Places) -> anyhow::Result<()> {
-    let file = places.config.as_deref().context("`--config FILE` names the file to check")?;
+    let file = places
+        .config
+        .as_deref()
+        .context("`--config FILE` names the file to check")?;
     let config = Config::read(Some(file))?;
     println!("{} is right", file.display());
     check_rules(config.rules)
 }
 
+fn test_channel(places: &Places, name: &str) -> anyhow::Result<()> {
+    let config = Config::read(places.config.as_deref())?;
+    let channel = config.channel.iter().find(|channel| channel.name() == name);
+    let channel = channel.with_context(|| format!("the configuration has no channel `{name}`"))?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    runtime.block_on(test_channel_of(channel, SystemClock.now().wall))?;
+    println!("channel `{name}` took the message");
+    Ok(())
+}
+
 fn check_rules(file: Option<PathBuf>) -> anyhow::Result<()> {
-    let name = file.as_ref().map_or("the built-in rules".to_owned(), |f| f.display().to_string());
+    let name = file
+        .as_ref()
+        .map_or("the built-in rules".to_owned(), |f| f.display().to_string());
     let book = crate::evaluate::book::RuleBook::open(file)?;
     println!("{name}: {} rules, all right", book.rules().rules.len());
     Ok(())
@@ -346,7 +377,15 @@ mod tests {
 
     #[test]
     fn places_may_stand_anywhere() {
-        let line = ["rollcall-collector", "token", "create", "--site", "L", "--data", "/x"];
+        let line = [
+            "rollcall-collector",
+            "token",
+            "create",
+            "--site",
+            "L",
+            "--data",
+            "/x",
+        ];
         let parsed = CommandLine::try_parse_from(line).unwrap();
         assert_eq!(parsed.places.data, PathBuf::from("/x"));
     }

@@ -10,6 +10,7 @@ use rollcall_shared::configuration::Configuration;
 use rollcall_shared::limits;
 use serde::Deserialize;
 
+use crate::notify::config::{self as channels, ChannelConfig};
 use crate::store::StoreOptions;
 
 /// Where the data lie unless the command line says otherwise.
@@ -35,7 +36,7 @@ pub struct Config {
     /// What agents are told.
     pub agents: Configuration,
     /// Who is told of alerts.
-    pub channel: Vec<toml::Value>,
+    pub channel: Vec<ChannelConfig>,
 }
 
 /// The section `[grpc]`.
@@ -146,7 +147,9 @@ impl Config {
             let hint = hint(error.message()).unwrap_or_default();
             anyhow::anyhow!("{name}: {}{hint}", error.to_string().trim_end())
         })?;
-        config.check().map_err(|problem| anyhow::anyhow!("{name}: {problem}"))?;
+        config
+            .check()
+            .map_err(|problem| anyhow::anyhow!("{name}: {problem}"))?;
         Ok(config)
     }
 
@@ -170,18 +173,32 @@ impl Config {
         if self.agents.revision != 0 {
             return Err("agents.revision is counted by the collector; leave it out".to_owned());
         }
-        self.agents.check().map_err(|error| format!("agents.{error}"))?;
+        self.agents
+            .check()
+            .map_err(|error| format!("agents.{error}"))?;
         if self.http.certificate.is_some() != self.http.key.is_some() {
-            return Err("http.certificate and http.key are given together or not at all".to_owned());
+            return Err(
+                "http.certificate and http.key are given together or not at all".to_owned(),
+            );
         }
-        within("store.retention_days", u64::from(self.store.retention_days), 8, 3660)?;
+        channels::check(&self.channel).map_err(|error| error.to_string())?;
+        within(
+            "store.retention_days",
+            u64::from(self.store.retention_days),
+            8,
+            3660,
+        )?;
         let life = self.authority.certificate_life_s;
         within("authority.certificate_life_s", life, 5, 398 * 86_400)
     }
 
     /// Paths in the file are relative to its folder.
     fn resolve(&mut self, folder: &Path) {
-        let paths = [&mut self.rules, &mut self.http.certificate, &mut self.http.key];
+        let paths = [
+            &mut self.rules,
+            &mut self.http.certificate,
+            &mut self.http.key,
+        ];
         for path in paths.into_iter().flatten() {
             *path = folder.join(&*path);
         }
@@ -214,7 +231,9 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        Config::parse("collector.toml", text).unwrap_err().to_string()
+        Config::parse("collector.toml", text)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -228,7 +247,10 @@ mod tests {
     #[test]
     fn each_mistake_names_file_line_and_field() {
         let unknown = error("[store]\nreserve_mb = 9\n[grcp]\nlisten = \"1.2.3.4:5\"\n");
-        assert!(unknown.contains("collector.toml") && unknown.contains("line 3"), "{unknown}");
+        assert!(
+            unknown.contains("collector.toml") && unknown.contains("line 3"),
+            "{unknown}"
+        );
         assert!(unknown.contains("did you mean `grpc`?"), "{unknown}");
         let kind = error("[grpc]\nlisten = \"nowhere\"\n");
         assert!(kind.contains("line 2"), "{kind}");

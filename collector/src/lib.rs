@@ -3,6 +3,10 @@
 pub mod alert;
 pub mod audit;
 pub mod authority;
+pub mod collector;
+pub mod command;
+pub mod config;
+pub mod control;
 pub mod device;
 pub mod evaluate;
 pub mod ingest;

@@ -23,7 +23,9 @@ fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
         Answer::Secret(text) => writeln!(out, "{text}"),
         Answer::Done => writeln!(out, "done"),
         Answer::Tokens(tokens) => tokens.iter().try_for_each(|token| put_token(out, token)),
-        Answer::ApiTokens(tokens) => tokens.iter().try_for_each(|token| put_api_token(out, token)),
+        Answer::ApiTokens(tokens) => tokens
+            .iter()
+            .try_for_each(|token| put_api_token(out, token)),
         Answer::Devices(devices) => devices.iter().try_for_each(|line| put_device(out, line)),
         Answer::Device(line) => show_device(out, line),
         Answer::Audit(lines) => lines.iter().rev().try_for_each(|line| put_audit(out, line)),
@@ -32,16 +34,25 @@ fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
 
 fn put_token(out: &mut impl Write, token: &EnrolmentTokenRecord) -> io::Result<()> {
     let group = token.group.as_ref().map_or("-", Label::as_str);
-    let left = token.uses_left.map_or("any".to_owned(), |left| left.to_string());
+    let left = token
+        .uses_left
+        .map_or("any".to_owned(), |left| left.to_string());
     let state = if token.revoked { "revoked" } else { "valid" };
     let (expires, id, site) = (time(token.expires), &token.id, &token.site);
     let uses = token.uses;
-    writeln!(out, "{id}\t{site}\t{group}\tused {uses}\tleft {left}\texpires {expires}\t{state}")
+    writeln!(
+        out,
+        "{id}\t{site}\t{group}\tused {uses}\tleft {left}\texpires {expires}\t{state}"
+    )
 }
 
 fn put_api_token(out: &mut impl Write, token: &ApiTokenRecord) -> io::Result<()> {
     let sites: Vec<&str> = token.sites.iter().map(Label::as_str).collect();
-    let sites = if sites.is_empty() { "all sites".to_owned() } else { sites.join(", ") };
+    let sites = if sites.is_empty() {
+        "all sites".to_owned()
+    } else {
+        sites.join(", ")
+    };
     let state = if token.revoked { "revoked" } else { "valid" };
     let (name, role, created) = (&token.name, token.role.word(), token.created);
     writeln!(out, "{name}\t{role}\t{sites}\t{created}\t{state}")
@@ -59,15 +70,25 @@ fn show_device(out: &mut impl Write, line: &DeviceLine) -> io::Result<()> {
     let device = &line.device;
     writeln!(out, "id            {}", device.id)?;
     writeln!(out, "site          {}", device.site)?;
-    writeln!(out, "group         {}", device.group.as_ref().map_or("-", Label::as_str))?;
+    writeln!(
+        out,
+        "group         {}",
+        device.group.as_ref().map_or("-", Label::as_str)
+    )?;
     writeln!(out, "vendor        {}", device.vendor)?;
     writeln!(out, "model         {}", device.model)?;
     writeln!(out, "agent         {}", device.agent_version)?;
     writeln!(out, "standing      {}", device.standing.word())?;
     writeln!(out, "enrolled      {}", device.enrolled)?;
-    let origin = device.cloned_from.map_or("-".to_owned(), |id| id.to_string());
+    let origin = device
+        .cloned_from
+        .map_or("-".to_owned(), |id| id.to_string());
     writeln!(out, "cloned from   {origin}")?;
-    writeln!(out, "connected     {}", if line.connected { "yes" } else { "no" })?;
+    writeln!(
+        out,
+        "connected     {}",
+        if line.connected { "yes" } else { "no" }
+    )?;
     writeln!(out, "last seen     {}", time(line.last_seen))?;
     writeln!(out, "series        {}", line.series)
 }
@@ -75,7 +96,10 @@ fn show_device(out: &mut impl Write, line: &DeviceLine) -> io::Result<()> {
 fn put_audit(out: &mut impl Write, line: &AuditLine) -> io::Result<()> {
     let (at, actor, action) = (line.at, &line.actor, &line.action);
     let (subject, outcome, detail) = (&line.subject, &line.outcome, &line.detail);
-    writeln!(out, "{at}\t{actor}\t{action}\t{subject}\t{outcome}\t{detail}")
+    writeln!(
+        out,
+        "{at}\t{actor}\t{action}\t{subject}\t{outcome}\t{detail}"
+    )
 }
 
 fn time(at: Option<UnixMs>) -> String {

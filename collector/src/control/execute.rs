@@ -85,9 +85,19 @@ async fn create_token(
 ) -> Result<Answer, String> {
     let secret = TokenSecret::generate();
     record.hash = secret.hash();
-    let line = done("token.create", &record.id, format!("site {}", record.site), now);
-    store.commit(vec![Write::PutToken(record), line]).await.map_err(told)?;
-    Ok(Answer::Secret(EnrolmentToken { secret, authority }.to_string()))
+    let line = done(
+        "token.create",
+        &record.id,
+        format!("site {}", record.site),
+        now,
+    );
+    store
+        .commit(vec![Write::PutToken(record), line])
+        .await
+        .map_err(told)?;
+    Ok(Answer::Secret(
+        EnrolmentToken { secret, authority }.to_string(),
+    ))
 }
 
 async fn revoke_token(store: &Store, id: &str, now: UnixMs) -> Result<Answer, String> {
@@ -97,7 +107,10 @@ async fn revoke_token(store: &Store, id: &str, now: UnixMs) -> Result<Answer, St
     })?;
     token.revoked = true;
     let line = done("token.revoke", id, String::new(), now);
-    store.commit(vec![Write::PutToken(token), line]).await.map_err(told)?;
+    store
+        .commit(vec![Write::PutToken(token), line])
+        .await
+        .map_err(told)?;
     Ok(Answer::Done)
 }
 
@@ -109,14 +122,27 @@ async fn create_api_token(
     now: UnixMs,
 ) -> Result<Answer, String> {
     if name.is_empty() || name.len() > limits::LABEL_BYTES || name.chars().any(char::is_control) {
-        return Err(format!("`{name}` is no name: 1 to {} bytes, no control characters", limits::LABEL_BYTES));
+        return Err(format!(
+            "`{name}` is no name: 1 to {} bytes, no control characters",
+            limits::LABEL_BYTES
+        ));
     }
-    let taken = store.api_tokens().into_iter().any(|token| token.name == name && !token.revoked);
+    let taken = store
+        .api_tokens()
+        .into_iter()
+        .any(|token| token.name == name && !token.revoked);
     if taken {
-        return Err(format!("there is an API token `{name}` already; revoke it or choose another name"));
+        return Err(format!(
+            "there is an API token `{name}` already; revoke it or choose another name"
+        ));
     }
     let (text, hash) = generate_token();
-    let line = done("api-token.create", &name, format!("role {}", role.word()), now);
+    let line = done(
+        "api-token.create",
+        &name,
+        format!("role {}", role.word()),
+        now,
+    );
     let record = ApiTokenRecord {
         name,
         hash,
@@ -125,18 +151,27 @@ async fn create_api_token(
         created: now,
         revoked: false,
     };
-    store.commit(vec![Write::PutApiToken(record), line]).await.map_err(told)?;
+    store
+        .commit(vec![Write::PutApiToken(record), line])
+        .await
+        .map_err(told)?;
     Ok(Answer::Secret(text))
 }
 
 async fn revoke_api_token(store: &Store, name: &str, now: UnixMs) -> Result<Answer, String> {
-    let found = store.api_tokens().into_iter().find(|token| token.name == name);
+    let found = store
+        .api_tokens()
+        .into_iter()
+        .find(|token| token.name == name);
     let mut token = found.ok_or_else(|| {
         format!("there is no API token `{name}`; `rollcall-collector api-token list` shows them")
     })?;
     token.revoked = true;
     let line = done("api-token.revoke", name, String::new(), now);
-    store.commit(vec![Write::PutApiToken(token), line]).await.map_err(told)?;
+    store
+        .commit(vec![Write::PutApiToken(token), line])
+        .await
+        .map_err(told)?;
     Ok(Answer::Done)
 }
 
@@ -166,7 +201,10 @@ async fn set_standing(
         Standing::Retired => "device.retire",
     };
     let line = done(action, &id.to_string(), String::new(), now);
-    store.commit(vec![Write::PutDevice(device), line]).await.map_err(told)?;
+    store
+        .commit(vec![Write::PutDevice(device), line])
+        .await
+        .map_err(told)?;
     Ok(Answer::Done)
 }
 
@@ -201,7 +239,9 @@ fn told(error: StoreError) -> String {
 /// Eight hexadecimal digits: enough to tell a school's tokens apart, and it is no secret.
 fn short_id() -> String {
     let mut bytes = [0_u8; 4];
-    SystemRandom::new().fill(&mut bytes).expect("the system gives random bytes");
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .expect("the system gives random bytes");
     bytes.iter().fold(String::new(), |mut id, byte| {
         // Writing to a String does not fail.
         let _ = write!(id, "{byte:02x}");

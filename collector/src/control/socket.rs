@@ -35,6 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The socket of a running collector.
 pub struct ControlServer {
+    path: PathBuf,
     listener: UnixListener,
     store: Store,
     authority: AuthorityFingerprint,
@@ -68,6 +69,7 @@ impl ControlServer {
             })
             .with_context(|| format!("cannot listen on {}", path.display()))?;
         Ok(Self {
+            path,
             listener,
             store,
             authority,
@@ -104,11 +106,16 @@ impl ControlServer {
         let caller = stream.peer_cred()?.uid();
         let own = rustix::process::geteuid().as_raw();
         if caller != own && caller != 0 {
-            return Err(io::Error::new(ErrorKind::PermissionDenied, "another user's request"));
+            return Err(io::Error::new(
+                ErrorKind::PermissionDenied,
+                "another user's request",
+            ));
         }
         let (read, mut write) = stream.split();
         let mut line = String::new();
-        BufReader::new(read.take(REQUEST_BYTES)).read_line(&mut line).await?;
+        BufReader::new(read.take(REQUEST_BYTES))
+            .read_line(&mut line)
+            .await?;
         let answer = match serde_json::from_str::<Request>(&line) {
             Ok(request) => self.execute(request).await,
             Err(error) => Err(format!("the request cannot be read: {error}")),
@@ -121,6 +128,13 @@ impl ControlServer {
 
     async fn execute(&self, request: Request) -> Result<Answer, String> {
         execute(&self.store, self.authority, request, self.clock.now().wall).await
+    }
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        // The store is still locked, so no other collector can have made its own yet.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -142,8 +156,8 @@ pub async fn ask(data: &Path, request: &Request) -> anyhow::Result<Option<Answer
     };
     let asked = tokio::time::timeout(PATIENCE, converse(&mut stream, request)).await;
     let line = asked.context("the collector did not answer in time")??;
-    let answer: Result<Answer, String> =
-        serde_json::from_str(&line).context("the collector's answer cannot be read; is it of another version?")?;
+    let answer: Result<Answer, String> = serde_json::from_str(&line)
+        .context("the collector's answer cannot be read; is it of another version?")?;
     answer.map(Some).map_err(anyhow::Error::msg)
 }
 
@@ -152,12 +166,17 @@ async fn converse(stream: &mut UnixStream, request: &Request) -> anyhow::Result<
     json.push(b'\n');
     stream.write_all(&json).await?;
     let mut line = String::new();
-    BufReader::new(stream.take(ANSWER_BYTES)).read_line(&mut line).await?;
+    BufReader::new(stream.take(ANSWER_BYTES))
+        .read_line(&mut line)
+        .await?;
     Ok(line)
 }
 
 fn nobody_listens(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused
+    )
 }
 
 /// The socket's path by way of its open folder: a socket's address holds 108 bytes at most.
@@ -176,7 +195,11 @@ impl Short {
 
     fn path(&self) -> PathBuf {
         let of_process = PathBuf::from(format!("/proc/self/fd/{}", self.folder.as_raw_fd()));
-        let folder = if of_process.exists() { &of_process } else { &self.data };
+        let folder = if of_process.exists() {
+            &of_process
+        } else {
+            &self.data
+        };
         folder.join(NAME)
     }
 }
@@ -200,7 +223,10 @@ mod tests {
         // What a crash has left is no obstacle.
         std::fs::write(data.join(NAME), b"").unwrap();
         let server = ControlServer::bind(&data, store.clone(), authority, clock).unwrap();
-        let mode = std::fs::metadata(data.join(NAME)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(data.join(NAME))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(server.run(shutdown.clone()));
@@ -217,13 +243,25 @@ mod tests {
         let token: EnrolmentToken = text.parse().unwrap();
         assert_eq!(token.authority, authority);
         let record = store.tokens().pop().unwrap();
-        assert_eq!((record.hash, record.uses_left), (token.secret.hash(), Some(3)));
+        assert_eq!(
+            (record.hash, record.uses_left),
+            (token.secret.hash(), Some(3))
+        );
         let revoke = Request::TokenRevoke { id: record.id };
         assert_eq!(ask(&data, &revoke).await.unwrap(), Some(Answer::Done));
         assert!(store.tokens()[0].revoked);
-        let unknown = Request::TokenRevoke { id: "nothing".to_owned() };
-        assert!(ask(&data, &unknown).await.unwrap_err().to_string().contains("token list"));
-        let Some(Answer::Audit(lines)) = ask(&data, &Request::Audit { limit: 9 }).await.unwrap() else {
+        let unknown = Request::TokenRevoke {
+            id: "nothing".to_owned(),
+        };
+        assert!(
+            ask(&data, &unknown)
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("token list")
+        );
+        let Some(Answer::Audit(lines)) = ask(&data, &Request::Audit { limit: 9 }).await.unwrap()
+        else {
             panic!("no audit");
         };
         let actions: Vec<&str> = lines.iter().map(|line| line.action.as_str()).collect();

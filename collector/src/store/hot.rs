@@ -33,7 +33,11 @@ impl Hot {
     /// Makes the database of a new store. It is made under another name first, so that a store that
     /// has its name is whole.
     pub fn create(data: &Path) -> Result<Self, OpenError> {
+        let (unfinished, finished) = (data.join("hot.new"), data.join("hot"));
         refuse_foreign(data)?;
+        if finished.exists() {
+            return Err(exists_or_foreign(data));
+        }
         let mut folder = DirBuilder::new();
         folder
             .recursive(true)
@@ -41,7 +45,6 @@ impl Hot {
             .create(data)
             .map_err(|error| io_error(data, "cannot be made", error))?;
         let lock = lock(data)?;
-        let (unfinished, finished) = (data.join("hot.new"), data.join("hot"));
         if finished.exists() {
             return Err(exists_or_foreign(data));
         }
@@ -353,7 +356,14 @@ fn exists_or_foreign(data: &Path) -> OpenError {
 }
 
 /// What may lie in a data folder before there is a store: what `init` makes, and hidden files.
-const OURS: [&str; 6] = ["authority", "control.sock", "history", "hot", "hot.new", "lock"];
+const OURS: [&str; 6] = [
+    "authority",
+    "control.sock",
+    "history",
+    "hot",
+    "hot.new",
+    "lock",
+];
 
 fn refuse_foreign(data: &Path) -> Result<(), OpenError> {
     let entries = match std::fs::read_dir(data) {
@@ -364,9 +374,10 @@ fn refuse_foreign(data: &Path) -> Result<(), OpenError> {
     let names = entries.flatten().map(|entry| entry.file_name());
     let mut names = names.map(|name| name.to_string_lossy().into_owned());
     match names.find(|name| !name.starts_with('.') && !OURS.contains(&name.as_str())) {
-        Some(name) if !data.join("hot").exists() => {
-            Err(foreign(data, &format!("`{name}` is in it; give an empty folder, or one that does not exist")))
-        }
+        Some(name) if !data.join("hot").exists() => Err(foreign(
+            data,
+            &format!("`{name}` is in it; give an empty folder, or one that does not exist"),
+        )),
         _ => Ok(()),
     }
 }

@@ -1,6 +1,5 @@
 //! The collector as a whole: which stage hands what to which. Settings -> build -> run.
 
-mod exposition;
 mod follow;
 mod upkeep;
 
@@ -28,7 +27,7 @@ use crate::evaluate::book::RuleBook;
 use crate::ingest::{self, Ingest};
 use crate::notify::Notifier;
 use crate::query::http::{self, HttpConfig, HttpServer};
-use crate::query::{self, Guidance, Query, Surroundings};
+use crate::query::{self, Guidance, Query, Surroundings, prometheus};
 use crate::store::Store;
 use follow::Follower;
 use upkeep::Upkeep;
@@ -214,7 +213,7 @@ fn new_ingest(
 }
 
 fn new_query(store: &Store, book: &RuleBook, clock: &Arc<dyn Clock>, ingest: &Ingest) -> Query {
-    let (book, counters, checked) = (book.clone(), ingest.counters(), store.clone());
+    let book = book.clone();
     let surroundings = Surroundings {
         clock: Arc::clone(clock),
         guidance: Arc::new(move |name| {
@@ -222,10 +221,8 @@ fn new_query(store: &Store, book: &RuleBook, clock: &Arc<dyn Clock>, ingest: &In
                 .get(name)
                 .map(|rule| Guidance::from(rule.as_ref()))
         }),
-        sources: vec![Arc::new(move |out| exposition::expose(out, &counters))],
-        checks: vec![Arc::new(move || {
-            checked.check().map_err(|error| error.to_string())
-        })],
+        sources: vec![prometheus::ingest_source(ingest.counters())],
+        checks: Vec::new(),
     };
     Query::new(store.clone(), surroundings)
 }

@@ -61,7 +61,7 @@ pub enum BuildError {
     /// Its spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// Its status cannot be written, so that nothing else could be either.
+    /// Its folder cannot be used.
     #[error("{file}: {source}")]
     Data {
         /// The file.
@@ -101,18 +101,12 @@ impl Agent {
         })?;
         let (spool, recovery) = Spool::open_files(Box::new(files) as _, limits)?;
         tracing::info!(?recovery, "the spool is open");
-        Self::build_over(setup, spool, clock)
+        Ok(Self::build_over(setup, spool, clock))
     }
 
     /// Builds an agent over a spool that is open already.
-    ///
-    /// # Errors
-    /// [`BuildError::Data`] where the data folder cannot be written.
-    pub fn build_over(
-        setup: Setup,
-        spool: AnySpool,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, BuildError> {
+    #[must_use]
+    pub fn build_over(setup: Setup, spool: AnySpool, clock: Arc<dyn Clock>) -> Self {
         let configuration = load_configuration(&setup);
         let status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -129,13 +123,8 @@ impl Agent {
             line,
             beacon_roots: Mutex::new(BeaconTrust { roots: Vec::new() }),
         };
-        let file = agent.setup.paths.status();
-        let stored = agent.line.watch_status().borrow().store(&file);
-        stored.map_err(|source| BuildError::Data {
-            file: file.display().to_string(),
-            source,
-        })?;
-        Ok(agent)
+        agent.write_status();
+        agent
     }
 
     /// Runs until `shutdown` is done. Every report is durable before it is anything else, so that

@@ -477,9 +477,16 @@ impl<F: Files> Spool<F> {
     }
 
     fn replace(&mut self, fresh: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.files.write_at(fresh, 0, bytes)?;
-        self.files.truncate(fresh, bytes.len() as u64)?;
-        self.files.sync(fresh)?;
+        let written = self
+            .files
+            .write_at(fresh, 0, bytes)
+            .and_then(|()| self.files.truncate(fresh, bytes.len() as u64))
+            .and_then(|()| self.files.sync(fresh));
+        if written.is_err() {
+            // On a full disk what was written of it would be in the way.
+            let _ = self.files.remove(fresh);
+        }
+        written?;
         self.files.rename(fresh, name)?;
         self.files.sync_folder()
     }

@@ -37,8 +37,21 @@ impl<F: Files> Spool<F> {
     }
 
     /// Writes a segment anew without its damage, and counts what of the sequences before `end` was
-    /// lost with it.
+    /// lost with it. On a full disk the damage stays, is skipped, and is repaired another time.
     pub(super) fn repair(
+        &mut self,
+        segment: Segment,
+        bytes: &[u8],
+        found: &[Found],
+        end: u64,
+    ) -> Result<u64, SpoolError> {
+        match self.take_damage_out(segment, bytes, found, end) {
+            Err(error) if error.is_full_disk() => Ok(0),
+            repaired => repaired,
+        }
+    }
+
+    fn take_damage_out(
         &mut self,
         segment: Segment,
         bytes: &[u8],

@@ -295,6 +295,30 @@ fn a_full_disk_drops_the_oldest_and_the_agent_lives_on() {
 }
 
 #[test]
+fn a_damaged_spool_opens_on_a_full_disk() {
+    let files = filled(12);
+    let names = segment_names(&files);
+    for name in &names {
+        let end = files.read(name).unwrap().len();
+        files.flip(name, end - 1, 0);
+    }
+    let used = files.used();
+    files.set_capacity(Some(used));
+    let (mut spool, _) = open(&files, SMALL);
+    let held = read_all(&mut spool).len();
+    assert_eq!(held, 12 - names.len());
+    assert!(files.used() <= used, "nothing is left in the way");
+    let given = spool.append(b"next").unwrap();
+    assert!(given.0 > 13, "{given}: 12 may be stored");
+    drop(spool);
+
+    files.set_capacity(None);
+    let (mut spool, _) = open(&files, SMALL);
+    assert_eq!(read_all(&mut spool).get(&given.0), Some(&b"next".to_vec()));
+    assert_eq!(spool.append(b"more").unwrap(), given.next());
+}
+
+#[test]
 fn a_week_offline_is_kept_complete_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let limits = SpoolLimits::default();

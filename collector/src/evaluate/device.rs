@@ -263,16 +263,17 @@ impl View<'_> {
         began.unwrap_or(observed).min(observed)
     }
 
-    /// A pending alert whose condition still holds.
+    /// A pending alert whose condition still holds. Where days on the wall count, its beginning is all
+    /// that must be kept, so nothing is written until it fires.
     fn advance(&self, readings: &Readings, alert: &Alert) -> Option<AlertChange> {
         let mut alert = alert.clone();
-        let before = (alert.observed, alert.state);
+        let before = alert.observed;
         self.count_time(&mut alert);
         self.refresh(readings, &mut alert);
-        let change = self.settle(readings, alert);
-        match &change {
-            AlertChange::Note(alert) if (alert.observed, alert.state) == before => None,
-            _ => Some(change),
+        let is_counted = matches!(readings.hold, Hold::Awake(_)) && alert.observed != before;
+        match self.settle(readings, alert) {
+            AlertChange::Note(_) if !is_counted => None,
+            change => Some(change),
         }
     }
 

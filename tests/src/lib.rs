@@ -2,4 +2,3 @@
 
 pub mod rig;
 pub mod simulator;
-pub mod streaming;

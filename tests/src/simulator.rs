@@ -18,6 +18,7 @@ mod drive;
 mod filesystem;
 mod fill;
 mod laptop;
+pub mod live;
 mod machines;
 mod network;
 pub mod shares;

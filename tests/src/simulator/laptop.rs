@@ -120,6 +120,12 @@ impl Laptop {
         self.clone_of
     }
 
+    /// Who made it.
+    #[must_use]
+    pub const fn vendor(&self) -> &'static str {
+        self.machine.vendor
+    }
+
     /// The model's name; it begins with `Simulated `.
     #[must_use]
     pub fn model(&self) -> String {

@@ -77,6 +77,9 @@ pub struct DeviceState {
     pub last_seen: Option<UnixMs>,
     /// Whether its stream is up.
     pub connected: bool,
+    /// Since when a stream of it has been up without a break; `None` while none is. A laptop that sleeps
+    /// loses its stream within [`rollcall_shared::limits::KEEPALIVE_INTERVAL`] and its timeout.
+    pub connected_since: Option<UnixMs>,
     /// Since when its reports follow each other without a gap: it has not slept since then.
     pub awake_since: Option<UnixMs>,
     /// How far its clock is ahead of the collector's, in milliseconds.
@@ -125,6 +128,7 @@ impl DeviceState {
             last_report: None,
             last_seen: None,
             connected: false,
+            connected_since: None,
             awake_since: None,
             skew_ms: None,
         }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_shared::id::DeviceId;
-use rollcall_shared::time::{Clock, UnixMs};
+use rollcall_shared::time::Clock;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ use crate::device::DeviceState;
 use crate::notify::route::{Route, notifications};
 use crate::store::{Change, Store, StoreError, Write};
 use book::RuleBook;
-use device::{AlertChange, evaluate};
+use device::{AlertChange, Moment, evaluate};
 
 /// How long after a first signal others are gathered: short beside every hold, long beside a batch.
 const GATHER: Duration = Duration::from_millis(200);
@@ -110,7 +110,7 @@ impl Evaluator {
         };
         let mut writes = Vec::new();
         for (at, state) in states.iter().enumerate() {
-            writes.extend(self.writes_of(state, self.clock.now().wall));
+            writes.extend(self.writes_of(state, self.moment()));
             if writes.len() >= WRITES {
                 self.store.commit(std::mem::take(&mut writes)).await?;
             }
@@ -124,14 +124,23 @@ impl Evaluator {
         self.store.commit(writes).await
     }
 
+    /// A change is read within a fast interval, and then waits to be sent with others.
+    fn moment(&self) -> Moment {
+        let schedule = self.store.configuration().schedule;
+        Moment {
+            now: self.clock.now().wall,
+            lag_ms: (i64::from(schedule.send_s) + i64::from(schedule.fast_s)) * 1000,
+        }
+    }
+
     /// The changes of a device's alerts, each followed by the notifications that belong to it.
-    fn writes_of(&self, state: &DeviceState, now: UnixMs) -> Vec<Write> {
+    fn writes_of(&self, state: &DeviceState, moment: Moment) -> Vec<Write> {
         let rules = self.book.rules();
         let open = self.store.open_alerts_of(state.device.id);
-        let changes = evaluate(&rules, state, &open, now);
+        let changes = evaluate(&rules, state, &open, moment);
         let mut writes = Vec::new();
         for change in changes {
-            let told = notifications(&change, state, &self.routes, now);
+            let told = notifications(&change, state, &self.routes, moment.now);
             log(&change);
             writes.push(match change {
                 AlertChange::Note(alert) | AlertChange::Fire(alert) => Write::PutAlert(alert),

@@ -10,6 +10,8 @@
 //!   laptop was awake and reported (or, for `for-calendar`, in days on the wall).
 //! - Only a good reading resolves: one that is missing or unavailable neither fires nor resolves, and
 //!   neither does one that was taken where or when the rule is not judged.
+//! - A laptop that is connected and says nothing is awake, and its readings are as they were: only what
+//!   changed travels, so its state is known up to the time that a change may take to come.
 //! - While a connected laptop still delivers what it kept offline, nothing fires: what began and
 //!   ended within that backlog is nobody's work any more.
 //! - Between the limit and the clearing limit a firing alert goes on. It resolves once it was good
@@ -27,9 +29,16 @@ use super::rules::{Hold, Join, Readings, Rule, RuleSet, Test};
 use crate::alert::{Alert, AlertId, AlertKey, AlertState};
 use crate::device::{DeviceState, Standing};
 
-/// How far the reports of a connected laptop may lie behind for its alerts to fire: three times the
-/// longest time that ordinary reports wait to be sent.
+/// Reports that came in later than this after they were taken are a backlog: three times the longest
+/// time that ordinary reports wait to be sent.
 pub const CATCHING_UP_MS: i64 = 15 * 60_000;
+
+/// How long a connected laptop must have sent nothing for its backlog to be known to have ended:
+/// acknowledgements go round in seconds.
+const SETTLED_MS: i64 = 2 * 60_000;
+
+/// How much time is counted before a pending alert is written again.
+const COUNTED_MS: i64 = 60_000;
 
 /// How often the progress of a firing alert is written: once in two reports or so.
 pub const PROGRESS_MS: i64 = 2 * 60_000;
@@ -50,14 +59,24 @@ pub enum AlertChange {
     Resolve(Alert),
 }
 
+/// When a device is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The collector's time.
+    pub now: UnixMs,
+    /// How long a change may be on its way from a laptop that is connected, in milliseconds.
+    pub lag_ms: i64,
+}
+
 /// What changes for a device.
 #[must_use]
 pub fn evaluate(
     rules: &RuleSet,
     state: &DeviceState,
     open: &[Alert],
-    now: UnixMs,
+    moment: Moment,
 ) -> Vec<AlertChange> {
+    let now = moment.now;
     let mut changes = Vec::new();
     if state.device.standing != Standing::Active {
         let reason = match state.device.standing {
@@ -82,6 +101,7 @@ pub fn evaluate(
             rule,
             state,
             now,
+            lag_ms: moment.lag_ms,
             suppressed,
         };
         let changed = view.evaluate(&of_rule);
@@ -107,6 +127,7 @@ pub fn explain(rules: &RuleSet, rule: &Arc<Rule>, state: &DeviceState, now: Unix
         rule,
         state,
         now,
+        lag_ms: 0,
         suppressed: false,
     };
     view.explain()
@@ -118,6 +139,7 @@ struct View<'a> {
     rule: &'a Arc<Rule>,
     state: &'a DeviceState,
     now: UnixMs,
+    lag_ms: i64,
     suppressed: bool,
 }
 
@@ -227,7 +249,7 @@ impl View<'_> {
     }
 
     fn open(&self, readings: &Readings, subject: &str) -> Option<AlertChange> {
-        let observed = self.state.last_report?;
+        let observed = self.known()?.1;
         let since = self.since(readings, subject, observed);
         let alert = Alert {
             id: AlertId::generate(),
@@ -263,16 +285,18 @@ impl View<'_> {
         began.unwrap_or(observed).min(observed)
     }
 
-    /// A pending alert whose condition still holds.
+    /// A pending alert whose condition still holds. Where days on the wall count, its beginning is all
+    /// that must be kept, so nothing is written until it fires.
     fn advance(&self, readings: &Readings, alert: &Alert) -> Option<AlertChange> {
         let mut alert = alert.clone();
-        let before = (alert.observed, alert.state);
+        let before = alert.observed;
         self.count_time(&mut alert);
         self.refresh(readings, &mut alert);
-        let change = self.settle(readings, alert);
-        match &change {
-            AlertChange::Note(alert) if (alert.observed, alert.state) == before => None,
-            _ => Some(change),
+        let counted = alert.observed.since(before);
+        let is_counted = matches!(readings.hold, Hold::Awake(_)) && counted >= COUNTED_MS;
+        match self.settle(readings, alert) {
+            AlertChange::Note(_) if !is_counted => None,
+            change => Some(change),
         }
     }
 
@@ -290,8 +314,7 @@ impl View<'_> {
     }
 
     fn note_firing(&self, readings: &Readings, alert: &Alert) -> Option<AlertChange> {
-        let last = self.state.last_report?;
-        let is_due = last.since(alert.observed) >= PROGRESS_MS;
+        let is_due = self.known()?.1.since(alert.observed) >= PROGRESS_MS;
         let is_changed = alert.severity != self.rule.severity
             || alert.audience != self.rule.audience
             || alert.title != self.rule.title;
@@ -363,26 +386,43 @@ impl View<'_> {
 
     /// Whether a connected laptop still delivers what it kept offline.
     fn is_catching_up(&self) -> bool {
-        let last = self.state.last_report;
-        let behind = last.is_none_or(|last| self.now.since(last) > CATCHING_UP_MS);
-        self.state.connected && behind
+        let (Some(last), Some(seen)) = (self.state.last_report, self.state.last_seen) else {
+            return false;
+        };
+        let is_settled = self.now.since(seen) >= SETTLED_MS;
+        self.state.connected && !is_settled && seen.since(last) > CATCHING_UP_MS
     }
 
-    /// Time awake since `earlier`, as far as the reports show: before the last gap nothing counts.
-    fn awake_ms_since(&self, earlier: UnixMs) -> i64 {
-        let Some(last) = self.state.last_report else {
-            return 0;
-        };
+    /// The latest time in which the laptop is known to have been awake without a gap and its readings
+    /// to have been as they are; `None` before its first report.
+    fn known(&self) -> Option<(UnixMs, UnixMs)> {
+        let last = self.state.last_report?;
         let awake = self.state.awake_since.unwrap_or(last);
-        last.since(earlier.max(awake)).max(0)
+        let Some(connected) = self.state.connected_since else {
+            return Some((awake, last));
+        };
+        let through = self.now.plus_ms(-self.lag_ms);
+        if connected <= last.plus_ms(self.lag_ms) {
+            return Some((awake.min(connected), last.max(through)));
+        }
+        if connected <= through {
+            return Some((connected, through));
+        }
+        Some((awake, last))
+    }
+
+    /// Time awake since `earlier`, as far as it is known: before the last gap nothing counts.
+    fn awake_ms_since(&self, earlier: UnixMs) -> i64 {
+        self.known()
+            .map_or(0, |(from, to)| to.since(earlier.max(from)).max(0))
     }
 
     fn count_time(&self, alert: &mut Alert) {
         let more = self.awake_ms_since(alert.observed);
         alert.held_ms = alert.held_ms.saturating_add(more);
-        alert.observed = alert
-            .observed
-            .max(self.state.last_report.unwrap_or(alert.observed));
+        alert.observed = self
+            .known()
+            .map_or(alert.observed, |(_, to)| to.max(alert.observed));
     }
 
     fn refresh(&self, readings: &Readings, alert: &mut Alert) {

@@ -2,7 +2,7 @@ use rollcall_shared::id::{BootId, Sequence, SpoolId};
 use rollcall_shared::metric;
 use rollcall_shared::reading::{Reading, Value};
 use rollcall_shared::report::{Report, Taken};
-use rollcall_shared::time::{Now, SinceBootMs};
+use rollcall_shared::time::{Now, SinceBootMs, UnixMs};
 
 use super::device::laptop::{Laptop, MINUTE, START};
 use super::rules::RuleSet;

@@ -1,7 +1,7 @@
 //! Channels as they are configured.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lettre::message::Mailbox;
 use rollcall_shared::id::Label;
@@ -139,6 +139,17 @@ impl ChannelConfig {
         match self {
             Self::Smtp(smtp) => &smtp.name,
             Self::Webhook(hook) => &hook.name,
+        }
+    }
+
+    /// Takes relative paths as relative to `folder`, that of the configuration file.
+    pub fn resolve(&mut self, folder: &Path) {
+        let files = match self {
+            Self::Smtp(smtp) => [&mut smtp.password_file, &mut smtp.ca_file],
+            Self::Webhook(hook) => [&mut hook.secret_file, &mut hook.ca_file],
+        };
+        for file in files.into_iter().flatten() {
+            *file = folder.join(&*file);
         }
     }
 
@@ -362,6 +373,13 @@ mod tests {
         };
         assert_eq!((smtp.port(), smtp.security), (587, Security::Starttls));
         assert!(file.channel[1].route().audiences.is_empty());
+        let mut hook = file.channel[1].clone();
+        hook.resolve(Path::new("/opt"));
+        assert_eq!(hook, file.channel[1], "an absolute path stays");
+        let relative = HOOK.replace("/etc/secret", "secret");
+        let mut file: File = toml::from_str(&relative).unwrap();
+        file.channel[0].resolve(Path::new("/etc"));
+        assert_eq!(file.channel[0], hook);
     }
 
     #[test]

@@ -153,8 +153,111 @@ mod tests {
     use super::super::letter::tests::letter;
     use super::*;
     use crate::notification::Event;
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
 
     const NOW: UnixMs = UnixMs(1_788_361_200_000);
+
+    /// A server on loopback that answers the end of a message with `reply`, or hangs up without one.
+    async fn converse(reply: Option<&'static str>) -> (u16, tokio::task::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (read, mut write) = stream.into_split();
+            let mut lines = BufReader::new(read).lines();
+            let mut heard = Vec::new();
+            let mut in_body = false;
+            write.write_all(b"220 ready\r\n").await.unwrap();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let answer = match (in_body, line.as_str()) {
+                    (true, ".") => match reply {
+                        Some(reply) => reply,
+                        None => return heard,
+                    },
+                    (true, _) => "",
+                    (false, "DATA") => "354 go on",
+                    (false, "QUIT") => "221 bye",
+                    (false, _) => "250 ok",
+                };
+                in_body = (in_body || line == "DATA") && line != ".";
+                if !answer.is_empty() {
+                    write
+                        .write_all(format!("{answer}\r\n").as_bytes())
+                        .await
+                        .unwrap();
+                }
+                heard.push(line);
+            }
+            heard
+        });
+        (port, heard)
+    }
+
+    fn plain(port: u16, timeout_s: u32) -> Smtp {
+        let text = format!(
+            "name = \"desk\"\nhost = \"127.0.0.1\"\nport = {port}\nsecurity = \"none-on-loopback-only\"\n\
+             from = \"rollcall@d.example\"\nto = [\"desk@d.example\"]\ntimeout_s = {timeout_s}\n"
+        );
+        Smtp::build(&toml::from_str(&text).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn replies_decide_what_becomes_of_a_letter() {
+        let letter = letter(Event::Fired);
+        for (reply, expected) in [
+            (Some("250 kept"), "delivered"),
+            (Some("451 4.3.2 later"), "retry"),
+            (Some("554 5.7.1 never"), "rejected"),
+            (None, "retry"),
+        ] {
+            let (port, heard) = converse(reply).await;
+            let outcome = plain(port, 10).send(&letter, NOW).await;
+            let word = match &outcome {
+                Outcome::Delivered => "delivered",
+                Outcome::Retry { .. } => "retry",
+                Outcome::Rejected(_) => "rejected",
+            };
+            assert_eq!(word, expected, "{reply:?}: {outcome:?}");
+            let heard = heard.await.unwrap();
+            assert!(
+                heard.iter().any(|line| line == "RCPT TO:<desk@d.example>"),
+                "{heard:?}"
+            );
+            let key = format!("X-Rollcall-Key: {}", letter.key());
+            assert!(
+                heard.join("\n").replace("\n ", " ").contains(&key),
+                "{heard:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let outcome = plain(port, 1).send(&letter(Event::Fired), NOW).await;
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn without_tls_nothing_is_sent_to_a_server_that_must_have_it() {
+        let (port, heard) = converse(Some("250 kept")).await;
+        let mut secure = plain(port, 10);
+        let text = format!(
+            "name = \"desk\"\nhost = \"localhost\"\nport = {port}\nfrom = \"a@d.example\"\nto = [\"b@d.example\"]\n"
+        );
+        secure.transport = Smtp::build(&toml::from_str(&text).unwrap())
+            .unwrap()
+            .transport;
+        let outcome = secure.send(&letter(Event::Fired), NOW).await;
+        assert!(!matches!(outcome, Outcome::Delivered), "{outcome:?}");
+        let heard = heard.await.unwrap();
+        assert!(
+            !heard.iter().any(|line| line.starts_with("MAIL")),
+            "{heard:?}"
+        );
+    }
 
     fn written(event: Event) -> (Letter, String) {
         let letter = letter(event);

@@ -144,6 +144,8 @@ impl Memory {
         };
         let state = Arc::make_mut(&mut entry.state);
         state.connected = entry.streams > 0;
+        let since = state.connected_since.unwrap_or(now);
+        state.connected_since = state.connected.then_some(since);
         state.last_seen = state.last_seen.max(Some(now));
     }
 

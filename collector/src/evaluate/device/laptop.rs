@@ -8,7 +8,7 @@ use rollcall_shared::metric::Metric;
 use rollcall_shared::reading::{Reading, Value};
 use rollcall_shared::time::UnixMs;
 
-use super::{AlertChange, evaluate};
+use super::{AlertChange, Moment, evaluate};
 use crate::alert::{Alert, AlertKey, AlertState};
 use crate::device::{Device, DeviceState, Latest, SeriesKey, Standing};
 use crate::evaluate::rules::RuleSet;
@@ -16,6 +16,9 @@ use crate::evaluate::rules::RuleSet;
 pub const MINUTE: i64 = 60_000;
 pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
+
+/// How long a change may be on its way.
+pub const LAG: i64 = 6 * MINUTE;
 
 /// Wednesday 2026-09-02, 15:00 UTC.
 pub const START: UnixMs = UnixMs(1_788_361_200_000);
@@ -42,6 +45,7 @@ impl Laptop {
         };
         let mut state = DeviceState::new(device);
         state.connected = true;
+        state.connected_since = Some(START);
         state.last_seen = Some(START);
         Self {
             state,
@@ -75,10 +79,22 @@ impl Laptop {
         self.state.last_seen = Some(self.now);
     }
 
+    pub fn disconnect(&mut self) {
+        self.state.connected = false;
+        self.state.connected_since = None;
+    }
+
+    pub fn connect(&mut self) {
+        self.state.connected = true;
+        self.state.connected_since = Some(self.now);
+        self.state.last_seen = Some(self.now);
+    }
+
     /// Sleeps and wakes with a report.
     pub fn sleep(&mut self, ms: i64) {
         self.now = self.now.plus_ms(ms);
         self.state.awake_since = None;
+        self.state.connected_since = self.state.connected.then_some(self.now);
         self.report();
     }
 
@@ -98,7 +114,11 @@ impl Laptop {
 
     pub fn evaluate(&mut self, rules: &RuleSet) -> Vec<AlertChange> {
         let open: Vec<Alert> = self.open.values().cloned().collect();
-        let changes = evaluate(rules, &self.state, &open, self.now);
+        let moment = Moment {
+            now: self.now,
+            lag_ms: LAG,
+        };
+        let changes = evaluate(rules, &self.state, &open, moment);
         for change in &changes {
             self.apply(change);
         }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use rollcall_shared::metric;
 use rollcall_shared::reading::Value;
 
-use super::laptop::{DAY, HOUR, Laptop, MINUTE};
+use super::laptop::{DAY, HOUR, LAG, Laptop, MINUTE};
 use super::*;
 
 fn rules(body: &str) -> RuleSet {
@@ -50,6 +50,47 @@ fn sleep_does_not_count_towards_the_hold() {
     laptop.run(&rules, 4 * MINUTE);
     assert!(laptop.firing().is_empty(), "9 minutes awake");
     laptop.run(&rules, MINUTE);
+    assert_eq!(laptop.firing(), ["hot"]);
+}
+
+/// Only what changed travels: silence on a stream that is up is time awake, too.
+#[test]
+fn silence_counts_while_it_is_connected_and_not_otherwise() {
+    let rules = hot_rules();
+    for connected in [true, false] {
+        let mut laptop = Laptop::new();
+        heat(&mut laptop, 95.0);
+        laptop.run(&rules, 0);
+        if !connected {
+            laptop.disconnect();
+        }
+        let mut fired_after = None;
+        for minute in 1..60 {
+            laptop.now = laptop.now.plus_ms(MINUTE);
+            laptop.evaluate(&rules);
+            if fired_after.is_none() && !laptop.firing().is_empty() {
+                fired_after = Some(minute * MINUTE);
+            }
+        }
+        assert_eq!(fired_after, connected.then_some(10 * MINUTE + LAG));
+    }
+}
+
+/// Reports an hour apart on one stream are one time awake; with a break between them they are not.
+#[test]
+fn rare_reports_do_not_look_like_sleep() {
+    let rules = rules(
+        "name = \"hot\"\nall = [{ metric = \"hw.temperature\", op = \"above\", value = 90 }]\nfor = \"3h\"",
+    );
+    let mut laptop = Laptop::new();
+    heat(&mut laptop, 95.0);
+    for _ in 0..3 {
+        laptop.evaluate(&rules);
+        laptop.now = laptop.now.plus_ms(HOUR);
+        laptop.state.awake_since = Some(laptop.now);
+        laptop.report();
+    }
+    laptop.evaluate(&rules);
     assert_eq!(laptop.firing(), ["hot"]);
 }
 
@@ -138,6 +179,7 @@ fn nothing_fires_while_a_backlog_comes_in() {
     }
     let reported = laptop.now;
     laptop.now = laptop.now.plus_ms(7 * DAY);
+    laptop.connect();
     assert!(matches!(
         laptop.evaluate(&rules)[..],
         [AlertChange::Note(_)]
@@ -151,7 +193,7 @@ fn nothing_fires_while_a_backlog_comes_in() {
     ));
     // Another that went away with its fault is told of, since no more is to come.
     laptop.state.last_report = Some(reported);
-    laptop.state.connected = false;
+    laptop.disconnect();
     laptop
         .state
         .latest
@@ -192,7 +234,15 @@ fn what_is_no_longer_ours_is_closed_with_the_reason() {
         "name = \"other\"\nall = [{ metric = \"hw.temperature\", op = \"above\", value = 99 }]",
     );
     let open: Vec<Alert> = laptop.open.values().cloned().collect();
-    let changes = evaluate(&others, &laptop.state, &open, laptop.now);
+    let changes = evaluate(
+        &others,
+        &laptop.state,
+        &open,
+        Moment {
+            now: laptop.now,
+            lag_ms: LAG,
+        },
+    );
     assert!(
         matches!(&changes[..], [AlertChange::Resolve(a)] if a.evidence.contains("the rule was removed"))
     );

@@ -367,7 +367,7 @@ fn a_laptop_is_missed_after_five_school_days_and_not_over_a_weekend() {
     let rules = defaults();
     let mut laptop = Laptop::new();
     laptop.run(&rules, MINUTE);
-    laptop.state.connected = false;
+    laptop.disconnect();
     // Wednesday: Thursday, Friday, Monday, Tuesday are four whole school days, Wednesday is the fifth.
     for day in 1..=6 {
         laptop.now = laptop.now.plus_ms(DAY);
@@ -384,7 +384,7 @@ fn a_laptop_is_missed_after_five_school_days_and_not_over_a_weekend() {
         "{}",
         alert.evidence
     );
-    laptop.state.connected = true;
+    laptop.connect();
     laptop.report();
     laptop.evaluate(&rules);
     assert!(laptop.open.is_empty());
@@ -394,7 +394,7 @@ fn a_laptop_is_missed_after_five_school_days_and_not_over_a_weekend() {
 fn a_home_without_internet_is_no_fault_of_the_laptop() {
     let rules = defaults();
     let mut laptop = Laptop::new();
-    laptop.state.connected = false;
+    laptop.disconnect();
     live(
         &mut laptop,
         &rules,
@@ -402,7 +402,7 @@ fn a_home_without_internet_is_no_fault_of_the_laptop() {
     );
     assert!(laptop.open.is_empty(), "{:?}", laptop.open);
     // Back in touch, before the next measurement: the time of the outage counts for nothing.
-    laptop.state.connected = true;
+    laptop.connect();
     laptop.run(&rules, 5 * MINUTE);
     assert!(laptop.firing().is_empty());
 }

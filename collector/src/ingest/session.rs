@@ -11,6 +11,7 @@ use rollcall_shared::backoff::random_fraction;
 use rollcall_shared::configuration::Configuration;
 use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
+use rollcall_shared::limits;
 use rollcall_shared::metric;
 use rollcall_shared::refusal::Refusal;
 use rollcall_shared::time::UnixMs;
@@ -21,11 +22,11 @@ use super::admission::{Admission, admit, clock_reading, short_text};
 use super::counters::UnderWay;
 use super::pacing::{Pace, pace};
 use super::{Peer, Reason, Shared, refuse};
-use crate::device::{DeviceState, Standing};
+use crate::device::{Device, DeviceState, Standing};
 use crate::store::{Arrival, StoreError, Write};
 
 /// How long a new stream may take to say Hello: a connection's own time limit.
-const HELLO: Duration = rollcall_shared::limits::CONNECT_TIMEOUT;
+const HELLO: Duration = limits::CONNECT_TIMEOUT;
 
 /// How long a laptop may leave what it is told unread.
 const UNREAD: Duration = Duration::from_secs(60);
@@ -84,7 +85,9 @@ impl Session {
         up: &mut Streaming<v1::Up>,
     ) -> Result<(), Status> {
         let hello = tokio::time::timeout(HELLO, up.message()).await;
-        let hello = hello.map_err(|_| Status::deadline_exceeded("no Hello came in time"))?;
+        let Ok(hello) = hello else {
+            return Err(self.out_of_turn("no Hello came in time").await);
+        };
         let Some(Heard::Hello(hello)) = self.heard(hello)? else {
             return Err(self.out_of_turn("the first message is not Hello").await);
         };
@@ -150,7 +153,13 @@ impl Session {
             return Err(self.shared.refuse(refusal, self.peer, "stream").await);
         }
         let stored = self.shared.store.stored(self.device, spool);
-        let stored = stored.map_err(|_| refuse::status(Refusal::StoreUnavailable))?;
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(_) => {
+                let refusal = Refusal::StoreUnavailable;
+                return Err(self.shared.refuse(refusal, self.peer, "stream").await);
+            }
+        };
         let configuration_revision = self.shared.configuration.borrow().revision;
         self.say(Said::Welcome(v1::Welcome {
             last_stored: stored.0,
@@ -168,20 +177,16 @@ impl Session {
         let fingerprint =
             HardwareFingerprint::try_from(&hardware).map_err(|_| Refusal::MessageMalformed)?;
         let store = &self.shared.store;
+        let renewed = |state: Option<Arc<DeviceState>>| {
+            let state = state.ok_or(Refusal::DeviceUnknown)?;
+            renewed_record(&state.device, hello, &hardware, &fingerprint)
+        };
+        // Most say what is known; a morning's laptops must not queue for a decision about nothing.
+        if renewed(store.device(self.device))?.is_none() {
+            return Ok(());
+        }
         let _decision = store.exclusive().await;
-        let state = store.device(self.device).ok_or(Refusal::DeviceUnknown)?;
-        let known = &state.device;
-        if known.standing != Standing::Active {
-            return Err(Refusal::DeviceRevoked);
-        }
-        if !fingerprint.is_same_machine(&known.fingerprint) {
-            return Err(Refusal::HardwareDiffers);
-        }
-        let mut device = known.clone();
-        device.agent_version = short_text(&hello.agent_version);
-        device.vendor = told(&hardware.vendor, &known.vendor);
-        device.model = told(&hardware.model, &known.model);
-        if device != *known {
+        if let Some(device) = renewed(store.device(self.device))? {
             let written = store.commit(vec![Write::PutDevice(device)]).await;
             written.map_err(|_| Refusal::StoreUnavailable)?;
         }
@@ -221,9 +226,12 @@ impl Session {
         let Some((_, last)) = reports.last_mut() else {
             return store.stored(self.device, spool);
         };
-        let state = store.device(self.device);
-        last.readings
-            .extend(offset(state.as_deref(), admission.skew_ms));
+        // A report that is full already tells it not: what is stored has to hold to the limit too.
+        if last.readings.len() < limits::READINGS_PER_REPORT {
+            let state = store.device(self.device);
+            last.readings
+                .extend(offset(state.as_deref(), admission.skew_ms));
+        }
         let _waiting = UnderWay::new(&self.shared.counters.appending);
         let arrival = Arrival {
             device: self.device,
@@ -306,6 +314,28 @@ impl Session {
         let sent = self.down.send_timeout(Ok(down), UNREAD).await;
         sent.map_err(|_| Status::cancelled("the laptop does not listen any more"))
     }
+}
+
+/// The record of a device after its Hello; `None` where nothing is new.
+fn renewed_record(
+    known: &Device,
+    hello: &v1::Hello,
+    hardware: &v1::Hardware,
+    fingerprint: &HardwareFingerprint,
+) -> Result<Option<Device>, Refusal> {
+    if known.standing != Standing::Active {
+        return Err(Refusal::DeviceRevoked);
+    }
+    if !fingerprint.is_same_machine(&known.fingerprint) {
+        return Err(Refusal::HardwareDiffers);
+    }
+    let device = Device {
+        agent_version: short_text(&hello.agent_version),
+        vendor: told(&hardware.vendor, &known.vendor),
+        model: told(&hardware.model, &known.model),
+        ..known.clone()
+    };
+    Ok((device != *known).then_some(device))
 }
 
 fn told(new: &str, known: &str) -> String {

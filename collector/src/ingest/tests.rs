@@ -395,6 +395,31 @@ async fn each_bad_message_has_its_answer_and_harms_nothing() {
     assert_eq!(state.latest.len(), 2, "charge and offset");
 }
 
+/// What a laptop may send, the store must be able to read again: the collector adds the offset of the
+/// clock to it.
+#[tokio::test]
+async fn a_report_as_full_as_it_may_be_can_be_read_again() {
+    let line = line().await;
+    let (laptop, device) = line.laptop().await;
+    let (up, mut answers) = line.stream(&laptop, hello(&laptop)).await.unwrap();
+    next(&mut answers).await.unwrap();
+    let mut full = reports(1..=1, 0);
+    if let Some(Heard::Reports(reports)) = &mut full.message {
+        let reading = |n: usize| Reading::number(&metric::BATTERY_CHARGE, &n.to_string(), 0.5);
+        let readings = (0..limits::READINGS_PER_REPORT).map(|n| (&reading(n)).into());
+        reports.reports[0].readings = readings.collect();
+    }
+    up.send(full).await.unwrap();
+    let ack = next(&mut answers).await.unwrap();
+    assert_eq!(ack, Some(Said::Ack(v1::Ack { sequence: 1 })));
+    let key = SeriesKey::new(&metric::BATTERY_CHARGE, "7");
+    let read = line
+        .store
+        .series(device, &key, UnixMs(0), UnixMs(i64::MAX / 2));
+    assert_eq!(read.unwrap().len(), 1);
+    line.store.seal(SystemClock.now().wall).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_wrong_token_and_another_authority_are_audited() {
     let (line, other) = (line().await, line().await);
@@ -430,6 +455,55 @@ async fn a_wrong_token_and_another_authority_are_audited() {
         .await
         .expect("an audit line in time");
     assert_eq!(line.counters.of(Reason::Handshake), 1);
+}
+
+#[tokio::test]
+async fn wrong_tokens_keep_no_right_one_out_and_a_flood_hides_no_other_refusal() {
+    let line = line().await;
+    let (stranger, now) = (Peer::stranger(), SystemClock.now().wall);
+    let shared = Ingest::new(
+        line.store.clone(),
+        Arc::clone(&line.authority),
+        Arc::new(SystemClock),
+        watch::channel(Arc::new(Configuration::default())).1,
+        CancellationToken::new(),
+    )
+    .shared;
+    for _ in 0..200 {
+        let wrong = shared
+            .refuse(Refusal::TokenUnknown, stranger, "enroll")
+            .await;
+        assert_eq!(refusal(&wrong), Some(Refusal::TokenUnknown));
+    }
+    shared
+        .refuse(Refusal::DeviceRevoked, stranger, "stream")
+        .await;
+    assert_eq!(line.store.audit(1).unwrap()[0].outcome, "device-revoked");
+    assert_eq!(shared.counters.of(Reason::AuditSuppressed), 180);
+
+    let request = |secret: &[u8]| v1::EnrollRequest {
+        token_secret: secret.to_vec(),
+        ..v1::EnrollRequest::default()
+    };
+    let wrong = shared.enrol(stranger, &request(&[7; 24]), now).await;
+    assert_eq!(wrong.unwrap_err(), Refusal::TooMany);
+    let right = shared
+        .enrol(stranger, &request(line.secret.as_bytes()), now)
+        .await;
+    assert_eq!(
+        right.unwrap_err(),
+        Refusal::RequestMalformed,
+        "it came that far"
+    );
+}
+
+impl Peer {
+    fn stranger() -> Self {
+        Self {
+            address: "192.0.2.9:40000".parse().unwrap(),
+            certificate: None,
+        }
+    }
 }
 
 #[tokio::test]

@@ -296,6 +296,11 @@ fn expose_store(out: &mut Exposition, store: &StoreCounters) {
             "Points that were older than the retention when they were to be sealed.",
             store.expired_points,
         ),
+        (
+            "rollcall_store_series_left_out_total",
+            "Readings left out of the latest state, because their device has too many series.",
+            store.series_left_out,
+        ),
     ];
     for (name, help, value) in counters {
         out.counter(name, help, value);

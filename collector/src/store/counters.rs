@@ -25,6 +25,8 @@ pub struct StoreCounters {
     pub sealed_entries: u64,
     /// Points that were older than the retention when they were to be sealed.
     pub expired_points: u64,
+    /// Readings left out of the latest state, because their device has too many series already.
+    pub series_left_out: u64,
     /// Bytes of the hot database on disk.
     pub hot_bytes: u64,
     /// Bytes free on the disk.
@@ -48,6 +50,7 @@ pub(super) struct Counters {
     pub log_entries: AtomicU64,
     pub sealed_entries: AtomicU64,
     pub expired_points: AtomicU64,
+    pub series_left_out: AtomicU64,
     pub hot_bytes: AtomicU64,
     pub free_bytes: AtomicU64,
     pub blob_files: AtomicU64,
@@ -68,6 +71,7 @@ impl Counters {
             log_entries: get(&self.log_entries),
             sealed_entries: get(&self.sealed_entries),
             expired_points: get(&self.expired_points),
+            series_left_out: get(&self.series_left_out),
             hot_bytes: get(&self.hot_bytes),
             free_bytes: get(&self.free_bytes),
             blob_files: get(&self.blob_files),

@@ -10,6 +10,7 @@ use prost::Message as _;
 use rollcall_proto::convert::Admitted;
 use rollcall_proto::v1;
 use rollcall_shared::id::{DeviceId, SpoolId};
+use rollcall_shared::reading::{Reading, Value};
 use rollcall_shared::report::Report;
 use rollcall_shared::time::UnixMs;
 
@@ -44,6 +45,21 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Arrival>, Problem> {
         arrivals.push(arrival(&mut form)?);
     }
     Ok(arrivals)
+}
+
+/// More bytes than an arrival takes in an entry: 80 of a report and 24 of a reading are not its texts.
+pub(super) fn most_bytes(arrival: &Arrival) -> usize {
+    let of_reading = |reading: &Reading| {
+        let text = match reading.value() {
+            Value::Text(text) | Value::Unavailable(text) => text.len(),
+            Value::Number(_) | Value::Flag(_) => 0,
+        };
+        24 + reading.instance().len() + text
+    };
+    let of_report =
+        |report: &Report| -> usize { 80 + report.readings.iter().map(of_reading).sum::<usize>() };
+    let reports = arrival.reports.iter();
+    52 + reports.map(|(_, report)| of_report(report)).sum::<usize>()
 }
 
 fn put_arrival(form: &mut Encoder, arrival: &Arrival) {

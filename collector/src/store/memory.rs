@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rollcall_shared::configuration::Configuration;
 use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
+use rollcall_shared::limits;
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
 use rollcall_shared::report::Report;
@@ -21,6 +22,10 @@ use crate::notification::{Notification, NotificationKey};
 
 /// Reports that follow each other within this many fast intervals belong to one time awake.
 const AWAKE_INTERVALS: i64 = 3;
+
+/// Series of one device whose latest value is kept: twice what a report may carry. Those that a full
+/// report does not name any more go; a laptop that makes up ever new ones fills no memory.
+const SERIES: usize = 2 * limits::READINGS_PER_REPORT;
 
 /// The memory of a store.
 #[derive(Debug, Default)]
@@ -40,6 +45,8 @@ pub(super) struct Memory {
     pub last_log: u64,
     /// The number of the last line of the audit log.
     pub audit_lines: u64,
+    /// Readings whose series was one too many for its device, so that only history has them.
+    pub series_left_out: u64,
 }
 
 /// A device in memory.
@@ -118,7 +125,7 @@ impl Memory {
         entry.through = entry_of_log;
         let state = Arc::make_mut(&mut entry.state);
         for (at, report) in &arrival.reports {
-            apply_report(state, *at, report, awake_ms);
+            self.series_left_out += apply_report(state, *at, report, awake_ms);
         }
         state.last_seen = state.last_seen.max(Some(arrival.received));
         state.skew_ms = Some(arrival.skew_ms);
@@ -163,7 +170,8 @@ impl Memory {
     }
 }
 
-fn apply_report(state: &mut DeviceState, at: UnixMs, report: &Report, awake_ms: i64) {
+/// Answers how many readings were left out.
+fn apply_report(state: &mut DeviceState, at: UnixMs, report: &Report, awake_ms: i64) -> u64 {
     let gap = state.last_report.map(|last| at.since(last));
     if gap.is_none_or(|gap| gap > awake_ms) {
         state.awake_since = Some(at);
@@ -172,9 +180,9 @@ fn apply_report(state: &mut DeviceState, at: UnixMs, report: &Report, awake_ms: 
     if report.full {
         forget_what_is_gone(state, report);
     }
-    for reading in &report.readings {
-        apply_reading(state, at, reading);
-    }
+    let readings = report.readings.iter();
+    let left_out = readings.filter(|reading| !apply_reading(state, at, reading));
+    left_out.count() as u64
 }
 
 /// A full report carries every reading, so a series that is not in it exists no more. The clock's
@@ -187,9 +195,12 @@ fn forget_what_is_gone(state: &mut DeviceState, report: &Report) {
         .retain(|key, _| key.metric == metric::CLOCK_OFFSET.code || kept.contains(key));
 }
 
-fn apply_reading(state: &mut DeviceState, at: UnixMs, reading: &Reading) {
-    let value = reading.value();
-    let latest = state.latest.entry(SeriesKey::of(reading));
+fn apply_reading(state: &mut DeviceState, at: UnixMs, reading: &Reading) -> bool {
+    let (key, value) = (SeriesKey::of(reading), reading.value());
+    if state.latest.len() >= SERIES && !state.latest.contains_key(&key) {
+        return false;
+    }
+    let latest = state.latest.entry(key);
     latest
         .and_modify(|latest| {
             if latest.value != *value {
@@ -203,4 +214,5 @@ fn apply_reading(state: &mut DeviceState, at: UnixMs, reading: &Reading) {
             value: value.clone(),
             since: at,
         });
+    true
 }

@@ -422,3 +422,45 @@ async fn no_report_is_too_large_for_the_log() {
     assert_eq!(store.device(device.id).unwrap().latest.len(), 2048);
     assert_eq!(store.counters().blob_files, 0);
 }
+
+/// A room of laptops may all send their largest report within one commit.
+#[tokio::test]
+async fn the_largest_reports_together_can_be_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let reading = |n: usize| Reading::text(&metric::OS_NAME, &n.to_string(), &"x".repeat(256));
+    let (at, mut large) = charge(0, 1, 0.5);
+    large.readings = (0..480).map(reading).collect();
+    let others: Vec<Arrival> = (0..=255_u8)
+        .map(|n| Arrival {
+            spool: SpoolId::from_bytes([n; 16]),
+            ..arrival(device.id, vec![(at, large.clone())])
+        })
+        .collect();
+    let sent = others.into_iter().map(|arrival| {
+        let store = store.clone();
+        tokio::spawn(async move { store.append(arrival).await })
+    });
+    for sent in sent.collect::<Vec<_>>() {
+        assert_eq!(sent.await.unwrap().unwrap().new, 1);
+    }
+    drop(store);
+    let store = open(dir.path());
+    store.seal(NOW).await.unwrap();
+    assert_eq!(store.counters().log_entries, 0);
+}
+
+#[tokio::test]
+async fn a_laptop_that_makes_up_series_fills_no_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    for sequence in 1..=3 {
+        let (at, mut report) = charge(0, sequence, 0.5);
+        let name = |n: u64| Reading::text(&metric::OS_NAME, &format!("{sequence}-{n}"), "x");
+        report.readings = (0..2048).map(name).collect();
+        let sent = arrival(device.id, vec![(at, report)]);
+        store.append(sent).await.unwrap();
+    }
+    assert_eq!(store.device(device.id).unwrap().latest.len(), 4096);
+    assert_eq!(store.counters().series_left_out, 2048);
+}

@@ -24,6 +24,11 @@ const REPORTS_PER_COMMIT: usize = 8192;
 /// Reports in one entry of the log, so that reading one device's tail unpacks little.
 const REPORTS_PER_ENTRY: usize = 256;
 
+/// Bytes of one entry before it is compressed. With one more message of the largest size it stays
+/// well below what may be unpacked: an entry that could not be read again would be a store that does
+/// not open.
+const ENTRY_BYTES: usize = 4 * 1024 * 1024;
+
 /// What the writer is asked to do.
 #[derive(Debug)]
 pub(super) enum Job {
@@ -228,6 +233,10 @@ impl<'a> Group<'a> {
             }
             memory.cursors.extend(&self.cursors);
             memory.last_log = entries.last().copied().unwrap_or(memory.last_log);
+            set(
+                &self.shared.counters.series_left_out,
+                memory.series_left_out,
+            );
             let waiting = memory.last_log - memory.sealed.min(memory.last_log);
             set(&self.shared.counters.log_entries, waiting);
         }
@@ -290,10 +299,11 @@ impl Shared {
 }
 
 fn entry_length(arrivals: &[Arrival]) -> usize {
-    let mut reports = 0;
+    let (mut reports, mut bytes) = (0, 0);
     let fits = arrivals.iter().take_while(|arrival| {
         reports += arrival.reports.len();
-        reports <= REPORTS_PER_ENTRY
+        bytes += log::most_bytes(arrival);
+        reports <= REPORTS_PER_ENTRY && bytes <= ENTRY_BYTES
     });
     fits.count().max(1)
 }

@@ -25,7 +25,7 @@ use rollcall_shared::token::AuthorityFingerprint;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 
-pub use enrol::{Enrolled, Enrolment, admit, authenticate, enrol, renew};
+pub use enrol::{Enrolled, Enrolment, admit, authenticate, enrol, knows_token, renew};
 pub use files::{read_identity, write_identity, write_secret};
 pub use issue::SigningRequest;
 
@@ -77,12 +77,13 @@ impl Authority {
             &folder.join("authority.key"),
             key.serialize_pem().as_bytes(),
         )?;
+        let names = serde_json::to_vec(names).context("names have a form in JSON")?;
+        files::write(&folder.join("server.json"), &names)?;
+        // Last, since it says that there is an authority: what an interrupted run lacks is made anew.
         files::write(
             &folder.join("authority.pem"),
             files::pem(&[root]).as_bytes(),
         )?;
-        let names = serde_json::to_vec(names).context("names have a form in JSON")?;
-        files::write(&folder.join("server.json"), &names)?;
         let authority = Self::open(data, limits::CERTIFICATE_LIFE)?;
         authority.server_identity(now)?;
         Ok(authority)

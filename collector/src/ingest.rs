@@ -233,12 +233,18 @@ impl Shared {
         request: &v1::EnrollRequest,
         now: UnixMs,
     ) -> Result<authority::Enrolled, Refusal> {
-        if self.refusals.too_many_from(peer.address.ip(), now) {
+        let secret = &request.token_secret;
+        // A right token is always let in: a school has one address, and one laptop with a wrong token
+        // must not keep the others out.
+        if self.refusals.too_many_from(peer.address.ip(), now)
+            && !authority::knows_token(&self.store, secret)
+            && peer.certificate.is_none()
+        {
             return Err(Refusal::TooMany);
         }
         let hardware = request.hardware.clone().unwrap_or_default();
         let enrolment = Enrolment {
-            secret: &request.token_secret,
+            secret,
             request: &request.signing_request,
             fingerprint: HardwareFingerprint::try_from(&hardware)
                 .map_err(|_| Refusal::MessageMalformed)?,

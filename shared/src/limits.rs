@@ -87,5 +87,6 @@ pub const RENEW_AT: f64 = 2.0 / 3.0;
 /// laptop that lay in a drawer for a school year and two summers comes back without a visit.
 pub const RENEW_GRACE: Duration = Duration::from_secs(500 * 86_400);
 
-/// Clones that one device may turn into within a day: one imaging room of laptops.
+/// Clones that one device, and the clones of its clones, may turn into within a day: one imaging room
+/// of laptops.
 pub const CLONES_PER_DAY: u32 = 500;

@@ -62,6 +62,13 @@ pub fn admit(token: &EnrolmentTokenRecord, now: UnixMs) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether there is a token with this secret, whatever it is still good for.
+#[must_use]
+pub fn knows_token(store: &Store, secret: &[u8]) -> bool {
+    let hash = TokenSecret::try_from(secret).map(|secret| secret.hash());
+    hash.is_ok_and(|hash| store.tokens().iter().any(|token| token.hash == hash))
+}
+
 /// Gives a laptop an identity; it is durable when this returns.
 ///
 /// # Errors
@@ -199,7 +206,7 @@ fn by_certificate(
     if enrolment.fingerprint.is_same_machine(&original.fingerprint) {
         return Err(Refusal::TokenUnknown);
     }
-    if clones_today(store, original.id, now) >= limits::CLONES_PER_DAY as usize {
+    if clones_today(store, &original, now) >= limits::CLONES_PER_DAY as usize {
         return Err(Refusal::TooMany);
     }
     let mut device = new_device(
@@ -214,13 +221,31 @@ fn by_certificate(
     Ok((device, vec![line]))
 }
 
-fn clones_today(store: &Store, original: DeviceId, now: UnixMs) -> usize {
-    let day_ago = now.plus_ms(-86_400_000);
+/// Clones of the whole family within a day, those of clones too: otherwise one stolen certificate
+/// would make five hundred that each make as many again.
+fn clones_today(store: &Store, original: &Device, now: UnixMs) -> usize {
+    let today = now.plus_ms(-86_400_000)..=now;
+    let ancestor = first_of_family(store, original);
     let devices = store.devices();
-    let clones = devices.iter().filter(|state| {
-        state.device.cloned_from == Some(original) && state.device.enrolled > day_ago
+    let devices = devices.iter().map(|state| &state.device);
+    let clones = devices.filter(|device| {
+        device.cloned_from.is_some()
+            && today.contains(&device.enrolled)
+            && first_of_family(store, device) == ancestor
     });
     clones.count()
+}
+
+/// The device from whose disk all copies come. A clone enrols after its original, so this ends.
+fn first_of_family(store: &Store, device: &Device) -> DeviceId {
+    let (mut first, mut next) = (device.id, device.cloned_from);
+    while let Some(original) = next {
+        first = original;
+        next = store
+            .device(original)
+            .and_then(|state| state.device.cloned_from);
+    }
+    first
 }
 
 fn new_device(enrolment: &Enrolment<'_>, site: Label, group: Option<Label>, now: UnixMs) -> Device {

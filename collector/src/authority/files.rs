@@ -1,6 +1,6 @@
 //! Keys and certificates on disk. What is secret has mode 0600 from the moment it exists.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -108,7 +108,15 @@ fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let unfinished = Path::new(&unfinished);
     write_new(unfinished, bytes, mode)
         .and_then(|()| std::fs::rename(unfinished, path))
+        .and_then(|()| sync_folder(path))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The name of a file is durable only once its folder is: a power loss must not take the key of an
+/// authority that has issued already.
+fn sync_folder(of: &Path) -> std::io::Result<()> {
+    let folder = of.parent().filter(|folder| *folder != Path::new(""));
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {

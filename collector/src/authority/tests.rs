@@ -232,6 +232,40 @@ async fn a_clone_gets_its_own_identity_and_evicts_nobody() {
 }
 
 #[tokio::test]
+async fn clones_of_clones_share_the_bound_of_their_family() {
+    let house = house(|_| {}).await;
+    let original = house.enrol("PF1A").await.unwrap();
+    let first = house.store.device(original.device).unwrap().device.clone();
+    // A chain of clones, each made from the one before, as long as a day allows.
+    let mut chain = vec![first];
+    for _ in 0..limits::CLONES_PER_DAY {
+        let last = chain[chain.len() - 1].clone();
+        chain.push(crate::device::Device {
+            id: DeviceId::generate(),
+            cloned_from: Some(last.id),
+            ..last
+        });
+    }
+    let last = chain[chain.len() - 1].id;
+    let writes = chain.into_iter().map(Write::PutDevice).collect();
+    house.store.commit(writes).await.unwrap();
+    let request = csr();
+    let by_the_last = |at| {
+        let stolen = DeviceCertificate {
+            device: last,
+            ..certificate(&original)
+        };
+        let enrolment = Enrolment {
+            certificate: Some(stolen),
+            ..enrolment(&[], &request, "PF1B")
+        };
+        enrol(&house.store, &house.authority, enrolment, at)
+    };
+    assert_eq!(by_the_last(NOW).await.unwrap_err(), Refusal::TooMany);
+    assert!(by_the_last(NOW.plus_ms(DAY + 1)).await.is_ok());
+}
+
+#[tokio::test]
 async fn enrolling_again_keeps_an_identity_only_when_it_is_proven() {
     let house = house(|_| {}).await;
     let first = house.enrol("PF1A").await.unwrap();

@@ -20,9 +20,11 @@ const REFUSED_PER_MINUTE: u32 = 120;
 /// Addresses that are counted apart; beyond that the oldest are forgotten. About 64 bytes each.
 const ADDRESSES: usize = 4096;
 
-/// Lines about refusals and handshakes in the audit log within a minute. 60 a minute for a year are
-/// 6 GB at the very worst; what is left out is counted.
-const LINES_PER_MINUTE: u32 = 60;
+/// Lines of one outcome in the audit log within a minute, so that a flood of one kind hides no other:
+/// a stranger who breaks off handshakes must not keep a revoked laptop out of the log. Strangers can
+/// cause about six outcomes; 120 lines a minute for a year are 12 GB at the very worst. What is left
+/// out is counted.
+const LINES_PER_MINUTE: u32 = 20;
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -58,7 +60,8 @@ pub(super) struct Refusals {
     store: Store,
     counters: Arc<IngestCounters>,
     addresses: Mutex<HashMap<IpAddr, Minute>>,
-    lines: Mutex<Minute>,
+    /// By outcome, which is a word of ours.
+    lines: Mutex<HashMap<String, Minute>>,
 }
 
 impl Refusals {
@@ -119,7 +122,8 @@ impl Refusals {
     async fn write(&self, line: AuditLine) {
         let fits = {
             let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.count(line.at) <= LINES_PER_MINUTE
+            let of_this_outcome = lines.entry(line.outcome.clone()).or_default();
+            of_this_outcome.count(line.at) <= LINES_PER_MINUTE
         };
         if !fits {
             return self.counters.count(Reason::AuditSuppressed, 1);

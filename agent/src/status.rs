@@ -158,7 +158,7 @@ impl Status {
                 self.collector.clone().unwrap_or_else(none)
             ),
             format!(
-                "waiting     {} in {} bytes on disk",
+                "waiting     {} ({} bytes on disk)",
                 spool.waiting, spool.bytes
             ),
             format!(

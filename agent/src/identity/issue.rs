@@ -47,7 +47,7 @@ pub enum CallError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The call failed otherwise.
-    #[error("the collector did not answer the call: {0}")]
+    #[error("{0}")]
     Failed(String),
     /// Its answer cannot be used.
     #[error("the collector's answer cannot be used: {0}")]
@@ -70,12 +70,24 @@ impl CallError {
 
 impl From<tonic::Status> for CallError {
     fn from(status: tonic::Status) -> Self {
-        let words = |status: &tonic::Status| {
-            let cause = std::error::Error::source(status).map(innermost);
-            cause.unwrap_or_else(|| format!("{:?} {}", status.code(), status.message()))
-        };
-        refusal_of(&status).map_or_else(|| Self::Failed(words(&status)), Self::Refused)
+        refusal_of(&status).map_or_else(|| Self::Failed(words_of(&status)), Self::Refused)
     }
+}
+
+/// A status without a refusal, in words. One that has a cause was made here, of a lost connection;
+/// one without came from the collector.
+fn words_of(status: &tonic::Status) -> String {
+    let Some(cause) = std::error::Error::source(status) else {
+        return format!(
+            "the collector says: {} ({:?})",
+            status.message(),
+            status.code()
+        );
+    };
+    let cause = innermost(cause);
+    // rustls adds the address of its manual, which helps no technician.
+    let cause = cause.split(": https://").next().unwrap_or_default();
+    format!("the connection to the collector was lost: {cause}")
 }
 
 /// The refusal that travels beside a gRPC status.
@@ -180,7 +192,8 @@ async fn bounded<T>(
         Ok(answer) => Ok(answer?.into_inner()),
         Err(_) => {
             let seconds = limits::CONNECT_TIMEOUT.as_secs();
-            Err(CallError::Failed(format!("no answer within {seconds} s")))
+            let words = format!("the collector gave no answer within {seconds} s");
+            Err(CallError::Failed(words))
         }
     }
 }
@@ -222,5 +235,33 @@ impl Request {
             identity,
             server_time: UnixMs(server_time_ms),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_told_in_words() {
+        let eof = std::io::Error::other("peer closed connection: https://docs.rs/rustls");
+        let lost = CallError::from(tonic::Status::from_error(Box::new(eof))).to_string();
+        assert_eq!(
+            lost,
+            "the connection to the collector was lost: peer closed connection"
+        );
+        let said = CallError::from(tonic::Status::unavailable("it is shutting down"));
+        assert!(
+            said.to_string()
+                .contains("it is shutting down (Unavailable)"),
+            "{said}"
+        );
+        let mut refused = tonic::Status::permission_denied("");
+        let word = Refusal::TokenExpired.word().parse().unwrap();
+        refused.metadata_mut().insert(REFUSAL_KEY, word);
+        assert!(matches!(
+            CallError::from(refused),
+            CallError::Refused(Refusal::TokenExpired)
+        ));
     }
 }

@@ -323,7 +323,8 @@ fn explain_tls(address: &Address, source: io::Error, issuer: Option<String>) -> 
             ConnectError::NotOurAuthority { address, issuer }
         }
         Some(NotValidForNameContext { presented, .. }) => {
-            let presented = format!(", only {}", presented.join(", "));
+            let names: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
+            let presented = format!(", only {}", names.join(", "));
             ConnectError::WrongName {
                 address,
                 host,
@@ -337,6 +338,14 @@ fn explain_tls(address: &Address, source: io::Error, issuer: Option<String>) -> 
         },
         _ => ConnectError::Tls { address, source },
     }
+}
+
+/// A name as rustls presents it, such as `DnsName("rollcall.example")`, without its wrapping.
+fn plain_name(presented: &str) -> &str {
+    let inner = presented
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(presented).trim_matches('"')
 }
 
 /// The last error of a chain, which is the one that says something.
@@ -409,5 +418,34 @@ impl ServerCertVerifier for Witness {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificates_names_are_told_plainly() {
+        assert_eq!(
+            plain_name("DnsName(\"rollcall.example\")"),
+            "rollcall.example"
+        );
+        assert_eq!(plain_name("IpAddress(127.0.0.1)"), "127.0.0.1");
+        assert_eq!(plain_name("other"), "other");
+    }
+
+    #[test]
+    fn only_a_success_opens_a_tunnel() {
+        assert!(is_success("HTTP/1.1 200 Connection established"));
+        assert!(is_success("HTTP/1.0 200"));
+        for line in [
+            "HTTP/1.1 407 Proxy Authentication Required",
+            "HTTP/1.1 2000",
+            "SSH-2.0 200",
+            "",
+        ] {
+            assert!(!is_success(line), "{line}");
+        }
     }
 }

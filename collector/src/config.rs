@@ -202,6 +202,9 @@ impl Config {
         for path in paths.into_iter().flatten() {
             *path = folder.join(&*path);
         }
+        for channel in &mut self.channel {
+            channel.resolve(folder);
+        }
     }
 }
 

@@ -272,6 +272,35 @@ fn a_rule_explains_itself() {
     );
 }
 
+/// The evaluation is the same in a backtest as in service: what decides reads no file, clock or store.
+#[test]
+fn what_decides_does_no_input_or_output() {
+    let files = [
+        include_str!("../device.rs"),
+        include_str!("../condition.rs"),
+        include_str!("../calendar.rs"),
+        include_str!("../rules/check.rs"),
+        include_str!("../../notify/outbox.rs"),
+        include_str!("../../notify/route.rs"),
+        include_str!("../../notify/letter.rs"),
+    ];
+    for text in files {
+        for word in [
+            "std::fs",
+            "std::net",
+            "tokio",
+            "crate::store",
+            "SystemClock",
+        ] {
+            assert!(
+                !text.contains(word),
+                "{word} in {}",
+                text.lines().next().unwrap()
+            );
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 

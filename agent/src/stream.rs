@@ -196,6 +196,7 @@ impl<'a> Adapter<'a> {
                 tracing::info!(collector = %self.stream.connector.address, "connected");
                 self.stream.line.note(|status| {
                     status.connected = true;
+                    status.retired = false;
                     status.last_error = None;
                 });
             }

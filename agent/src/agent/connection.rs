@@ -85,6 +85,8 @@ struct Keeper {
     network: Backoff,
     renew_not_before: SinceBootMs,
     has_discarded: bool,
+    /// The collector has retired this device: a token on the disk must not bring it back by itself.
+    is_retired: bool,
 }
 
 impl Agent {
@@ -95,18 +97,31 @@ impl Agent {
             network: Backoff::new(limits::RECONNECT_FIRST, limits::RECONNECT_LONGEST),
             renew_not_before: SinceBootMs(0),
             has_discarded: false,
+            is_retired: false,
         };
         loop {
             let identity = self.own_identity(&mut keeper).await;
             self.use_roots_of(&identity);
+            let connector = match self.connector(Some(&identity)) {
+                Ok(connector) => connector,
+                Err(words) => {
+                    self.line.note_problem(words, self.clock.now());
+                    self.wait_for_a_person(&mut keeper).await;
+                    continue;
+                }
+            };
             let began = self.clock.now().since_boot;
-            let ended = self.stream(&identity, &keeper).await;
+            let ended = self.stream(&identity, &connector, &keeper).await;
             if self.clock.now().since_boot.since(began) >= HELPED_AFTER {
                 keeper.remedies.reset();
+                keeper.is_retired = false;
             }
             match ended {
                 Ended::RenewalDue => self.renew(&identity, &mut keeper).await,
-                Ended::Session(End::Retired) => self.wait_for_a_person(&mut keeper).await,
+                Ended::Session(End::Retired) => {
+                    keeper.is_retired = true;
+                    self.wait_for_a_person(&mut keeper).await;
+                }
                 Ended::Session(End::Refused(refusal)) => {
                     self.remedy(refusal, &identity, &mut keeper).await;
                 }
@@ -114,23 +129,14 @@ impl Agent {
         }
     }
 
-    async fn stream(&self, identity: &Identity, keeper: &Keeper) -> Ended {
-        let connector = self.connector(Some(identity));
+    async fn stream(&self, identity: &Identity, connector: &Connector, keeper: &Keeper) -> Ended {
         let accept = |configuration| self.accept(configuration);
-        let connector = match connector {
-            Ok(connector) => connector,
-            Err(words) => {
-                self.line.note_problem(words, self.clock.now());
-                return Ended::Session(End::Retired);
-            }
-        };
         self.line.note(|status| {
             status.device = Some(identity.device().to_string());
             status.collector = Some(connector.address.to_string());
-            status.retired = false;
         });
         let stream = Stream {
-            connector: &connector,
+            connector,
             identity,
             machine: &self.machine,
             line: &self.line,
@@ -168,6 +174,7 @@ impl Agent {
         match Remedy::against(refusal) {
             Remedy::Renew => self.renew(identity, keeper).await,
             Remedy::LeaveOriginal => self.leave_original(identity, keeper).await,
+            Remedy::EnrolAnew if keeper.is_retired => self.wait_for_a_person(keeper).await,
             Remedy::EnrolAnew => self.enrol_by_token(Some(identity), keeper).await,
             Remedy::Wait => self.wait_for_a_person(keeper).await,
         }

@@ -54,6 +54,8 @@ pub struct State {
     pub messages_per_stream: Option<u32>,
     /// Sent after Welcome.
     pub configuration: Option<v1::Configuration>,
+    /// Sent after Welcome, in place of anything else.
+    pub retire: bool,
     /// Every stream is refused with this.
     pub refuse: Option<Refusal>,
     /// Streams of certificates older than these are refused as expired.
@@ -101,6 +103,7 @@ impl Collector {
             credit: 64,
             messages_per_stream: None,
             configuration: Some(every_second()),
+            retire: false,
             refuse: None,
             oldest_valid_ms: i64::MIN,
             life_days: (0, 30),
@@ -310,6 +313,11 @@ impl Service {
             }
         };
         send(&down, down::Message::Welcome(welcome)).await;
+        let retire = self.state().retire;
+        if retire {
+            let reason = "sold".to_owned();
+            return send(&down, down::Message::Retire(v1::Retire { reason })).await;
+        }
         let configuration = self.state().configuration.clone();
         if let Some(configuration) = configuration {
             send(&down, down::Message::Configuration(configuration)).await;

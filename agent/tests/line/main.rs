@@ -447,6 +447,31 @@ async fn a_revoked_laptop_says_so() {
 }
 
 #[tokio::test]
+async fn a_retired_laptop_stays_away_though_it_has_a_token() {
+    let collector = Collector::start().await;
+    collector.state().retire = true;
+    let laptop = Laptop::new("board-1");
+    let running = laptop.start(&collector, Some(&collector.token));
+    laptop
+        .wait_for_problem("has retired this device: sold")
+        .await;
+    let device = laptop.device();
+    {
+        let mut state = collector.state();
+        state.retire = false;
+        state.refuse = Some(Refusal::DeviceRevoked);
+    }
+    // It looks again after five to ten seconds, whether a person has taken it back.
+    laptop
+        .wait_for_problem(Refusal::DeviceRevoked.sentence())
+        .await;
+    running.stop().await;
+    assert_eq!((collector.state().enrolled, laptop.device()), (1, device));
+    let status = Status::load(&laptop.paths().status()).unwrap();
+    assert!(status.retired, "it goes on saying so");
+}
+
+#[tokio::test]
 async fn the_way_through_a_proxy_is_found_and_its_refusal_told() {
     let collector = Collector::start().await;
     let proxy = proxy::start("pupil", "p@ss").await;

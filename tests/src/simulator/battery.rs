@@ -259,7 +259,10 @@ fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-/// A wobble that is the same for all of one minute.
+/// A wobble that is the same for some seconds.
 pub(super) fn wobble(chance: Chance, topic: Topic, at: UnixMs) -> f64 {
-    chance.of(topic, at.seconds().div_euclid(60)).bell(topic)
+    const SECONDS: i64 = 5;
+    chance
+        .of(topic, at.seconds().div_euclid(SECONDS))
+        .bell(topic)
 }

@@ -331,15 +331,6 @@ impl Store {
         answer.await.map_err(|_| self.shared().why_closed())?
     }
 
-    /// Whether the store would take telemetry in now.
-    ///
-    /// # Errors
-    /// [`StoreError::Failed`], or [`StoreError::Full`] below the reserve.
-    pub fn check(&self) -> Result<(), StoreError> {
-        self.shared().check()?;
-        self.shared().check_reserve()
-    }
-
     /// Returns when the store has failed, with the reason: the process is to end then.
     pub async fn failed(&self) -> String {
         let mut failure = self.shared().failure.subscribe();

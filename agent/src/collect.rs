@@ -38,7 +38,7 @@ use rollcall_shared::reading::Reading;
 use rollcall_shared::time::{Now, SinceBootMs};
 use rustls::pki_types::CertificateDer;
 
-use changes::Changes;
+use changes::{Changes, Rhythm};
 use probe::{End, Probe};
 use run::{Kept, Task};
 pub use words::describe;
@@ -165,11 +165,13 @@ impl Collect {
         }
         let states = ends.iter().map(|(probe, end)| end.state(*probe));
         let standing = states.chain(agent_readings).collect();
-        let full_every = Duration::from_secs(u64::from(configuration.schedule.full_s));
+        let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+        let rhythm = Rhythm {
+            full: seconds(configuration.schedule.full_s),
+            quiet: seconds(configuration.schedule.send_s),
+        };
         let left_out_before = self.changes.overflow();
-        let collected = self
-            .changes
-            .take(now.since_boot, full_every, ends, standing);
+        let collected = self.changes.take(now.since_boot, rhythm, ends, standing);
         let left_out = self.changes.overflow() - left_out_before;
         if left_out > 0 {
             tracing::warn!(left_out, "more readings than a report may have");

@@ -3,7 +3,9 @@
 //! For every metric and instance the table holds the latest value and the value last sent. A report
 //! carries what differs from the value last sent by more than the metric's deadband; a full report
 //! carries the latest value of everything. What a probe no longer finds is sent once as unavailable
-//! and then forgotten, so that nothing at the collector goes stale unseen.
+//! and then forgotten, so that nothing at the collector goes stale unseen. Where nothing differs for
+//! long, an empty report says that the laptop was awake and all stood as it was: without it the
+//! collector could not tell a quiet laptop from one that slept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,8 +26,18 @@ pub const NO_LONGER_PRESENT: &str = "no longer present";
 pub struct Changes {
     known: BTreeMap<Key, Known>,
     last_full: Option<SinceBootMs>,
+    last_taken: Option<SinceBootMs>,
     full_requested: bool,
     overflow: u64,
+}
+
+/// How often there is a report whatever happens.
+#[derive(Debug, Clone, Copy)]
+pub struct Rhythm {
+    /// Between reports that carry everything.
+    pub full: Duration,
+    /// Between reports at all.
+    pub quiet: Duration,
 }
 
 type Key = (u16, String);
@@ -55,7 +67,7 @@ impl Changes {
     pub fn take(
         &mut self,
         now: SinceBootMs,
-        full_every: Duration,
+        rhythm: Rhythm,
         ends: Vec<(Probe, End)>,
         standing: Vec<Reading>,
     ) -> Option<Collected> {
@@ -67,7 +79,7 @@ impl Changes {
         let full = awaited
             || self
                 .last_full
-                .is_some_and(|last| now.since(last) >= full_every);
+                .is_some_and(|last| now.since(last) >= rhythm.full);
         let mut collected = self.report(full);
         if full {
             self.last_full = Some(now);
@@ -75,7 +87,14 @@ impl Changes {
         }
         // The collector knows nothing of this laptop, or nothing that it may rely on.
         collected.urgent |= awaited;
-        (full || !collected.readings.is_empty()).then_some(collected)
+        let quiet = self
+            .last_taken
+            .is_some_and(|last| now.since(last) >= rhythm.quiet);
+        let worth_it = full || quiet || !collected.readings.is_empty();
+        worth_it.then(|| {
+            self.last_taken = Some(now);
+            collected
+        })
     }
 
     fn note(&mut self, probe: Probe, end: End) {
@@ -206,14 +225,17 @@ mod tests {
         BATTERY_CHARGE, BATTERY_HEALTH, DRIVE_PENDING, FILESYSTEM_READ_ONLY, FILESYSTEM_UTILIZATION,
     };
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const RHYTHM: Rhythm = Rhythm {
+        full: Duration::from_secs(3600),
+        quiet: Duration::from_secs(1800),
+    };
 
     fn ok(probe: Probe, readings: Vec<Reading>) -> Vec<(Probe, End)> {
         vec![(probe, End::Ok(readings))]
     }
 
     fn take(changes: &mut Changes, now: SinceBootMs, ends: Vec<(Probe, End)>) -> Option<Collected> {
-        changes.take(now, HOUR, ends, Vec::new())
+        changes.take(now, RHYTHM, ends, Vec::new())
     }
 
     fn at(minute: u64) -> SinceBootMs {
@@ -239,6 +261,20 @@ mod tests {
             (moved.full, moved.urgent, moved.readings),
             (false, false, vec![charge(0.53)])
         );
+    }
+
+    #[test]
+    fn a_quiet_laptop_says_that_it_is_awake() {
+        let mut changes = Changes::default();
+        let same = || ok(Probe::Battery, vec![charge(0.5)]);
+        take(&mut changes, at(0), same());
+        assert_eq!(take(&mut changes, at(29), same()), None);
+        let quiet = take(&mut changes, at(30), same()).unwrap();
+        assert_eq!(
+            (quiet.full, quiet.urgent, quiet.readings.len()),
+            (false, false, 0)
+        );
+        assert_eq!(take(&mut changes, at(31), same()), None);
     }
 
     #[test]
@@ -268,14 +304,13 @@ mod tests {
         )
         .unwrap();
         assert_eq!((asked.full, asked.readings.len()), (true, 2));
-        assert_eq!(
-            take(
-                &mut changes,
-                at(60),
-                ok(Probe::Battery, vec![health.clone()])
-            ),
-            None
-        );
+        let early = take(
+            &mut changes,
+            at(60),
+            ok(Probe::Battery, vec![health.clone()]),
+        )
+        .unwrap();
+        assert_eq!((early.full, early.readings.len()), (false, 0));
         let timed = take(&mut changes, at(61), ok(Probe::Battery, vec![health])).unwrap();
         assert!(timed.full && !timed.urgent && timed.readings.contains(&pending));
     }

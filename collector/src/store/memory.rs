@@ -20,7 +20,9 @@ use crate::alert::{Alert, AlertKey};
 use crate::device::{Device, DeviceState, Latest, SeriesKey};
 use crate::notification::{Notification, NotificationKey};
 
-/// Reports that follow each other within this many fast intervals belong to one time awake.
+/// Reports that follow each other within this many intervals belong to one time awake: an agent that
+/// is awake has a report at each fast interval in which something changed, and at each sending
+/// interval in any case.
 const AWAKE_INTERVALS: i64 = 3;
 
 /// Series of one device whose latest value is kept: twice what a report may carry. Those that a full
@@ -166,7 +168,8 @@ impl Memory {
     }
 
     fn awake_gap_ms(&self) -> i64 {
-        AWAKE_INTERVALS * i64::from(self.configuration.schedule.fast_s) * 1000
+        let schedule = self.configuration.schedule;
+        AWAKE_INTERVALS * i64::from(schedule.fast_s.max(schedule.send_s)) * 1000
     }
 }
 

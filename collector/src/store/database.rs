@@ -8,13 +8,20 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
 use super::OpenError;
 
 /// Cheap reads after each commit: they let sled's epochs advance, without which memory grows.
 const DRAIN_READS: usize = 2000;
+
+/// How often and how long to wait for a database that was just dropped: 5 s in all, where one takes
+/// some milliseconds.
+const RELEASE_LOOKS: u32 = 500;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// An insertion (with a value) or a removal (without).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +48,7 @@ impl Database {
             .path(path)
             .cache_capacity(cache_bytes)
             .flush_every_ms(None);
+        await_release(path).map_err(|error| io_error(path, "cannot be locked", error))?;
         // sled asserts what it reads; on damaged files an assertion is how it says so.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         let engine = opened
@@ -139,6 +147,26 @@ impl Database {
             let _ = tree.contains_key([]);
         }
     }
+}
+
+/// Waits until a database that this process has just dropped is free: sled lets go of it on a thread
+/// of its own. Others are kept away by the store's own lock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the engine offers nothing else to wait for"
+)]
+fn await_release(path: &Path) -> io::Result<()> {
+    let Ok(file) = File::open(path.join("db")) else {
+        return Ok(());
+    };
+    for _ in 0..RELEASE_LOOKS {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(BETWEEN_LOOKS),
+            done => return done.map_err(io::Error::from),
+        }
+    }
+    // Whoever holds it for so long is somebody else, whom the engine's own error names.
+    Ok(())
 }
 
 /// Syncs every file in a folder, the folders within it, itself, and its parent.

@@ -1,1 +1,19 @@
-//! Stories, end to end, with the real binaries.
+//! Stories, end to end, with the real binaries. Each starts its own collector and laptops, in a
+//! folder of its own; `tests/run stories` runs all of them, `tests/run NAME` one.
+
+#![allow(clippy::unwrap_used, reason = "a step that fails ends its story")]
+
+mod bad_input;
+mod clock;
+mod clones;
+mod configuration;
+mod crash;
+mod data_folder;
+mod enrolment;
+mod offline;
+mod postfix;
+mod power_cut;
+mod proxy;
+mod quickstart;
+mod settings;
+mod worn_battery;

@@ -1,0 +1,63 @@
+//! Configurations of collectors, for stories.
+
+use std::path::{Path, PathBuf};
+
+use rollcall_tests::rig::pki::Pki;
+use rollcall_tests::rig::repository;
+use rollcall_tests::rig::smtp::{PASSWORD, USER};
+use rollcall_tests::rig::webhook::Receiver;
+
+/// Agents that read and send every second.
+pub const QUICK: &str = "[agents.schedule]\nfast_s = 1\nnetwork_s = 5\ndisk_s = 1\ndrive_s = 5\n\
+     slow_s = 1\nsend_s = 1\nfull_s = 5\n";
+
+/// One of the default rules alone, which fires and clears within a second.
+pub fn quick_rule(folder: &Path, name: &str) -> PathBuf {
+    let default = repository().join("collector/rules/default.toml");
+    let text = std::fs::read_to_string(&default).unwrap();
+    let (calendar, rules) = text.split_once("[[rule]]").unwrap();
+    let mut rules = rules.split("[[rule]]");
+    let wanted = format!("\nname = \"{name}\"\n");
+    let rule = rules.find(|rule| rule.contains(&wanted)).unwrap();
+    let quick = rule.lines().map(|line| match line.split_once(" = ") {
+        Some((hold @ ("for" | "clear-for"), _)) => format!("{hold} = \"1s\"\n"),
+        _ => format!("{line}\n"),
+    });
+    let file = folder.join("rules.toml");
+    let quick: String = quick.collect();
+    std::fs::write(&file, format!("{calendar}[[rule]]{quick}")).unwrap();
+    file
+}
+
+/// A configuration that tells a mail server and a receiver of webhooks.
+pub fn with_channels(folder: &Path, port: u16, pki: &Pki, receiver: &Receiver) -> String {
+    let mail = with_mail(folder, port, pki);
+    format!("{mail}\n{}", webhook_channel(folder, receiver))
+}
+
+/// A configuration that tells a mail server.
+pub fn with_mail(folder: &Path, port: u16, pki: &Pki) -> String {
+    let rules = quick_rule(folder, "battery-worn");
+    let password = folder.join("smtp-password");
+    std::fs::write(&password, PASSWORD).unwrap();
+    format!(
+        "rules = \"{}\"\n{QUICK}\n[[channel]]\nname = \"mail\"\nkind = \"smtp\"\n\
+         host = \"localhost\"\nport = {port}\nsecurity = \"starttls\"\nca_file = \"{}\"\n\
+         username = \"{USER}\"\npassword_file = \"{}\"\n\
+         from = \"Rollcall <rollcall@school.example>\"\nto = [\"help-desk@school.example\"]\n",
+        rules.display(),
+        pki.authority.display(),
+        password.display(),
+    )
+}
+
+fn webhook_channel(folder: &Path, receiver: &Receiver) -> String {
+    let secret = folder.join("webhook-secret");
+    std::fs::write(&secret, &receiver.secret).unwrap();
+    format!(
+        "[[channel]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"http://{}/hook\"\n\
+         secret_file = \"{}\"\n",
+        receiver.address,
+        secret.display(),
+    )
+}

@@ -5,6 +5,7 @@ mod init;
 mod run;
 mod show;
 
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::authority::Authority;
 use crate::config::{Config, DEFAULT_DATA};
 use crate::control::{Answer, Request, ask, execute};
 use crate::device::Standing;
+use crate::evaluate::backtest::{self as backtest_of, BacktestOptions};
 use crate::notify::test_channel as test_channel_of;
 use crate::store::{OpenError, Role, Store};
 
@@ -71,6 +73,8 @@ enum Command {
     /// Rules
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Run rules and forecasts over a recorded history, and print what they would have told
+    Backtest(BacktestOptions),
     /// Channels
     #[command(subcommand)]
     Channel(ChannelCommand),
@@ -213,6 +217,7 @@ impl CommandLine {
             Command::Audit { limit } => control(&places, Request::Audit { limit }),
             Command::CheckConfig => check_config(&places),
             Command::Rules(RulesCommand::Check { file }) => check_rules(Some(file)),
+            Command::Backtest(options) => backtest(&options),
             Command::Channel(ChannelCommand::Test { name }) => test_channel(&places, &name),
             Command::BeaconCertificate(args) => beacon::certificate(&places, &args),
             Command::Beacon(args) => beacon::run(&args),
@@ -303,6 +308,12 @@ async fn execute_here(places: &Places, request: &Request) -> anyhow::Result<Answ
 
 fn is_locked(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(OpenError::Locked(_)))
+}
+
+fn backtest(options: &BacktestOptions) -> anyhow::Result<()> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    backtest_of::run(options, &mut out)?;
+    out.flush().context("cannot write to the standard output")
 }
 
 fn check_config(places: &Places) -> anyhow::Result<()> {

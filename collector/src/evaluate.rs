@@ -3,11 +3,13 @@
 //! The evaluation itself is pure and lies in [`device`]; here it is fed and its changes are committed
 //! together with the notifications that they call for.
 
+pub mod backtest;
 pub mod book;
 pub mod calendar;
 pub mod condition;
 pub mod device;
 pub mod forecast;
+pub mod outlooks;
 pub mod rules;
 
 use std::collections::BTreeSet;
@@ -24,6 +26,7 @@ use crate::notify::route::{Route, notifications};
 use crate::store::{Change, Store, StoreError, Write};
 use book::RuleBook;
 use device::{AlertChange, Moment, evaluate};
+use outlooks::Outlooks;
 
 /// How long after a first signal others are gathered: short beside every hold, long beside a batch.
 const GATHER: Duration = Duration::from_millis(200);
@@ -43,6 +46,7 @@ pub struct Evaluator {
     book: RuleBook,
     routes: Vec<Route>,
     clock: Arc<dyn Clock>,
+    outlooks: Outlooks,
 }
 
 /// Which devices the next round looks at.
@@ -62,6 +66,7 @@ impl Evaluator {
             book,
             routes,
             clock,
+            outlooks: Outlooks::default(),
         }
     }
 
@@ -108,6 +113,12 @@ impl Evaluator {
             Due::All => self.store.devices(),
             Due::Some(ids) => ids.iter().filter_map(|id| self.store.device(*id)).collect(),
         };
+        if *due == Due::All {
+            let ids = states.iter().map(|state| state.device.id).collect();
+            self.outlooks.keep(&ids);
+        }
+        let now = self.clock.now().wall;
+        self.outlooks.read_some(&self.store, &states, now).await?;
         let mut writes = Vec::new();
         for (at, state) in states.iter().enumerate() {
             writes.extend(self.writes_of(state, self.moment()));
@@ -137,6 +148,7 @@ impl Evaluator {
     fn writes_of(&self, state: &DeviceState, moment: Moment) -> Vec<Write> {
         let rules = self.book.rules();
         let open = self.store.open_alerts_of(state.device.id);
+        let state = &self.outlooks.add_to(state, moment.now);
         let changes = evaluate(&rules, state, &open, moment);
         let mut writes = Vec::new();
         for change in changes {

@@ -356,7 +356,7 @@ fn fill_template(template: &str, fill: impl Fn(&str) -> String) -> String {
 }
 
 fn shown_metric(state: &DeviceState, subject: &str, name: &str) -> String {
-    let metric = rollcall_shared::metric::by_name(name);
+    let metric = super::forecast::metrics::by_name(name);
     let latest = metric.and_then(|metric| {
         let own = state.get(metric, subject);
         Some((metric, own.or_else(|| state.get(metric, ""))?))

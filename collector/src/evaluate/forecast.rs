@@ -7,9 +7,15 @@
 
 pub mod battery;
 pub mod drive;
+pub mod metrics;
+pub mod past;
 pub mod space;
 
+mod outlook;
+
 use rollcall_shared::time::UnixMs;
+
+pub use outlook::Outlook;
 
 /// Milliseconds of a day.
 pub const DAY_MS: i64 = 86_400_000;

@@ -11,6 +11,7 @@ use rollcall_shared::time::UnixMs;
 use super::{AlertChange, Moment, evaluate};
 use crate::alert::{Alert, AlertKey, AlertState};
 use crate::device::{Device, DeviceState, Latest, SeriesKey, Standing};
+use crate::evaluate::forecast::Outlook;
 use crate::evaluate::rules::RuleSet;
 
 pub const MINUTE: i64 = 60_000;
@@ -27,6 +28,7 @@ pub struct Laptop {
     pub state: DeviceState,
     pub now: UnixMs,
     pub open: BTreeMap<AlertKey, Alert>,
+    pub outlook: Outlook,
 }
 
 impl Laptop {
@@ -51,6 +53,7 @@ impl Laptop {
             state,
             now: START,
             open: BTreeMap::new(),
+            outlook: Outlook::default(),
         }
     }
 
@@ -118,7 +121,8 @@ impl Laptop {
             now: self.now,
             lag_ms: LAG,
         };
-        let changes = evaluate(rules, &self.state, &open, moment);
+        let state = self.outlook.add_to(&self.state, self.now);
+        let changes = evaluate(rules, &state, &open, moment);
         for change in &changes {
             self.apply(change);
         }

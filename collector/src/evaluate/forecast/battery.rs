@@ -119,7 +119,7 @@ pub fn forecast_line(
     let readings = believable(battery, now);
     let (reference, reference_mwh) = reference(&readings)?;
     let shares = shares(&readings, reference_mwh);
-    let built_in = &shares[last_replacement(&shares)..];
+    let built_in = &shares[last_replacement(&shares, now)..];
     let since = built_in.first()?.0;
     let health = settled(&sampled(built_in, now, DAY_MS, SETTLED_DAYS))?;
     Some(BatteryForecast {
@@ -222,28 +222,28 @@ fn shares(readings: &[Capacity], reference_mwh: f64) -> Vec<Point> {
     readings.iter().map(share).filter(believed).collect()
 }
 
-/// Where the readings of the battery that is built in now begin: after the last lasting gain that is
-/// too great for a recalibration. Three readings on each side must agree.
-fn last_replacement(shares: &[Point]) -> usize {
-    let middle = |points: &[Point]| median(points.iter().map(|(_, share)| *share).collect());
+/// Where the readings of the battery that is built in now begin: after the last gain that is too great
+/// for a recalibration, and that lasted for a day or three readings.
+fn last_replacement(shares: &[Point], now: UnixMs) -> usize {
     let replaced = |at: &usize| {
-        let (before, after) = (middle(&shares[at - 3..*at]), middle(&shares[*at..at + 3]));
-        let (Some(before), Some(after)) = (before, after) else {
+        let lasting = &shares[*at..shares.len().min(at + 3)];
+        let before = shares[at.saturating_sub(3)..*at]
+            .iter()
+            .map(|(_, share)| *share);
+        let Some(before) = median(before.collect()) else {
             return false;
         };
-        after - before >= REPLACED_GAIN
-            && after >= REPLACED_HEALTH
-            && shares[*at].1 >= REPLACED_HEALTH
+        let is_new =
+            |(_, share): &Point| *share >= REPLACED_HEALTH && share - before >= REPLACED_GAIN;
+        let has_lasted = lasting.len() == 3 || now.since(shares[*at].0) >= DAY_MS;
+        has_lasted && lasting.iter().all(is_new)
     };
-    let ends = shares.len().saturating_sub(2);
-    (3..ends)
-        .rev()
-        .find(replaced)
-        .map_or(0, |last| first_of(shares, last))
+    let last = (1..shares.len()).rev().find(replaced);
+    last.map_or(0, |at| first_of(shares, at))
 }
 
-/// The search from the end finds the last reading whose three predecessors still include two of the
-/// old battery: step back to the first of the new one.
+/// The search comes from the end and finds a reading of which most predecessors are the old battery's:
+/// step back to the first of the new one.
 fn first_of(shares: &[Point], mut at: usize) -> usize {
     while at > 0 && shares[at - 1].1 >= REPLACED_HEALTH {
         at -= 1;
@@ -403,6 +403,16 @@ mod tests {
         full.extend((0..6).map(|week| (replaced.plus_ms(week * 7 * DAY_MS), 49_500.0)));
         let seen = judge(&weekly([DESIGN]), &full);
         assert!(seen.since == replaced && seen.health > 0.98, "{seen:?}");
+        let one = &full[..31];
+        let history = BatteryHistory {
+            design: &weekly([DESIGN]),
+            full: one,
+        };
+        let next_day = forecast(&history, replaced.plus_ms(DAY_MS)).unwrap();
+        assert!(
+            next_day.health > 0.98,
+            "one reading that lasts a day: {next_day:?}"
+        );
         let mut calibrated = falling(30, 0.015);
         for late in &mut calibrated[26..] {
             late.1 = DESIGN * 0.72;

@@ -20,9 +20,9 @@ use super::{DAY_MS, Point, value_at};
 /// right and a healthy drive gave one in a hundred years.
 pub const FAILING: u32 = 5;
 
-/// Points below which a drive that was failing is believed to be well again: a sector that waits to be
-/// replaced is three by itself.
-pub const CLEARED: u32 = 3;
+/// Points below which a drive that was failing is believed to be well again: replaced sectors are two by
+/// themselves, and a drive that has some after it was failing is not well.
+pub const CLEARED: u32 = 2;
 
 /// Points of a drive that says itself that it fails.
 const DECLARED: u32 = 10;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use rollcall_shared::limits;
-use rollcall_shared::metric::{self, CATALOGUE, Kind, Metric};
+use rollcall_shared::metric::{self, Kind, Metric};
 use toml::{Spanned, Value};
 
 use super::super::calendar::Calendar;
 use super::super::condition::{
     Comparison, Condition, InstanceFilter, Limit, Over, Relation, placeholders,
 };
+use super::super::forecast::metrics;
 use super::error::{Mistake, unknown};
 use super::file::{CalendarTable, ConditionTable, RuleTable, RulesFile, Word};
 use super::{
@@ -452,11 +453,8 @@ fn over(table: &ConditionTable) -> Checked<Over> {
 fn check_template(says: &Word) -> Checked<()> {
     const NAMES: [&str; 3] = ["instance", "value", "threshold"];
     for name in placeholders(says.get_ref()) {
-        if !NAMES.contains(&name) && metric::by_name(name).is_none() {
-            let known: Vec<&str> = NAMES
-                .into_iter()
-                .chain(CATALOGUE.iter().map(|m| m.name))
-                .collect();
+        if !NAMES.contains(&name) && metrics::by_name(name).is_none() {
+            let known: Vec<&str> = NAMES.into_iter().chain(metrics::names()).collect();
             let problem = unknown("placeholder", name, known.iter().copied());
             return Err(Mistake::new(says.span(), "says", problem));
         }
@@ -657,8 +655,8 @@ fn in_order(mut waiting: Vec<(Range<usize>, Rule)>) -> Checked<Vec<Arc<Rule>>> {
 }
 
 fn find_metric(field: &str, word: &Word) -> Checked<&'static Metric> {
-    metric::by_name(word.get_ref()).ok_or_else(|| {
-        let names: Vec<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
+    metrics::by_name(word.get_ref()).ok_or_else(|| {
+        let names: Vec<&str> = metrics::names().collect();
         let problem = match super::error::nearest(word.get_ref(), names.iter().copied()) {
             Some(nearest) => format!(
                 "`{}` is no metric; did you mean `{nearest}`?",

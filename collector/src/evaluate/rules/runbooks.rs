@@ -15,6 +15,10 @@ pub(super) const ALL: &[(&str, &str)] = &[
         include_str!("../../../rules/runbooks/disk-full.md"),
     ),
     (
+        "disk-nearly-full",
+        include_str!("../../../rules/runbooks/disk-nearly-full.md"),
+    ),
+    (
         "disk-filling",
         include_str!("../../../rules/runbooks/disk-filling.md"),
     ),

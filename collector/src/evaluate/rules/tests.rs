@@ -91,7 +91,7 @@ fn power_cases() -> Vec<Case> {
             vec![health(0.0), health(1.0), health(0.6), health(1.1)],
             health(0.41),
             health(0.97),
-            "Battery BAT0 holds 41 % of its design capacity (threshold 60 %)",
+            "Battery BAT0: it holds 41 % of its design capacity (threshold 60 %)",
         ),
         case(
             "battery-not-charging",
@@ -144,7 +144,7 @@ fn drive_cases() -> Vec<Case> {
             "/ has 512 MiB free of 64 GiB",
         ),
         case(
-            "disk-filling",
+            "disk-nearly-full",
             vec![space(12.0), starting_up],
             space(3.0),
             space(20.0),
@@ -155,7 +155,7 @@ fn drive_cases() -> Vec<Case> {
             vec![verdict("passed"), log_entries, one_sector, hot_drive],
             verdict("failed"),
             verdict("passed"),
-            "Drive sda says of itself: failed",
+            "Drive sda has 10 points: the drive itself reports that it is failing",
         ),
         case(
             "drive-worn",
@@ -418,6 +418,59 @@ fn without_beacons_a_platform_is_still_missed() {
     assert_eq!(laptop.firing(), ["no-platform-from-home"]);
 }
 
+/// A disk that fills by one percent a day is told of two weeks before it is full, and no sooner; a
+/// clean-up ends it.
+#[test]
+fn a_disk_that_fills_for_weeks_is_foreseen() {
+    let rules = defaults();
+    let mut laptop = Laptop::new();
+    let mut fired_at = None;
+    for day in 0..30 {
+        let used = 0.65 + 0.01 * f64::from(day);
+        laptop.read(&metric::FILESYSTEM_UTILIZATION, "/", Value::Number(used));
+        laptop.run(&rules, 2 * HOUR);
+        if laptop.firing() == ["disk-filling"] {
+            fired_at.get_or_insert(used);
+        }
+        laptop.sleep(22 * HOUR);
+    }
+    let fired_at = fired_at.expect("it fills within two weeks");
+    assert!((0.83..0.88).contains(&fired_at), "{fired_at}");
+    let evidence = laptop.open.values().next().unwrap().evidence.clone();
+    assert!(evidence.starts_with("/: full in"), "{evidence}");
+    laptop.read(&metric::FILESYSTEM_UTILIZATION, "/", Value::Number(0.4));
+    laptop.run(&rules, 10 * MINUTE);
+    assert!(laptop.open.is_empty(), "{:?}", laptop.open);
+}
+
+/// The gauge of a good battery errs for a week; a drive's old counts do not grow.
+#[test]
+fn a_forecast_stays_calm_where_a_threshold_would_not() {
+    let rules = defaults();
+    let mut laptop = Laptop::new();
+    for day in 0..60 {
+        let full = if (40..47).contains(&day) {
+            20_000.0
+        } else {
+            47_000.0
+        };
+        laptop.read(
+            &metric::BATTERY_DESIGN_CAPACITY,
+            "BAT0",
+            Value::Number(50_000.0),
+        );
+        laptop.read(&metric::BATTERY_FULL_CAPACITY, "BAT0", Value::Number(full));
+        laptop.read(&metric::DRIVE_SMART, "sda/5", Value::Number(40.0));
+        laptop.read(&metric::DRIVE_SMART, "sda/187", Value::Number(3.0));
+        laptop.run(&rules, HOUR);
+        assert!(laptop.open.is_empty(), "day {day}: {:?}", laptop.open);
+        laptop.sleep(23 * HOUR);
+    }
+    laptop.read(&metric::DRIVE_SMART, "sda/187", Value::Number(5.0));
+    laptop.run(&rules, MINUTE);
+    assert_eq!(laptop.firing(), ["drive-failing"]);
+}
+
 #[test]
 fn a_charger_that_is_pulled_out_resolves_nothing() {
     let rules = defaults();
@@ -433,7 +486,7 @@ fn each_default_rule_is_documented_and_tested() {
     let tested: Vec<&str> = cases()
         .iter()
         .map(|case| case.rule)
-        .chain(["not-seen"])
+        .chain(["not-seen", "disk-filling"])
         .collect();
     let rules = RuleSet::built_in();
     for rule in &rules.rules {

@@ -1,0 +1,277 @@
+//! The outlook of one device: its past, and the readings that the forecasts add to its state.
+
+use std::collections::BTreeSet;
+
+use rollcall_shared::metric::{self, Metric};
+use rollcall_shared::reading::{Reading, Value};
+use rollcall_shared::time::UnixMs;
+
+use super::battery::{self, BatteryForecast, BatteryHistory, Line};
+use super::drive::{self, DriveHistory, DriveKind};
+use super::metrics::{
+    BATTERY_REPLACEMENT, BATTERY_SETTLED_HEALTH, BATTERY_WORDS, DRIVE_RISK, DRIVE_WORDS,
+    FILESYSTEM_FULL, FILESYSTEM_WORDS, NOT_FORESEEN_DAYS, is_forecast,
+};
+use super::past::Past;
+use super::space::{self, Space};
+use super::{DAY_MS, Point};
+use crate::device::{DeviceState, Latest, SeriesKey};
+
+/// How long a forecast stands when nothing new came: what grows old, such as the growth of a month,
+/// does so by the day.
+const STANDS_MS: i64 = DAY_MS / 4;
+
+/// Batteries, drives and file systems of one device that forecasts are made for.
+const INSTANCES: usize = 64;
+
+/// Metrics whose instances are drives.
+static OF_DRIVES: [&Metric; 7] = [
+    &metric::DRIVE_VERDICT,
+    &metric::DRIVE_REALLOCATED,
+    &metric::DRIVE_PENDING,
+    &metric::DRIVE_UNCORRECTABLE,
+    &metric::NVME_CRITICAL_WARNING,
+    &metric::NVME_AVAILABLE_SPARE,
+    &metric::NVME_MEDIA_ERRORS,
+];
+
+/// What is foreseen for one device. It is made anew when something that it rests on changes, and every
+/// six hours.
+#[derive(Debug, Clone, Default)]
+pub struct Outlook {
+    past: Past,
+    made: Option<UnixMs>,
+    readings: Vec<(SeriesKey, Latest)>,
+}
+
+impl Outlook {
+    /// The past, to be filled from the store.
+    pub fn past_mut(&mut self) -> &mut Past {
+        self.made = None;
+        &mut self.past
+    }
+
+    /// The state at `now`, with the readings of the forecasts added. Without a past the forecasts rest
+    /// on the latest readings alone: health is as read, and nothing has grown yet.
+    #[must_use]
+    pub fn add_to(&mut self, state: &DeviceState, now: UnixMs) -> DeviceState {
+        let is_new = self.past.observe(state);
+        let is_old = self.made.is_none_or(|made| now.since(made) >= STANDS_MS);
+        if is_new || is_old {
+            self.make(state, now);
+        }
+        let mut state = state.clone();
+        state.latest.retain(|key, _| !is_forecast(key.metric));
+        state.latest.extend(self.readings.iter().cloned());
+        state
+    }
+
+    fn make(&mut self, state: &DeviceState, now: UnixMs) {
+        let mut found = Vec::new();
+        for battery in batteries(state) {
+            found.extend(self.battery(&battery, now));
+        }
+        for mount in mounts(state) {
+            found.extend(self.space(&mount, now));
+        }
+        for drive in drives(state) {
+            found.extend(self.drive(state, &drive, now));
+        }
+        let before = std::mem::take(&mut self.readings);
+        self.readings = found
+            .iter()
+            .map(|reading| dated(reading, &before, newest(state, reading.instance(), now)))
+            .collect();
+        self.made = Some(now);
+    }
+
+    fn battery(&self, name: &str, now: UnixMs) -> Vec<Reading> {
+        let (design, full) = (
+            self.past.of(&metric::BATTERY_DESIGN_CAPACITY, name),
+            self.past.of(&metric::BATTERY_FULL_CAPACITY, name),
+        );
+        // Some systems tell the share alone.
+        let shares = self.past.of(&metric::BATTERY_HEALTH, name);
+        let whole: Vec<Point> = shares
+            .first()
+            .map(|(at, _)| (*at, 1.0))
+            .into_iter()
+            .collect();
+        let by_capacity = battery::forecast(&BatteryHistory { design, full }, now);
+        let by_share = || {
+            let (design, full) = (whole.as_slice(), shares);
+            battery::forecast(&BatteryHistory { design, full }, now)
+        };
+        by_capacity
+            .or_else(by_share)
+            .map_or_else(Vec::new, |seen| battery_readings(name, &seen))
+    }
+
+    fn space(&self, mount: &str, now: UnixMs) -> Vec<Reading> {
+        let used = self.past.of(&metric::FILESYSTEM_UTILIZATION, mount);
+        let Some(seen) = space::forecast(used, now) else {
+            return Vec::new();
+        };
+        let days = match seen {
+            Space::Full => 0.0,
+            Space::Filling(when) => when.days,
+            Space::Steady | Space::AlwaysFull => NOT_FORESEEN_DAYS,
+            Space::TooShort => return Vec::new(),
+        };
+        vec![
+            Reading::number(&FILESYSTEM_FULL, mount, days),
+            Reading::text(&FILESYSTEM_WORDS, mount, &seen.words()),
+        ]
+    }
+
+    fn drive(&self, state: &DeviceState, name: &str, now: UnixMs) -> Vec<Reading> {
+        let risk = drive::risk(kind(state, name), &self.drive_history(name), now);
+        if !risk.known {
+            return Vec::new();
+        }
+        vec![
+            Reading::number(&DRIVE_RISK, name, f64::from(risk.points)),
+            Reading::text(&DRIVE_WORDS, name, &risk.words()),
+        ]
+    }
+
+    /// The raw attributes where the drive has them; else what was made of them, which drives without
+    /// attributes (SCSI, eMMC) have as well.
+    fn drive_history(&self, name: &str) -> DriveHistory<'_> {
+        let smart = |number: u8| {
+            self.past
+                .of(&metric::DRIVE_SMART, &format!("{name}/{number}"))
+        };
+        let or = |raw: u8, made: &Metric| match smart(raw) {
+            [] => self.past.of(made, name),
+            points => points,
+        };
+        let reported = smart(187);
+        let offline = match (smart(198), reported) {
+            ([], []) => self.past.of(&metric::DRIVE_UNCORRECTABLE, name),
+            (offline, _) => offline,
+        };
+        DriveHistory {
+            reallocated: or(5, &metric::DRIVE_REALLOCATED),
+            reported,
+            pending: or(197, &metric::DRIVE_PENDING),
+            offline,
+            endurance_used: self.past.of(&metric::DRIVE_ENDURANCE_USED, name),
+            verdict_failed: self.past.of(&metric::DRIVE_VERDICT, name),
+            critical_warning: self.past.of(&metric::NVME_CRITICAL_WARNING, name),
+            spare: self.past.of(&metric::NVME_AVAILABLE_SPARE, name),
+            spare_threshold: self.past.of(&metric::NVME_SPARE_THRESHOLD, name),
+            media_errors: self.past.of(&metric::NVME_MEDIA_ERRORS, name),
+        }
+    }
+}
+
+fn battery_readings(name: &str, seen: &BatteryForecast) -> Vec<Reading> {
+    let days = match seen.line {
+        Line::Passed => Some(0.0),
+        Line::Expected(when) => Some(when.days),
+        Line::NotForeseen => Some(NOT_FORESEEN_DAYS),
+        Line::TooShort => None,
+    };
+    let mut readings = vec![
+        Reading::number(&BATTERY_SETTLED_HEALTH, name, seen.health),
+        Reading::text(&BATTERY_WORDS, name, &seen.words()),
+    ];
+    readings.extend(days.map(|days| Reading::number(&BATTERY_REPLACEMENT, name, days)));
+    readings
+}
+
+/// A reading with the time since when it is as it is: that of the forecast before, if it was the same,
+/// else that of the newest reading that it rests on.
+fn dated(
+    reading: &Reading,
+    before: &[(SeriesKey, Latest)],
+    rests_on: UnixMs,
+) -> (SeriesKey, Latest) {
+    let key = SeriesKey::of(reading);
+    let same =
+        |(known, latest): &&(SeriesKey, Latest)| *known == key && latest.value == *reading.value();
+    let since = before
+        .iter()
+        .find(same)
+        .map_or(rests_on, |(_, latest)| latest.since);
+    let value = reading.value().clone();
+    (key, Latest { value, since })
+}
+
+/// When the newest reading of a battery, drive or mount came.
+fn newest(state: &DeviceState, name: &str, now: UnixMs) -> UnixMs {
+    let is_of = |key: &SeriesKey| {
+        let rest = key.instance.strip_prefix(name);
+        let is_attribute = key.metric == metric::DRIVE_SMART.code;
+        rest.is_some_and(|rest| rest.is_empty() || (is_attribute && rest.starts_with('/')))
+    };
+    let inputs = state
+        .latest
+        .iter()
+        .filter(|(key, _)| Past::is_input(key) && is_of(key));
+    let newest = inputs.map(|(_, latest)| latest.since).max();
+    newest.map_or(now, |since| since.min(now))
+}
+
+fn batteries(state: &DeviceState) -> BTreeSet<String> {
+    let of = [&metric::BATTERY_FULL_CAPACITY, &metric::BATTERY_HEALTH];
+    instances(state, &of)
+}
+
+/// Mount points of file systems that a user fills: those below 8 GiB are for starting up and recovery.
+fn mounts(state: &DeviceState) -> BTreeSet<String> {
+    const LEAST_BYTES: f64 = 8.0 * 1_073_741_824.0;
+    let mut mounts = instances(state, &[&metric::FILESYSTEM_UTILIZATION]);
+    mounts.retain(|mount| {
+        let limit = state.get(&metric::FILESYSTEM_LIMIT, mount);
+        let bytes = limit.and_then(|limit| limit.value.as_number());
+        bytes.is_none_or(|bytes| bytes > LEAST_BYTES)
+    });
+    mounts
+}
+
+/// Drives by name; a SMART attribute's instance is `<drive>/<number>`.
+fn drives(state: &DeviceState) -> BTreeSet<String> {
+    let mut names = instances(state, &OF_DRIVES);
+    for (instance, _) in state.instances(&metric::DRIVE_SMART) {
+        if let Some((drive, _)) = instance.rsplit_once('/')
+            && names.len() < INSTANCES
+        {
+            names.insert(drive.to_owned());
+        }
+    }
+    names
+}
+
+/// The instances of which a good reading is there now; one that cannot be read has no forecast.
+fn instances(state: &DeviceState, metrics: &[&Metric]) -> BTreeSet<String> {
+    let of = metrics.iter().flat_map(|metric| state.instances(metric));
+    of.filter(|(_, latest)| latest.value.is_available())
+        .map(|(instance, _)| instance.to_owned())
+        .take(INSTANCES)
+        .collect()
+}
+
+/// How a drive stores, as it says; else by what it reports.
+fn kind(state: &DeviceState, name: &str) -> DriveKind {
+    match state
+        .get(&metric::DRIVE_KIND, name)
+        .map(|latest| &latest.value)
+    {
+        Some(Value::Text(word)) if word == "ssd" || word == "emmc" => DriveKind::SataSsd,
+        Some(Value::Text(word)) if word == "nvme" => DriveKind::Nvme,
+        Some(Value::Text(word)) if word == "hdd" => DriveKind::Hdd,
+        _ if of_nvme(state, name) => DriveKind::Nvme,
+        _ => DriveKind::Hdd,
+    }
+}
+
+fn of_nvme(state: &DeviceState, name: &str) -> bool {
+    let fields = [
+        &metric::NVME_CRITICAL_WARNING,
+        &metric::NVME_AVAILABLE_SPARE,
+        &metric::NVME_MEDIA_ERRORS,
+    ];
+    fields.iter().any(|field| state.get(field, name).is_some())
+}

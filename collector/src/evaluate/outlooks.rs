@@ -1,0 +1,88 @@
+//! The outlooks of all devices, and where their pasts come from.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rollcall_shared::id::DeviceId;
+use rollcall_shared::time::UnixMs;
+
+use super::forecast::Outlook;
+use super::forecast::past::{Past, REACH_MS};
+use crate::device::{DeviceState, SeriesKey};
+use crate::store::{Store, StoreError};
+
+/// Pasts that are read before one round: each is some hundred reads from disk. A district of 10,000
+/// laptops has its forecasts within hours of a start, and everything else at once.
+const READ_AT_ONCE: usize = 8;
+
+/// The outlook of each device whose past was read. Until then a device has no forecasts, so that
+/// nothing fires or is resolved by what a dip of today looks like.
+#[derive(Debug, Default)]
+pub struct Outlooks {
+    of: Mutex<HashMap<DeviceId, Outlook>>,
+}
+
+impl Outlooks {
+    /// Reads the pasts of some devices that have none yet, the first of `states`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the history cannot be read.
+    pub async fn read_some(
+        &self,
+        store: &Store,
+        states: &[std::sync::Arc<DeviceState>],
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        let new: Vec<_> = {
+            let known = self.lock();
+            let is_new =
+                |state: &&std::sync::Arc<DeviceState>| !known.contains_key(&state.device.id);
+            states
+                .iter()
+                .filter(is_new)
+                .take(READ_AT_ONCE)
+                .cloned()
+                .collect()
+        };
+        for state in new {
+            let (store, id) = (store.clone(), state.device.id);
+            let read = tokio::task::spawn_blocking(move || read(&store, &state, now));
+            let outlook = read.await.expect("reading a past does not panic")?;
+            self.lock().insert(id, outlook);
+        }
+        Ok(())
+    }
+
+    /// The state with its forecasts, where its past was read.
+    #[must_use]
+    pub fn add_to(&self, state: &DeviceState, now: UnixMs) -> DeviceState {
+        match self.lock().get_mut(&state.device.id) {
+            Some(outlook) => outlook.add_to(state, now),
+            None => state.clone(),
+        }
+    }
+
+    /// Forgets the devices that are no more.
+    pub fn keep(&self, devices: &BTreeSet<DeviceId>) {
+        self.lock().retain(|id, _| devices.contains(id));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, Outlook>> {
+        // An outlook is made anew from its past, so one that a panic left half made does no harm.
+        self.of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(store: &Store, state: &DeviceState, now: UnixMs) -> Result<Outlook, StoreError> {
+    let mut outlook = Outlook::default();
+    let inputs: Vec<&SeriesKey> = state
+        .latest
+        .keys()
+        .filter(|key| Past::is_input(key))
+        .collect();
+    for key in inputs {
+        let points = store.series(state.device.id, key, now.plus_ms(-REACH_MS), now)?;
+        outlook.past_mut().precede(key, &points);
+    }
+    Ok(outlook)
+}

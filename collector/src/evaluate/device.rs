@@ -33,6 +33,9 @@ use crate::device::{DeviceState, Standing};
 /// time that ordinary reports wait to be sent.
 pub const CATCHING_UP_MS: i64 = 15 * 60_000;
 
+/// Bytes of an alert's evidence: some lines of a ticket, and well within a value of the store.
+const EVIDENCE_BYTES: usize = 1024;
+
 /// How long a connected laptop must have sent nothing for its backlog to be known to have ended:
 /// acknowledgements go round in seconds.
 const SETTLED_MS: i64 = 2 * 60_000;
@@ -441,7 +444,9 @@ impl View<'_> {
                 parts.push(part);
             }
         }
-        parts.join("; ")
+        let mut text = parts.join("; ");
+        text.truncate(text.floor_char_boundary(EVIDENCE_BYTES));
+        text
     }
 
     fn key(&self, subject: &str) -> AlertKey {

@@ -19,7 +19,7 @@ use crate::device::Device;
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
 
 /// Without as much room the engine cannot open: it writes while it recovers.
-const ROOM_TO_OPEN: u64 = 16 * 1024 * 1024;
+pub(super) const ROOM_TO_OPEN: u64 = 16 * 1024 * 1024;
 
 /// A hot database, and the lock that keeps others out.
 #[derive(Debug)]

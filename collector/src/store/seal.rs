@@ -32,6 +32,8 @@ impl Store {
     /// [`StoreError`]; the log stays as it was, and a later run repeats the work.
     pub async fn seal(&self, now: UnixMs) -> Result<(), StoreError> {
         let _one_at_a_time = self.shared().sealing.lock().await;
+        // History is written without the writer's own look at the disk.
+        self.shared().check_reserve()?;
         loop {
             let (sealed, end) = self.begin_seal().await?;
             if end <= sealed {

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::counters::{count, set};
 use super::database::Op;
-use super::hot::{free_bytes, put, put_pieces};
+use super::hot::{ROOM_TO_OPEN, free_bytes, put, put_pieces};
 use super::keys::{self, TreeName};
 use super::shared::Shared;
 use super::{Appended, Arrival, Change, StoreError, Write, log, snapshot};
@@ -83,6 +83,12 @@ async fn gather(shared: &Shared, jobs: &mut mpsc::Receiver<Job>) -> Option<Vec<J
     Some(group)
 }
 
+/// What there is room for on the disk.
+struct Room {
+    telemetry: Result<(), StoreError>,
+    records: Result<(), StoreError>,
+}
+
 type AppendReply = (oneshot::Sender<Result<Appended, StoreError>>, Appended);
 
 /// One transaction in the making.
@@ -109,16 +115,23 @@ impl<'a> Group<'a> {
             done: Vec::new(),
             gaps: 0,
         };
-        let full = shared.check_reserve();
+        let room = Room {
+            telemetry: shared.check_reserve(),
+            records: shared.check_room(),
+        };
         for job in jobs {
-            group.add(job, &full);
+            group.add(job, &room);
         }
         group
     }
 
-    fn add(&mut self, job: Job, room: &Result<(), StoreError>) {
+    fn add(&mut self, job: Job, room: &Room) {
         match job {
-            Job::Append(arrival, reply) => match room {
+            Job::Commit(_, _, reply) | Job::Snapshot(_, reply) if room.records.is_err() => {
+                // Whoever has gone in the meantime needs no answer.
+                let _ = reply.send(room.records.clone());
+            }
+            Job::Append(arrival, reply) => match &room.telemetry {
                 Ok(()) => self.add_arrival(arrival, reply),
                 Err(error) => {
                     count(&self.shared.counters.refused_full, 1);
@@ -284,7 +297,16 @@ impl<'a> Group<'a> {
 impl Shared {
     /// Whether the disk has room for telemetry.
     pub fn check_reserve(&self) -> Result<(), StoreError> {
-        let reserve = self.options.reserve_bytes;
+        self.check_free(self.options.reserve_bytes)
+    }
+
+    /// Records are written below the reserve too, down to what the next start needs: a write that
+    /// the disk refused would poison the store, and a store on a full disk does not open.
+    pub fn check_room(&self) -> Result<(), StoreError> {
+        self.check_free(ROOM_TO_OPEN)
+    }
+
+    fn check_free(&self, reserve: u64) -> Result<(), StoreError> {
         match free_bytes(&self.hot.folder) {
             Ok(free) => {
                 set(&self.counters.free_bytes, free);

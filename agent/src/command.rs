@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, IsTerminal as _, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::collect::Roots;
 use crate::config::{AgentConfig, DEFAULT_DATA};
 use crate::identity::issue::{Credential, enroll};
 use crate::identity::{Identity, Machine};
-use crate::paths::Paths;
+use crate::paths::{Paths, replace_file};
 use crate::service::{StopSignal, notify_ready, notify_stopping};
 use crate::spool::files::LOCK;
 use crate::spool::{Spool, SpoolLimits};
@@ -219,12 +219,18 @@ async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
     let token = token(&options, &setup.token)?;
     let connector = setup.config.connector(collector)?;
     let former = present.as_ref().ok().and_then(Option::as_ref);
+    // Whatever could fail here comes before the token is used.
+    let data = setup.paths.data();
+    check_writable(data).with_context(|| format!("the data folder {}", data.display()))?;
+    let inherited = match former {
+        Some(identity) if !machine.is_that_of(identity) => {
+            Some(Spool::open(&setup.paths.spool(), SpoolLimits::default())?)
+        }
+        _ => None,
+    };
     let issued = enroll(&connector, Credential::Token(&token, former), &machine).await?;
-    if let Ok(Some(inherited)) = &present
-        && !machine.is_that_of(inherited)
-    {
+    if let Some((mut spool, _)) = inherited {
         // The reports on a cloned disk are another laptop's.
-        let (mut spool, _) = Spool::open(&setup.paths.spool(), SpoolLimits::default())?;
         spool.discard()?;
     }
     issued
@@ -240,6 +246,13 @@ async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
         println!("the agent that runs keeps its former identity until it is restarted");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes about as much as an identity has, and removes it again.
+fn check_writable(data: &Path) -> io::Result<()> {
+    let probe = data.join("identity.probe");
+    replace_file(&probe, &[0; 8192])?;
+    fs::remove_file(probe)
 }
 
 fn token(options: &Enroll, configured: &TokenSource) -> anyhow::Result<EnrolmentToken> {

@@ -284,11 +284,13 @@ impl Remedy {
         match refusal {
             Refusal::CertificateExpired => Self::Renew,
             Refusal::HardwareDiffers => Self::LeaveOriginal,
-            Refusal::GraceOver
-            | Refusal::DeviceUnknown
-            | Refusal::DeviceRevoked
-            | Refusal::CertificateMissing => Self::EnrolAnew,
-            Refusal::TokenUnknown
+            Refusal::GraceOver | Refusal::DeviceUnknown | Refusal::CertificateMissing => {
+                Self::EnrolAnew
+            }
+            // Somebody said that this laptop shall not speak: a token that still lies on its disk
+            // must not undo that. Whoever runs `rollcall-agent enroll` can.
+            Refusal::DeviceRevoked
+            | Refusal::TokenUnknown
             | Refusal::TokenUsedUp
             | Refusal::TokenExpired
             | Refusal::TokenRevoked

@@ -188,7 +188,9 @@ impl Agent {
         match answer {
             Ok(issued) => {
                 tracing::info!(device = %issued.identity.device(), "the certificate is renewed");
-                self.keep(issued, keeper);
+                if !self.keep(&issued, keeper) {
+                    self.renew_later(keeper);
+                }
             }
             Err(CallError::Refused(refusal)) if Remedy::against(refusal) == Remedy::EnrolAnew => {
                 self.note_failure(&CallError::Refused(refusal), "renewing");
@@ -199,12 +201,18 @@ impl Agent {
             }
             Err(error) => {
                 self.note_failure(&error, "renewing");
-                let wait = keeper.remedies.after_failure(random_fraction());
-                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                let now = self.clock.now().since_boot;
-                keeper.renew_not_before = SinceBootMs(now.0.saturating_add(wait_ms));
+                self.renew_later(keeper);
             }
         }
+    }
+
+    /// Reports flow by the present certificate meanwhile.
+    fn renew_later(&self, keeper: &mut Keeper) {
+        let wait = keeper.remedies.after_failure(random_fraction());
+        let wait = wait.max(RETRY_FIRST / 2);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let now = self.clock.now().since_boot;
+        keeper.renew_not_before = SinceBootMs(now.0.saturating_add(wait_ms));
     }
 
     /// This disk is a clone: takes an identity of its own by showing the inherited one.
@@ -227,8 +235,8 @@ impl Agent {
         };
         match answer {
             Ok(issued) => {
+                self.keep_at_last(&issued, keeper).await;
                 keeper.has_discarded = false;
-                self.keep(issued, keeper);
             }
             Err(CallError::Refused(refusal)) if !CallError::Refused(refusal).is_passing() => {
                 self.note_failure(&CallError::Refused(refusal), "enrolling this clone");
@@ -265,16 +273,23 @@ impl Agent {
                 tracing::info!(device = %issued.identity.device(), "enrolled");
                 forget_configuration(&self.setup.paths);
                 self.line.follow(self.setup.config.configuration());
-                if self.keep(issued, keeper) {
-                    self.setup.token.used();
-                }
+                self.keep_at_last(&issued, keeper).await;
+                self.setup.token.used();
             }
             Err(error) => self.wait_after(&error, "enrolling", keeper).await,
         }
     }
 
+    /// Stores an identity that has cost a use of a token, however long that takes: asking for another
+    /// one while the disk is full would use the token up and fill the collector with laptops.
+    async fn keep_at_last(&self, issued: &Issued, keeper: &mut Keeper) {
+        while !self.keep(issued, keeper) {
+            self.wait_for_a_person(keeper).await;
+        }
+    }
+
     /// Stores a new identity; the next report is a full one, since the device may be a new one.
-    fn keep(&self, issued: Issued, keeper: &mut Keeper) -> bool {
+    fn keep(&self, issued: &Issued, keeper: &mut Keeper) -> bool {
         self.line
             .note_server_time(issued.server_time, self.clock.now());
         self.line.want_full();

@@ -169,7 +169,7 @@ impl Session {
             Event::Welcome {
                 last_stored,
                 credit,
-            } => self.on_welcome(last_stored, credit, now),
+            } => self.on_welcome(last_stored, credit, now, random),
             Event::Ack(sequence) => self.on_ack(sequence, now),
             Event::SlowDown { credit, wait } => self.on_slow_down(credit, wait, now),
             Event::Appended { last, urgent } => self.on_appended(last, urgent, now),
@@ -271,13 +271,20 @@ impl Session {
         vec![Action::Connect]
     }
 
-    fn on_welcome(&mut self, last_stored: Sequence, credit: u32, now: SinceBootMs) -> Vec<Action> {
+    fn on_welcome(
+        &mut self,
+        last_stored: Sequence,
+        credit: u32,
+        now: SinceBootMs,
+        random: f64,
+    ) -> Vec<Action> {
         if !matches!(self.state, State::Greeting { .. }) {
             return Vec::new();
         }
         if last_stored > self.last {
-            self.state = State::Connecting;
-            return vec![Action::Disconnect, Action::RenewSpool, Action::Connect];
+            // With a wait: on a full disk the spool may keep its id, and the next Welcome say the same.
+            self.on_lost(now, random);
+            return vec![Action::Disconnect, Action::RenewSpool];
         }
         self.state = State::Streaming(Streaming {
             since: now,

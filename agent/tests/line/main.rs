@@ -438,12 +438,44 @@ async fn a_revoked_laptop_says_so() {
         .wait_until("a stream", |state| state.greeted == 1)
         .await;
     running.stop().await;
+    let device = laptop.device();
     collector.state().refuse = Some(Refusal::DeviceRevoked);
-    let running = laptop.start(&collector, None);
+    let running = laptop.start(&collector, Some(&collector.token));
     laptop
         .wait_for_problem(Refusal::DeviceRevoked.sentence())
         .await;
+    // Time in which it would have enrolled anew, many times over.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     running.stop().await;
+    assert_eq!(
+        collector.state().enrolled,
+        1,
+        "the token undoes no revocation"
+    );
+    assert_eq!(laptop.device(), device);
+}
+
+#[tokio::test]
+async fn an_identity_that_cannot_be_kept_yet_is_asked_for_once() {
+    let collector = Collector::start().await;
+    let laptop = Laptop::new("board-1");
+    // Where the new identity is prepared lies a file that is no folder: storing fails.
+    fs::create_dir_all(laptop.paths().data()).unwrap();
+    let in_the_way = laptop.paths().data().join("identity.next");
+    fs::write(&in_the_way, "").unwrap();
+    let running = laptop.start(&collector, Some(&collector.token));
+    collector
+        .wait_until("an enrolment", |state| state.enrolled >= 1)
+        .await;
+    laptop.wait_for_problem("identity").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(collector.state().enrolled, 1);
+    fs::remove_file(&in_the_way).unwrap();
+    collector
+        .wait_until("a stream", |state| state.greeted >= 1)
+        .await;
+    running.stop().await;
+    assert_eq!(collector.state().enrolled, 1, "the identity it was given");
 }
 
 #[tokio::test]

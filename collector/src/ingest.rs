@@ -27,7 +27,7 @@ use rollcall_shared::time::{Clock, UnixMs};
 use rollcall_shared::tls::{self, DeviceCertificate};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
@@ -66,6 +66,8 @@ struct Shared {
     counters: Arc<IngestCounters>,
     refusals: Refusals,
     streams: Streams,
+    /// Places for connections without a device's certificate.
+    strangers: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
 
@@ -83,6 +85,7 @@ impl Ingest {
         let shared = Shared {
             refusals: Refusals::new(store.clone(), Arc::clone(&counters)),
             streams: Streams::default(),
+            strangers: Arc::new(Semaphore::new(accept::STRANGERS)),
             store,
             authority,
             clock,

@@ -7,6 +7,7 @@
 mod block;
 mod codec;
 mod counters;
+mod cursors;
 mod database;
 mod history;
 mod hot;
@@ -290,13 +291,7 @@ impl Store {
     /// [`StoreError::Failed`] once the store has failed.
     pub fn stored(&self, device: DeviceId, spool: SpoolId) -> Result<Sequence, StoreError> {
         self.shared().check()?;
-        let cursor = self
-            .shared()
-            .memory()
-            .cursors
-            .get(&(device, spool))
-            .copied();
-        Ok(cursor.unwrap_or_default())
+        Ok(self.shared().memory().cursors.get(device, spool))
     }
 
     /// Makes changes, all or none; they are durable when this returns.

@@ -14,7 +14,7 @@ use rollcall_shared::tls::DeviceCertificate;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -28,6 +28,10 @@ const HANDSHAKES: usize = 512;
 
 /// Connections that have shaken hands and wait for the server.
 const READY: usize = 64;
+
+/// Connections without a device's certificate: an imaging room that enrols, and programs that ask the
+/// query stage. Laptops of the fleet do not count, so that strangers cannot take their places.
+pub(super) const STRANGERS: usize = 512;
 
 /// After an error of accept, such as too many open files, wait before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -62,6 +66,8 @@ pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
     shared: Arc<Shared>,
+    /// Its place among the strangers, if it is one.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// The connections that come in, until the shutdown.
@@ -128,6 +134,10 @@ async fn shake_hands(
         }
     };
     let certificate = device_of(stream.get_ref().1.peer_certificates());
+    let place = match certificate {
+        Some(_) => None,
+        None => Some(shared.place_for_stranger()?),
+    };
     shared.counters.connections.fetch_add(1, Ordering::Relaxed);
     Some(Connection {
         stream,
@@ -136,10 +146,19 @@ async fn shake_hands(
             certificate,
         },
         shared,
+        _place: place,
     })
 }
 
 impl Shared {
+    fn place_for_stranger(&self) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.strangers).try_acquire_owned();
+        if place.is_err() {
+            self.counters.count(Reason::TooManyStrangers, 1);
+        }
+        place.ok()
+    }
+
     async fn note_bad_handshake(&self, address: SocketAddr, error: &io::Error) {
         self.counters.count(Reason::Handshake, 1);
         // Whoever only looks whether the port is open leaves without a word.

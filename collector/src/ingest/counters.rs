@@ -21,6 +21,8 @@ pub enum Reason {
     Handshake,
     /// A TLS handshake that took too long.
     HandshakeTimeout,
+    /// A connection without a device's certificate, when there were too many.
+    TooManyStrangers,
     /// An audit line left out, because there were too many.
     AuditSuppressed,
 }
@@ -35,6 +37,7 @@ impl Reason {
         Self::MessageUnreadable,
         Self::Handshake,
         Self::HandshakeTimeout,
+        Self::TooManyStrangers,
         Self::AuditSuppressed,
     ];
 
@@ -49,6 +52,7 @@ impl Reason {
             Self::MessageUnreadable => "message-unreadable",
             Self::Handshake => "handshake-failed",
             Self::HandshakeTimeout => "handshake-timed-out",
+            Self::TooManyStrangers => "too-many-strangers",
             Self::AuditSuppressed => "audit-suppressed",
         }
     }

@@ -497,6 +497,26 @@ async fn wrong_tokens_keep_no_right_one_out_and_a_flood_hides_no_other_refusal()
     );
 }
 
+/// Strangers who take every place they can get keep no laptop of the fleet out.
+#[tokio::test]
+async fn strangers_take_no_place_of_the_fleet() {
+    let line = line().await;
+    let (laptop, _) = line.laptop().await;
+    let trust = Trust::Pinned(line.authority.fingerprint());
+    let config = Arc::new(tls::client_config(trust, None).unwrap());
+    let mut strangers = Vec::new();
+    while line.counters.of(Reason::TooManyStrangers) == 0 {
+        assert!(strangers.len() <= accept::STRANGERS + 8, "all were let in");
+        let stream = tokio::net::TcpStream::connect(line.address).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&config));
+        let name = ServerName::from(line.address.ip());
+        strangers.push(connector.connect(name, stream).await.unwrap());
+    }
+    let (_up, mut answers) = line.stream(&laptop, hello(&laptop)).await.unwrap();
+    let welcome = next(&mut answers).await.unwrap();
+    assert!(matches!(welcome, Some(Said::Welcome(_))), "{welcome:?}");
+}
+
 impl Peer {
     fn stranger() -> Self {
         Self {

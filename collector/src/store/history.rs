@@ -10,6 +10,7 @@ use rollcall_shared::time::UnixMs;
 
 use super::block::{self, Point};
 use super::database::{Database, Op, sync_tree};
+use super::hot::remove_folder;
 use super::keys::{self, Week};
 use super::{OpenError, StoreError};
 use crate::device::SeriesKey;
@@ -22,6 +23,12 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Operations in one transaction: at the largest 3 MB.
 const OPS: usize = 512;
+
+/// The name of a week that is being made.
+const UNFINISHED: &str = "unfinished";
+
+/// What the name of a week begins with that is being removed.
+const REMOVED: &str = "removed-";
 
 /// The databases of the weeks.
 #[derive(Debug)]
@@ -36,6 +43,7 @@ impl History {
         let folder = data.join("history");
         std::fs::create_dir_all(&folder)
             .and_then(|()| sync_tree(&folder))
+            .and_then(|()| remove_left_overs(&folder))
             .map_err(|error| super::database::io_error(&folder, "cannot be made", error))?;
         Ok(Self {
             folder,
@@ -114,9 +122,23 @@ impl History {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.remove(&week);
         // Under another name first: a folder that is half removed is no week.
-        let (name, gone) = (week.folder(), format!("removed-{}", week.folder()));
-        std::fs::rename(self.folder.join(name), self.folder.join(&gone))?;
-        std::fs::remove_dir_all(self.folder.join(gone))
+        let (name, gone) = (week.folder(), format!("{REMOVED}{}", week.folder()));
+        let gone = self.folder.join(gone);
+        remove_folder(&gone)?;
+        std::fs::rename(self.folder.join(name), &gone)?;
+        remove_folder(&gone)
+    }
+
+    /// Makes a week's database under another name first: one that a power loss left half made could
+    /// never be opened, and nothing could be sealed any more.
+    fn make(&self, path: &Path) -> Result<(), OpenError> {
+        let unfinished = self.folder.join(UNFINISHED);
+        let failed = |error| super::database::io_error(path, "cannot be made", error);
+        remove_folder(&unfinished).map_err(failed)?;
+        drop(Database::open(&unfinished, &["blocks"], CACHE_BYTES)?);
+        std::fs::rename(&unfinished, path)
+            .and_then(|()| sync_tree(path))
+            .map_err(failed)
     }
 
     fn week(&self, week: Week) -> Result<Arc<Database>, StoreError> {
@@ -140,6 +162,12 @@ impl History {
             open.remove(&oldest);
         }
         let path = self.folder.join(week.folder());
+        if !path.exists() {
+            self.make(&path).map_err(|error| StoreError::Damaged {
+                place: format!("history/{}", week.folder()),
+                problem: error.to_string(),
+            })?;
+        }
         let database = Database::open(&path, &["blocks"], CACHE_BYTES);
         let database = Arc::new(database.map_err(|error| StoreError::Damaged {
             place: format!("history/{}", week.folder()),
@@ -147,5 +175,47 @@ impl History {
         })?);
         open.insert(week, (turn, Arc::clone(&database)));
         Ok(database)
+    }
+}
+
+/// Removes what an interrupted making or removal has left.
+fn remove_left_overs(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name == UNFINISHED || name.starts_with(REMOVED) {
+            remove_folder(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_power_loss_left_of_a_week_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (week, old) = (Week(2960), Week(2800));
+        let folder = dir.path().join("history");
+        let left_overs = [UNFINISHED.to_owned(), format!("{REMOVED}{}", old.folder())];
+        for name in &left_overs {
+            std::fs::create_dir_all(folder.join(name)).unwrap();
+            std::fs::write(folder.join(name).join("conf"), "half").unwrap();
+        }
+        let history = History::open(dir.path()).unwrap();
+        assert!(left_overs.iter().all(|name| !folder.join(name).exists()));
+
+        std::fs::create_dir_all(folder.join(UNFINISHED)).unwrap();
+        std::fs::write(folder.join(UNFINISHED).join("conf"), "half").unwrap();
+        std::fs::create_dir_all(folder.join(&left_overs[1]).join("blobs")).unwrap();
+        history.week(old).unwrap();
+        history.week(week).unwrap();
+        assert_eq!(history.weeks().unwrap(), [old, week]);
+        history.remove_before(old.end()).unwrap();
+        assert_eq!(history.weeks().unwrap(), [week]);
+        assert!(!folder.join(UNFINISHED).exists());
     }
 }

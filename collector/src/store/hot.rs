@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::de::DeserializeOwned;
 
 use super::codec::{first_piece, split};
+use super::cursors::Cursor;
 use super::database::{Database, Op, io_error, sync_tree};
 use super::keys::{self, SCHEMA, TreeName, meta};
 use super::memory::{Entry, Memory};
@@ -203,15 +204,13 @@ impl Hot {
         }
         for pair in self.database.scan(TreeName::Cursors as usize, &[]) {
             let (key, value) = pair.map_err(failed)?;
-            let sequence = value.try_into().map(u64::from_be_bytes).ok();
-            let cursor = keys::parse_cursor(&key).zip(sequence);
-            let (spool, sequence) = cursor.ok_or_else(|| StoreError::Damaged {
+            let cursor = keys::parse_cursor(&key)
+                .and_then(|(device, spool)| Some((device, Cursor::parse(spool, &value)?)));
+            let (device, cursor) = cursor.ok_or_else(|| StoreError::Damaged {
                 place: format!("cursors/{key:02x?}"),
-                problem: "it is not 32 and 8 bytes".to_owned(),
+                problem: "it is not 32 and 16 bytes".to_owned(),
             })?;
-            memory
-                .cursors
-                .insert(spool, rollcall_shared::id::Sequence(sequence));
+            memory.cursors.put(device, cursor);
         }
         Ok(())
     }
@@ -393,7 +392,8 @@ fn foreign(data: &Path, problem: &str) -> OpenError {
     }
 }
 
-fn remove_folder(path: &Path) -> io::Result<()> {
+/// Removes a folder, where there is one.
+pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,

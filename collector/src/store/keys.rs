@@ -5,7 +5,7 @@
 //! DATA/hot/                      one database: what must change together
 //!   meta           name                                   -> see `meta`
 //!   devices        device[16]                             -> Device, JSON
-//!   cursors        device[16] spool[16]                   -> last sequence, u64
+//!   cursors        device[16] spool[16]                   -> last sequence, log entry, u64 each
 //!   log            number[8] piece[2]                     -> LogEntry, zstd, in pieces
 //!   state          device[16] piece[2]                    -> Snapshot, zstd, in pieces
 //!   alerts         device[16] text(rule) text(instance)   -> Alert that is not resolved, JSON

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rollcall_shared::configuration::Configuration;
-use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
+use rollcall_shared::id::DeviceId;
 use rollcall_shared::limits;
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
 use rollcall_shared::report::Report;
 use rollcall_shared::time::UnixMs;
 
+use super::cursors::Cursors;
 use super::records::{ApiTokenRecord, EnrolmentTokenRecord};
 use super::{Arrival, Write};
 use crate::alert::{Alert, AlertKey};
@@ -33,7 +34,7 @@ const SERIES: usize = 2 * limits::READINGS_PER_REPORT;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub devices: HashMap<DeviceId, Entry>,
-    pub cursors: HashMap<(DeviceId, SpoolId), Sequence>,
+    pub cursors: Cursors,
     pub alerts: BTreeMap<AlertKey, Alert>,
     pub outbox: BTreeMap<NotificationKey, Notification>,
     pub tokens: BTreeMap<String, EnrolmentTokenRecord>,

@@ -464,3 +464,42 @@ async fn a_laptop_that_makes_up_series_fills_no_memory() {
     assert_eq!(store.device(device.id).unwrap().latest.len(), 4096);
     assert_eq!(store.counters().series_left_out, 2048);
 }
+
+#[tokio::test]
+async fn a_laptop_with_ever_new_spools_is_remembered_within_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let spool =
+        |n: u64| SpoolId::from_bytes([n.to_be_bytes(), [9; 8]].concat().try_into().unwrap());
+    let all = cursors::SPOOLS as u64 + 3;
+    for n in 0..all {
+        let sent = Arrival {
+            spool: spool(n),
+            ..arrival(device.id, vec![charge(0, 5, 0.5)])
+        };
+        store.append(sent).await.unwrap();
+    }
+    drop(store);
+    let store = open(dir.path());
+    let stored = |n| store.stored(device.id, spool(n)).unwrap();
+    let known: Vec<u64> = (0..all).filter(|n| stored(*n) == Sequence(5)).collect();
+    assert_eq!(known, (3..all).collect::<Vec<_>>(), "the oldest three went");
+}
+
+#[tokio::test]
+async fn any_sequence_may_be_claimed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let last = |spool| Arrival {
+        spool: SpoolId::from_bytes([spool; 16]),
+        ..arrival(device.id, vec![charge(0, u64::MAX, 0.5)])
+    };
+    let (a, b, c) = tokio::join!(
+        store.append(last(1)),
+        store.append(last(2)),
+        store.append(last(3))
+    );
+    for stored in [a, b, c] {
+        assert_eq!(stored.unwrap().stored, Sequence(u64::MAX));
+    }
+}

@@ -9,8 +9,9 @@ use rollcall_shared::time::{Clock, SystemClock};
 use tokio::sync::{mpsc, oneshot};
 
 use super::counters::{count, set};
+use super::cursors::Cursor;
 use super::database::Op;
-use super::hot::{ROOM_TO_OPEN, free_bytes, put, put_pieces};
+use super::hot::{ROOM_TO_OPEN, free_bytes, put, put_pieces, remove};
 use super::keys::{self, TreeName};
 use super::shared::Shared;
 use super::{Appended, Arrival, Change, StoreError, Write, log, snapshot};
@@ -180,7 +181,9 @@ impl<'a> Group<'a> {
             duplicates: total - new,
         };
         if new > 0 {
-            self.gaps += (last.0 - before.0).saturating_sub(new as u64);
+            let missing = (last.0 - before.0).saturating_sub(new as u64);
+            // A laptop may claim any sequence, and may do so twice.
+            self.gaps = self.gaps.saturating_add(missing);
             self.cursors.insert(key, last);
             self.arrivals.push(arrival);
         }
@@ -190,8 +193,8 @@ impl<'a> Group<'a> {
     fn cursor(&self, key: (DeviceId, SpoolId)) -> Sequence {
         let pending = self.cursors.get(&key).copied();
         pending.unwrap_or_else(|| {
-            let memory = self.shared.memory();
-            memory.cursors.get(&key).copied().unwrap_or_default()
+            let (device, spool) = key;
+            self.shared.memory().cursors.get(device, spool)
         })
     }
 
@@ -199,6 +202,7 @@ impl<'a> Group<'a> {
         let clock = SystemClock;
         let began = clock.now().since_boot;
         let entries = self.add_log();
+        let forgotten = self.add_cursors(entries.last().copied());
         if !self.ops.is_empty() {
             if let Err(error) = self.shared.hot.database.commit(&self.ops) {
                 return self.shared.fail(&error.to_string());
@@ -207,7 +211,7 @@ impl<'a> Group<'a> {
             count(&self.shared.counters.commits, 1);
             count(&self.shared.counters.commit_ms, took.as_millis() as usize);
         }
-        self.remember(&entries);
+        self.remember(&entries, &forgotten);
         self.answer();
     }
 
@@ -225,26 +229,60 @@ impl<'a> Group<'a> {
             entries.extend(entry.iter().map(|_| number));
             rest = after;
         }
-        for ((device, spool), sequence) in &self.cursors {
-            let value = sequence.0.to_be_bytes().to_vec();
-            self.ops.push(put(
-                TreeName::Cursors,
-                &keys::cursor(*device, *spool),
-                value,
-            ));
-        }
         entries
     }
 
+    /// Adds the cursors that the last log entry of this transaction moves, and answers with those
+    /// that are forgotten for them.
+    fn add_cursors(&mut self, moved: Option<u64>) -> Vec<(DeviceId, SpoolId)> {
+        let mut moving: HashMap<DeviceId, Vec<SpoolId>> = HashMap::new();
+        for ((device, spool), cursor) in self.moved_cursors(moved) {
+            moving.entry(device).or_default().push(spool);
+            let key = keys::cursor(device, spool);
+            self.ops
+                .push(put(TreeName::Cursors, &key, cursor.to_bytes()));
+        }
+        let memory = self.shared.memory();
+        let superfluous = moving.iter().flat_map(|(device, spools)| {
+            let gone = memory.cursors.superfluous(*device, spools);
+            gone.into_iter().map(|spool| (*device, spool))
+        });
+        let forgotten: Vec<_> = superfluous.collect();
+        let removals = forgotten
+            .iter()
+            .map(|(device, spool)| remove(TreeName::Cursors, &keys::cursor(*device, *spool)));
+        self.ops.extend(removals);
+        forgotten
+    }
+
+    fn moved_cursors(&self, moved: Option<u64>) -> Vec<((DeviceId, SpoolId), Cursor)> {
+        let moved = moved.unwrap_or_default();
+        let cursor = |(key, sequence): (&(DeviceId, SpoolId), &Sequence)| {
+            let (spool, sequence) = (key.1, *sequence);
+            let cursor = Cursor {
+                spool,
+                sequence,
+                moved,
+            };
+            (*key, cursor)
+        };
+        self.cursors.iter().map(cursor).collect()
+    }
+
     /// Applies what is durable now.
-    fn remember(&self, entries: &[u64]) {
+    fn remember(&self, entries: &[u64], forgotten: &[(DeviceId, SpoolId)]) {
         {
             let mut memory = self.shared.memory_mut();
             self.writes.iter().for_each(|write| memory.apply(write));
             for (arrival, entry) in self.arrivals.iter().zip(entries) {
                 memory.append(arrival, *entry);
             }
-            memory.cursors.extend(&self.cursors);
+            for ((device, _), cursor) in self.moved_cursors(entries.last().copied()) {
+                memory.cursors.put(device, cursor);
+            }
+            for (device, spool) in forgotten {
+                memory.cursors.forget(*device, *spool);
+            }
             memory.last_log = entries.last().copied().unwrap_or(memory.last_log);
             set(
                 &self.shared.counters.series_left_out,

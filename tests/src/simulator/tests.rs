@@ -562,3 +562,32 @@ fn every_state_word_is_one_of_its_metric() {
         );
     }
 }
+
+#[test]
+fn a_fill_goes_by_time_and_then_by_laptop_and_begins_with_everything() {
+    let from = tuesday();
+    let until = from.plus_ms(30 * 60_000);
+    let fill = Fleet::new(1).fill(10..40, from, until, Duration::from_secs(60));
+    let samples: Vec<Sample> = fill.collect();
+    assert!(samples.is_sorted_by_key(|sample| (sample.at, sample.device)));
+    assert!(
+        samples
+            .iter()
+            .all(|sample| (from..until).contains(&sample.at))
+    );
+    let mut met = BTreeSet::new();
+    for sample in &samples {
+        if met.insert(sample.device) {
+            assert!(sample.full && sample.readings.len() > 60);
+        }
+    }
+    let partial = samples.iter().filter(|sample| !sample.full);
+    let sizes: BTreeSet<usize> = partial.map(|sample| sample.readings.len()).collect();
+    assert!(
+        sizes.len() > 2,
+        "every fifth minute has more to read: {sizes:?}"
+    );
+    assert!((10..40).contains(met.last().expect("somebody is awake")));
+    let nobody = Fleet::new(1).fill(5..5, from, until, Duration::ZERO);
+    assert_eq!(nobody.count(), 0);
+}

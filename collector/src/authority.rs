@@ -55,6 +55,8 @@ pub struct Authority {
     root: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
     life: Duration,
+    /// When the root was made: no clock that says less is right.
+    born: UnixMs,
 }
 
 impl Authority {
@@ -103,11 +105,13 @@ impl Authority {
         let key = files::read_key_pair(&folder.join("authority.key"))?;
         let issuer = Issuer::from_ca_cert_der(&root, key)
             .context("authority.pem is not the certificate of an authority")?;
+        let born = issue::begin(&root).context("authority.pem holds no certificate")?;
         Ok(Self {
             folder,
             root,
             issuer,
             life,
+            born,
         })
     }
 
@@ -153,7 +157,8 @@ impl Authority {
         Ok(identity)
     }
 
-    /// A certificate for the name of a device and the key in its request.
+    /// A certificate for the name of a device and the key in its request. A collector that has started
+    /// before its clock was set, in 1970, still gives one that is good once the clock is right.
     ///
     /// # Errors
     /// When the request's key cannot be certified.
@@ -163,6 +168,7 @@ impl Authority {
         request: &SigningRequest,
         now: UnixMs,
     ) -> Result<Vec<CertificateDer<'static>>, rcgen::Error> {
+        let now = now.max(self.born);
         let certificate = issue::device(&self.issuer, device, request, now, self.life)?;
         Ok(vec![certificate, self.root.clone()])
     }

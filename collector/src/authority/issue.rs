@@ -133,6 +133,13 @@ pub(super) fn lives_on(chain: &[CertificateDer<'_>], now: UnixMs, left: Duration
     ends_s.is_some_and(|ends_s| ends_s > needed_s)
 }
 
+/// When a certificate's life begins.
+pub(super) fn begin(certificate: &CertificateDer<'_>) -> Option<UnixMs> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let begins_s = parsed.validity().not_before.timestamp();
+    Some(UnixMs(begins_s.saturating_mul(1000)))
+}
+
 fn params(name: &str, now: UnixMs, life: Duration) -> CertificateParams {
     let mut params = CertificateParams::default();
     let epoch = date_time_ymd(1970, 1, 1);

@@ -151,6 +151,22 @@ async fn a_token_gives_an_identity_and_the_certificate_names_it_alone() {
 }
 
 #[tokio::test]
+async fn a_collector_whose_clock_is_not_set_yet_gives_certificates_that_stay_good() {
+    let house = house(|_| {}).await;
+    let (request, secret) = (csr(), house.secret.as_bytes());
+    let enrolment = enrolment(secret, &request, "PF1A");
+    let unset = UnixMs(60_000);
+    let enrolled = enrol(&house.store, &house.authority, enrolment, unset)
+        .await
+        .unwrap();
+    let certificate = certificate(&enrolled);
+    assert!(certificate.not_before >= NOW, "the root is from then");
+    for now in [unset, NOW.plus_ms(DAY)] {
+        assert!(authenticate(&house.store, Some(certificate), now).is_ok());
+    }
+}
+
+#[tokio::test]
 async fn each_bad_token_has_its_own_refusal() {
     type Change = fn(&mut EnrolmentTokenRecord);
     let cases: [(Change, Refusal); 4] = [

@@ -5,6 +5,8 @@ use rollcall_shared::limits;
 use rollcall_shared::time::{Clock as _, SystemClock};
 
 use super::{Names, Places};
+use rustls::pki_types::DnsName;
+
 use crate::authority::{Authority, ServerNames, write_secret};
 use crate::config::Config;
 use crate::control::{Answer, Request, execute};
@@ -20,6 +22,10 @@ pub(super) fn init(places: &Places, names: Names) -> anyhow::Result<()> {
     };
     if names.names.is_empty() && names.addresses.is_empty() {
         bail!("`--name HOST` or `--address IP` says by what laptops reach the collector");
+    }
+    // A name that is none must not leave half a collector behind, which a second `init` refuses.
+    if let Some(wrong) = names.names.iter().find(|name| !is_host_name(name)) {
+        bail!("`--name {wrong}` is no host name such as rollcall.district.example");
     }
     let config = Config::read(places.config.as_deref())?;
     let now = SystemClock.now().wall;
@@ -43,4 +49,36 @@ pub(super) fn init(places: &Places, names: Names) -> anyhow::Result<()> {
     println!("a new collector lies in {}", data.display());
     println!("its first admin API token is in {}", file.display());
     Ok(())
+}
+
+fn is_host_name(name: &str) -> bool {
+    DnsName::try_from(name).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_name_that_is_none_leaves_no_half_collector() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places {
+            data: dir.path().join("data"),
+            config: None,
+        };
+        for wrong in ["", "two words", "https://host", "host:443", "-x"] {
+            let names = Names {
+                name: vec!["collector.example".to_owned(), wrong.to_owned()],
+                address: Vec::new(),
+            };
+            let error = init(&places, names).unwrap_err().to_string();
+            assert!(error.contains("no host name"), "{wrong}: {error}");
+        }
+        let left: Vec<PathBuf> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        assert_eq!(left, Vec::<PathBuf>::new());
+    }
 }

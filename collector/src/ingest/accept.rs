@@ -22,9 +22,11 @@ use tonic::transport::server::Connected;
 
 use super::{Reason, Shared, device_of};
 
-/// Handshakes at once. One takes about 0.3 ms of a processor, so this is a queue of about 0.15 s
-/// for two; those who come later wait in the kernel's.
-const HANDSHAKES: usize = 512;
+/// Handshakes at once. One takes about 0.3 ms of a processor, so this is a queue of about 1.3 s for
+/// two; those who come later wait in the kernel's. Whoever connects and says nothing holds a place
+/// and about 10 KiB for [`limits::HANDSHAKE_TIMEOUT`]: with 512 places, 34 such connections a second
+/// from one machine kept every laptop out.
+const HANDSHAKES: usize = 8192;
 
 /// Connections that have shaken hands and wait for the server.
 const READY: usize = 64;

@@ -20,7 +20,7 @@ pub fn quick_rule(folder: &Path, name: &str) -> PathBuf {
     let wanted = format!("\nname = \"{name}\"\n");
     let rule = rules.find(|rule| rule.contains(&wanted)).unwrap();
     let quick = rule.lines().map(|line| match line.split_once(" = ") {
-        Some((hold @ ("for" | "clear-for"), _)) => format!("{hold} = \"1s\"\n"),
+        Some((hold @ ("for" | "for-calendar" | "clear-for"), _)) => format!("{hold} = \"1s\"\n"),
         _ => format!("{line}\n"),
     });
     let file = folder.join("rules.toml");

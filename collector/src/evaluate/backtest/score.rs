@@ -11,22 +11,28 @@ use super::replay::Replayed;
 use crate::evaluate::forecast::{DAY_MS, median};
 use crate::evaluate::rules::RuleSet;
 
+/// How long after its event a worn battery may still be told of: it lasts on, shorter each day, and is
+/// judged over five weeks so that a gauge that errs is no wear. A drive or a disk has no such time.
+const WEAR_GRACE_MS: i64 = 30 * DAY_MS;
+
 /// How right a rule was. Ratios of nothing are absent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Score {
-    /// Share of the labelled devices for which it fired at or before the event.
+    /// Share of the labelled devices for which it fired in time: at or before the event, for a worn
+    /// battery at most 30 days after it.
     pub recall: Option<f64>,
-    /// Share of the devices it fired for that have an event, and later.
+    /// Share of the devices it fired for that have an event; those that it fired too late for do not
+    /// count.
     pub precision: Option<f64>,
     /// Alerts on devices without an event, for each year of a device that the rule was judged for.
     pub false_alarms_per_device_year: Option<f64>,
-    /// Median of the days from its first alert to the event.
+    /// Median of the days from its first alert to the event; negative where it fired afterwards.
     pub median_days_of_warning: Option<f64>,
     /// Labelled devices.
     pub events: u64,
-    /// Those of them that it fired for at or before the event.
+    /// Those of them that it fired for in time.
     pub foreseen: u64,
-    /// Those that it fired for only afterwards.
+    /// Those that it fired for too late.
     pub late: u64,
     /// Devices without an event that it fired for.
     pub false_devices: u64,
@@ -80,7 +86,12 @@ impl<'a> Scores<'a> {
                 .iter()
                 .filter(|alert| alert.line.rule == *rule);
             let fired: Vec<UnixMs> = of_rule.map(|alert| alert.fired).collect();
-            self.tallies[number].add(device, event, &fired);
+            let grace_ms = if *rule == "battery-worn" {
+                WEAR_GRACE_MS
+            } else {
+                0
+            };
+            self.tallies[number].add(device, event, &fired, grace_ms);
         }
         self.seen.insert(device.device.clone());
     }
@@ -107,7 +118,7 @@ impl<'a> Scores<'a> {
 }
 
 impl Tally {
-    fn add(&mut self, device: &Replayed, event: Option<UnixMs>, fired: &[UnixMs]) {
+    fn add(&mut self, device: &Replayed, event: Option<UnixMs>, fired: &[UnixMs], grace_ms: i64) {
         let to = event.map_or(device.to, |event| event.max(device.to));
         self.years += years(device.from, to);
         let Some(event) = event else {
@@ -117,7 +128,7 @@ impl Tally {
         };
         self.events += 1;
         match fired.first() {
-            Some(first) if *first <= event => {
+            Some(first) if first.since(event) <= grace_ms => {
                 self.warning_days
                     .push(event.since(*first) as f64 / DAY_MS as f64);
             }

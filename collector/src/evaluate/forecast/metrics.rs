@@ -33,7 +33,7 @@ forecasts! {
     BATTERY_SETTLED_HEALTH = 60001, "forecast.battery.health", "1", Kind::Gauge{low:0.0,high:2.0},
         "Health of the battery over five weeks, which recalibrations do not move.";
     BATTERY_REPLACEMENT = 60002, "forecast.battery.replacement", "d", Kind::Gauge{low:0.0,high:3650.0},
-        "Days until the battery passes the replacement line; 3650 where it is not foreseen.";
+        "Days until the battery passes the replacement line; 3650 where it is not foreseen, none once it has.";
     BATTERY_WORDS = 60003, "forecast.battery.words", "", Kind::Text,
         "The battery's forecast in words.";
     FILESYSTEM_FULL = 60010, "forecast.filesystem.full", "d", Kind::Gauge{low:0.0,high:3650.0},

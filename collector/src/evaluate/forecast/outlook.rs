@@ -168,7 +168,8 @@ impl Outlook {
 
 fn battery_readings(name: &str, seen: &BatteryForecast) -> Vec<Reading> {
     let days = match seen.line {
-        Line::Passed => Some(0.0),
+        // Health itself says so, and better.
+        Line::Passed => None,
         Line::Expected(when) => Some(when.days),
         Line::NotForeseen => Some(NOT_FORESEEN_DAYS),
         Line::TooShort => None,

@@ -34,6 +34,13 @@ const LONG_DAYS: std::ops::RangeInclusive<usize> = 10..=28;
 /// Days of the short trend.
 const SHORT_DAYS: usize = 5;
 
+/// How far above the line through the past the latest reading may lie without being a burst: three days
+/// of growth that fills a disk in a month.
+const BURST: f64 = 0.02;
+
+/// How far above the highest of the weeks before a file system must be for the short trend to count.
+const NEW_HIGH: f64 = 0.02;
+
 /// Growth per day that is told from none: half a percent in a week.
 const LEAST_GROWTH_PER_DAY: f64 = 0.005 / 7.0;
 
@@ -120,19 +127,32 @@ fn filling(days: &[f64], latest: f64) -> Space {
         return Space::TooShort;
     }
     trend(days)
-        .filter(|growth| growth.slope_low > 0.0)
-        .and_then(|growth| when_full(&growth, latest))
+        .filter(|growth| growth.slope_low > 0.0 && growth.level >= GATE)
+        .and_then(|growth| when_full(&growth, without_burst(&growth, latest)))
         .map_or(Space::Steady, Space::Filling)
 }
 
-/// The short trend, where every day grew and a week will not pass before it is full.
+/// What is used without what came lately and may go again: that lies above the line.
+fn without_burst(growth: &Trend, latest: f64) -> f64 {
+    let is_burst = latest - growth.level > BURST;
+    if is_burst { growth.level } else { latest }
+}
+
+/// The short trend, where every day grew by a third of it at least, a week will not pass before it is full, and it is fuller than
+/// it ever was in the weeks before: what was emptied at this height once will be emptied again.
 fn steep(days: &[f64], latest: f64) -> Option<When> {
-    let recent = days.get(days.len().checked_sub(SHORT_DAYS)?..)?;
-    let grew = |pair: &[f64]| pair[1] - pair[0] >= LEAST_GROWTH_PER_DAY;
-    if !recent.windows(2).all(grew) {
+    if days.len() < *LONG_DAYS.start() {
         return None;
     }
-    when_full(&trend(recent)?, latest).filter(|when| when.days <= 7.0)
+    let (before, recent) = days.split_at(days.len() - SHORT_DAYS);
+    let highest = before.iter().copied().fold(0.0, f64::max);
+    let growth = trend(recent)?;
+    let least = LEAST_GROWTH_PER_DAY.max(growth.slope / 3.0);
+    let grew = |pair: &[f64]| pair[1] - pair[0] >= least;
+    if latest < highest + NEW_HIGH || !recent.windows(2).all(grew) {
+        return None;
+    }
+    when_full(&growth, latest).filter(|when| when.days <= 7.0)
 }
 
 fn when_full(growth: &Trend, latest: f64) -> Option<When> {
@@ -188,8 +208,10 @@ mod tests {
 
     #[test]
     fn a_weekly_clean_up_is_not_a_trend() {
-        let sawtooth = (0..60).map(|day| 0.82 + 0.015 * f64::from(day % 7));
-        assert!(!judge(sawtooth).soon_full());
+        for days in 8..60 {
+            let sawtooth = (0..days).map(|day| 0.82 + 0.015 * f64::from(day % 7));
+            assert!(!judge(sawtooth).soon_full(), "after {days} days");
+        }
     }
 
     #[test]

@@ -164,3 +164,44 @@ fn signals_are_gathered_and_a_missed_one_means_all() {
     due.add(due_by(Ok(Change::Device(b))));
     assert_eq!(due, Due::All);
 }
+
+/// The gauge errs on the day on which the collector is started anew: its past is in the store.
+#[tokio::test]
+async fn a_dip_after_a_restart_is_judged_by_the_stored_past() {
+    const DAY: i64 = 24 * 60;
+    let school = School::open().await;
+    school.shutdown.cancel();
+    for day in 0..60 {
+        let at = (day - 60) * DAY;
+        let health = 0.95 - 0.0005 * day as f64;
+        school.report(at, 1 + day.unsigned_abs(), health).await;
+    }
+    school.report(5, 61, 0.3).await;
+    let outlooks = Outlooks::default();
+    let (states, now) = (school.store.devices(), START.plus_ms(20 * MINUTE));
+    let settled = &forecast::metrics::BATTERY_SETTLED_HEALTH;
+    let unread = outlooks.add_to(&states[0], now);
+    assert!(
+        unread.get(settled, "BAT0").is_none(),
+        "nothing is known yet"
+    );
+    outlooks
+        .read_some(&school.store, &states, now)
+        .await
+        .unwrap();
+    let seen = outlooks.add_to(&states[0], now);
+    let health = seen
+        .get(settled, "BAT0")
+        .unwrap()
+        .value
+        .as_number()
+        .unwrap();
+    assert!((0.92..0.95).contains(&health), "{health}");
+    outlooks.keep(&BTreeSet::new());
+    assert!(
+        outlooks
+            .add_to(&states[0], now)
+            .get(settled, "BAT0")
+            .is_none()
+    );
+}

@@ -229,6 +229,23 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_right() {
+        let text = include_str!("../../deploy/linux/agent.toml");
+        let is_key = |line: &&str| {
+            line.starts_with("[[")
+                || line
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| !key.contains(' '))
+        };
+        let strip = |line: &'static str| line.strip_prefix("# ").filter(is_key).unwrap_or(line);
+        let whole: Vec<&str> = text.lines().map(strip).collect();
+        for text in [text, &whole.join("\n")] {
+            let example = AgentConfig::parse(text, Path::new("agent.toml")).unwrap();
+            assert!(example.collector.is_some() && example.erase_token);
+        }
+    }
+
+    #[test]
     fn a_mistake_names_file_line_and_field() {
         let unknown = error("collector = \"h:1\"\nspool_byte = 5\n");
         assert!(

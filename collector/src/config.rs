@@ -263,6 +263,27 @@ mod tests {
         assert!(error("[http]\nkey = \"k\"\n").contains("http.certificate"));
     }
 
+    /// The published example says the defaults, and what it comments out would be right too.
+    #[test]
+    fn the_example_is_right_and_complete() {
+        let text = include_str!("../../deploy/collector/collector.toml");
+        let mut example = Config::parse("example", text).unwrap();
+        assert_eq!(example.agents.targets.len(), 1);
+        example.agents.targets.clear();
+        assert_eq!(example, Config::default());
+        let is_key = |line: &&str| {
+            line.starts_with("[[")
+                || line
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| !key.contains(' '))
+        };
+        let strip = |line: &'static str| line.strip_prefix("# ").filter(is_key).unwrap_or(line);
+        let whole: Vec<&str> = text.lines().map(strip).collect();
+        let whole = Config::parse("example", &whole.join("\n")).unwrap();
+        assert_eq!((whole.channel.len(), whole.agents.beacons.len()), (2, 1));
+        assert!(whole.rules.is_some() && whole.http.key.is_some());
+    }
+
     #[test]
     fn paths_are_relative_to_the_file() {
         let dir = tempfile::tempdir().unwrap();

@@ -43,6 +43,12 @@ fn worn_battery_is_told_once_and_resolved_once() {
     );
     eventually("one webhook call", PATIENCE, || calls(&hook, RULE, 1));
 
+    // A crash between a mail server's acceptance and its record would send the message once more,
+    // under the same Message-ID; SMTP knows no better.
+    eventually("the record of both deliveries", PATIENCE, || {
+        let outbox = collector.get("/api/v1/outbox")?;
+        require(outbox["waiting"] == 0, || outbox.to_string())
+    });
     collector.kill();
     collector.run();
     throughout("exactly one of each after a crash", QUIET, || {

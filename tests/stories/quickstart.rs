@@ -93,8 +93,9 @@ fn quickstart_says_how_to_choose_another_port() {
 }
 
 fn refused(folder: &Path, options: &[&str]) -> String {
-    let mut command = Command::new(rig::repository().join("deploy/quickstart"));
-    command.arg("--data").arg(folder.join("data")).args(options);
+    // The last of two options counts; the ports that are not the story's must be free.
+    let mut command = quickstart(&folder.join("data"));
+    command.args(options);
     let finished: Finished = run(&mut command, PATIENCE);
     finished.failure()
 }

@@ -5,6 +5,7 @@
 
 mod accept;
 mod admission;
+mod boots;
 mod counters;
 mod pacing;
 mod refuse;
@@ -37,6 +38,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::authority::{self, Authority, Enrolment};
 use crate::store::Store;
 pub use accept::Peer;
+use boots::Boots;
 pub use counters::{IngestCounters, Reason};
 use refuse::Refusals;
 use session::Session;
@@ -66,6 +68,7 @@ struct Shared {
     counters: Arc<IngestCounters>,
     refusals: Refusals,
     streams: Streams,
+    boots: Boots,
     /// Places for connections without a device's certificate.
     strangers: Arc<Semaphore>,
     shutdown: CancellationToken,
@@ -85,6 +88,7 @@ impl Ingest {
         let shared = Shared {
             refusals: Refusals::new(store.clone(), Arc::clone(&counters)),
             streams: Streams::default(),
+            boots: Boots::default(),
             strangers: Arc::new(Semaphore::new(accept::STRANGERS)),
             store,
             authority,
@@ -254,6 +258,9 @@ impl Shared {
             vendor: admission::short_text(&hardware.vendor),
             model: admission::short_text(&hardware.model),
             agent_version: admission::short_text(&request.agent_version),
+            is_shared: peer
+                .certificate
+                .is_some_and(|certificate| self.boots.is_shared(certificate.device)),
             certificate: peer.certificate,
             address: peer.address.ip().to_string(),
         };

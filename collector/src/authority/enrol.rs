@@ -32,6 +32,8 @@ pub struct Enrolment<'a> {
     /// The certificate that it came with: that of the laptop whose disk it was cloned from, or its
     /// own from before.
     pub certificate: Option<DeviceCertificate>,
+    /// Whether two machines were seen to use that certificate's identity at the same time.
+    pub is_shared: bool,
     /// Where it called from, for the audit.
     pub address: String,
 }
@@ -194,7 +196,8 @@ fn same_hardware(
     same.next().map(|device| device.id)
 }
 
-/// A laptop whose disk is a copy of another's: it shows the other's certificate, on other hardware.
+/// A laptop whose disk is a copy of another's: it shows the other's certificate, on other hardware,
+/// or on hardware without serial numbers while the other is seen too.
 fn by_certificate(
     store: &Store,
     enrolment: &Enrolment<'_>,
@@ -203,7 +206,7 @@ fn by_certificate(
     let certificate = enrolment.certificate.ok_or(Refusal::CertificateMissing)?;
     within_grace(&certificate, now)?;
     let original = active(store, certificate.device)?;
-    if enrolment.fingerprint.is_same_machine(&original.fingerprint) {
+    if !enrolment.is_shared && enrolment.fingerprint.is_same_machine(&original.fingerprint) {
         return Err(Refusal::TokenUnknown);
     }
     if clones_today(store, &original, now) >= limits::CLONES_PER_DAY as usize {

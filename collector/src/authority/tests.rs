@@ -34,6 +34,7 @@ fn enrolment<'a>(secret: &'a [u8], request: &'a [u8], serial: &str) -> Enrolment
         model: "500e".to_owned(),
         agent_version: "0.1.0".to_owned(),
         certificate: None,
+        is_shared: false,
         address: "192.0.2.7".to_owned(),
     }
 }
@@ -237,6 +238,14 @@ async fn a_clone_gets_its_own_identity_and_evicts_nobody() {
         Refusal::TokenUnknown,
         "the same machine renews instead"
     );
+    let shared = Enrolment {
+        is_shared: true,
+        ..clone("PF1A")
+    };
+    let shared = enrol(&house.store, &house.authority, shared, NOW)
+        .await
+        .unwrap();
+    assert_ne!(shared.device, original.device, "two machines were seen");
     let nobody = enrol(
         &house.store,
         &house.authority,

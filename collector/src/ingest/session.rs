@@ -10,7 +10,7 @@ use rollcall_proto::v1::up::Message as Heard;
 use rollcall_shared::backoff::random_fraction;
 use rollcall_shared::configuration::Configuration;
 use rollcall_shared::fingerprint::HardwareFingerprint;
-use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
+use rollcall_shared::id::{BootId, DeviceId, Sequence, SpoolId};
 use rollcall_shared::limits;
 use rollcall_shared::metric;
 use rollcall_shared::refusal::Refusal;
@@ -19,8 +19,10 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status, Streaming};
 
 use super::admission::{Admission, admit, clock_reading, short_text};
+use super::boots::Seen;
 use super::counters::UnderWay;
 use super::pacing::{Pace, pace};
+use super::streams::Place;
 use super::{Peer, Reason, Shared, refuse};
 use crate::device::{Device, DeviceState, Standing};
 use crate::store::{Arrival, StoreError, Write};
@@ -93,7 +95,7 @@ impl Session {
         };
         let place = shared.streams.open(self.device);
         let mut configuration = shared.configuration.clone();
-        let spool = self.greet(&hello).await?;
+        let spool = self.greet(&hello, &place).await?;
         let _present = Presence::new(shared, self.device);
         let current = Arc::clone(&configuration.borrow_and_update());
         if current.revision != hello.configuration_revision {
@@ -145,11 +147,12 @@ impl Session {
         }
     }
 
-    async fn greet(&mut self, hello: &v1::Hello) -> Result<SpoolId, Status> {
+    async fn greet(&mut self, hello: &v1::Hello, place: &Place<'_>) -> Result<SpoolId, Status> {
         let Ok(spool) = SpoolId::try_from(&hello.spool[..]) else {
             return Err(self.out_of_turn("hello.spool has not 16 bytes").await);
         };
-        if let Err(refusal) = self.recognise(hello).await {
+        let recognised = self.recognise(hello).await;
+        if let Err(refusal) = recognised.and_then(|()| self.tell_apart(hello, place)) {
             return Err(self.shared.refuse(refusal, self.peer, "stream").await);
         }
         let stored = self.shared.store.stored(self.device, spool);
@@ -189,6 +192,22 @@ impl Session {
         if let Some(device) = renewed(store.device(self.device))? {
             let written = store.commit(vec![Write::PutDevice(device)]).await;
             written.map_err(|_| Refusal::StoreUnavailable)?;
+        }
+        Ok(())
+    }
+
+    /// Notices two machines with one identity by their boots, where their hardware does not tell.
+    fn tell_apart(&self, hello: &v1::Hello, place: &Place<'_>) -> Result<(), Refusal> {
+        let sent = hello.sent.as_ref();
+        let Some(boot) = sent.and_then(|sent| BootId::try_from(&sent.boot[..]).ok()) else {
+            return Ok(());
+        };
+        match self.shared.boots.note(self.device, boot) {
+            Seen::Again => {}
+            // Was the laptop started anew, its old stream is dead. Another machine comes again, and
+            // is known by that.
+            Seen::New => self.shared.streams.stop_others(place),
+            Seen::Returned => return Err(Refusal::HardwareDiffers),
         }
         Ok(())
     }

@@ -63,6 +63,14 @@ impl Streams {
         }
     }
 
+    /// Ends the other streams of a place's device.
+    pub fn stop_others(&self, place: &Place<'_>) {
+        if let Some(streams) = self.lock().of_device.get(&place.device) {
+            let others = streams.iter().filter(|(number, _)| *number != place.number);
+            others.for_each(|(_, stop)| stop.cancel());
+        }
+    }
+
     fn devices(&self) -> Vec<DeviceId> {
         self.lock().of_device.keys().copied().collect()
     }
@@ -119,6 +127,15 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_ends_the_others_of_its_device_alone() {
+        let (streams, device) = (Streams::default(), DeviceId::generate());
+        let other = streams.open(DeviceId::generate());
+        let (a, b) = (streams.open(device), streams.open(device));
+        streams.stop_others(&b);
+        assert!(a.stop.is_cancelled() && !b.stop.is_cancelled() && !other.stop.is_cancelled());
+    }
 
     #[test]
     fn a_third_stream_ends_the_oldest_and_places_are_given_back() {

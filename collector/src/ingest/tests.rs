@@ -322,6 +322,42 @@ async fn a_clone_is_told_and_enrols_by_its_certificate() {
     );
 }
 
+/// Two machines that were imaged from one disk and tell no serial number.
+#[tokio::test]
+async fn a_clone_without_serials_is_told_by_its_boot_and_enrols_by_its_certificate() {
+    let line = line().await;
+    let (laptop, device) = line.laptop().await;
+    let of_boot = |laptop: &Laptop, boot: u8| {
+        let mut hello = hello(laptop);
+        hello.hardware = None;
+        hello.sent.as_mut().unwrap().boot = vec![boot; 16];
+        hello
+    };
+    let (_first, mut first) = line.stream(&laptop, of_boot(&laptop, 1)).await.unwrap();
+    next(&mut first).await.unwrap();
+    let (_second, mut second) = line.stream(&laptop, of_boot(&laptop, 2)).await.unwrap();
+    let welcome = next(&mut second).await.unwrap();
+    assert!(
+        matches!(welcome, Some(Said::Welcome(_))),
+        "it may have been started anew"
+    );
+    assert_eq!(next(&mut first).await.unwrap_err().code(), Code::Aborted);
+    let too_early = line.enrol("PF1A", &[], Some(&laptop)).await.err().unwrap();
+    assert_eq!(refusal(&too_early), Some(Refusal::TokenUnknown));
+
+    let (_again, mut again) = line.stream(&laptop, of_boot(&laptop, 1)).await.unwrap();
+    let told = next(&mut again).await.unwrap_err();
+    assert_eq!(refusal(&told), Some(Refusal::HardwareDiffers));
+    let (clone, own) = line.enrol("PF1A", &[], Some(&laptop)).await.unwrap();
+    assert_ne!(own, device);
+    let (_up, mut answers) = line.stream(&clone, of_boot(&clone, 1)).await.unwrap();
+    assert!(matches!(
+        next(&mut answers).await,
+        Ok(Some(Said::Welcome(_)))
+    ));
+    assert!(line.store.device(device).unwrap().connected);
+}
+
 #[tokio::test]
 async fn a_configuration_comes_at_connection_and_on_change() {
     let line = line().await;

@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::agent::{Agent, Setup, TokenSource, forget_configuration};
 use crate::collect::Roots;
 use crate::config::{AgentConfig, DEFAULT_DATA};
-use crate::identity::issue::{Credential, enroll};
+use crate::identity::issue::enroll_once;
 use crate::identity::{Identity, Machine};
 use crate::paths::{Paths, replace_file};
 use crate::service::{StopSignal, notify_ready, notify_stopping};
@@ -228,7 +228,7 @@ async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
         }
         _ => None,
     };
-    let issued = enroll(&connector, Credential::Token(&token, former), &machine).await?;
+    let issued = enroll_once(&setup.paths, &connector, &token, former, &machine).await?;
     if let Some((mut spool, _)) = inherited {
         // The reports on a cloned disk are another laptop's.
         spool.discard()?;

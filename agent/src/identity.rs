@@ -33,6 +33,7 @@ use crate::paths::{Paths, make_private_folder, replace_file, sync_folder, with_s
 use crate::stream::address::Address;
 
 pub mod issue;
+mod pending;
 
 const KEY: &str = "key.pem";
 const CERTIFICATE: &str = "certificate.pem";
@@ -194,7 +195,9 @@ impl Identity {
     /// What the file system says; the stored identity then stays.
     pub fn store(&self, paths: &Paths) -> Result<(), IdentityError> {
         let folder = paths.identity();
-        self.write(&folder).map_err(|e| file_error(&folder, e))
+        self.write(&folder).map_err(|e| file_error(&folder, e))?;
+        pending::forget(paths);
+        Ok(())
     }
 
     fn write(&self, folder: &Path) -> io::Result<()> {

@@ -30,6 +30,12 @@ impl Paths {
         self.data.join("identity")
     }
 
+    /// The key of an enrolment that has no answer yet.
+    #[must_use]
+    pub fn pending(&self) -> PathBuf {
+        self.data.join("identity.pending")
+    }
+
     /// The reports that are not acknowledged yet.
     #[must_use]
     pub fn spool(&self) -> PathBuf {

@@ -14,7 +14,7 @@ use rollcall_shared::token::EnrolmentToken;
 use tokio::time::sleep;
 
 use super::{Agent, forget_configuration};
-use crate::identity::issue::{CallError, Credential, Issued, enroll, renew};
+use crate::identity::issue::{CallError, Credential, Issued, enroll, enroll_once, renew};
 use crate::identity::{Identity, Remedy};
 use crate::stream::address::Address;
 use crate::stream::connector::Connector;
@@ -260,8 +260,8 @@ impl Agent {
         };
         let answer = match self.connector(former) {
             Ok(connector) => {
-                let credential = Credential::Token(&token, former);
-                enroll(&connector, credential, &self.machine).await
+                let paths = &self.setup.paths;
+                enroll_once(paths, &connector, &token, former, &self.machine).await
             }
             Err(words) => {
                 self.line.note_problem(words, self.clock.now());

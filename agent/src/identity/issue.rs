@@ -15,7 +15,8 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 
-use super::{DeviceRecord, Identity, Machine};
+use super::{DeviceRecord, Identity, Machine, pending};
+use crate::paths::Paths;
 use crate::stream::connector::{ConnectError, Connector, innermost};
 
 /// By what an enrolment is allowed.
@@ -97,7 +98,8 @@ pub fn refusal_of(status: &tonic::Status) -> Option<Refusal> {
     Refusal::from_word(word)
 }
 
-/// Gives this laptop an identity of its own.
+/// Gives this laptop an identity of its own, by a key that nobody else has seen and that is lost
+/// with the answer.
 ///
 /// # Errors
 /// [`CallError`] says which step failed or why the collector refused.
@@ -105,6 +107,33 @@ pub async fn enroll(
     connector: &Connector,
     credential: Credential<'_>,
     machine: &Machine,
+) -> Result<Issued, CallError> {
+    request_identity(connector, credential, machine, Request::new()?).await
+}
+
+/// Enrols by a token, with a key that is kept until the identity is stored: when an answer is lost,
+/// the next try is the same enrolment and costs no second use of the token.
+///
+/// # Errors
+/// [`CallError`] says which step failed or why the collector refused.
+pub async fn enroll_once(
+    paths: &Paths,
+    connector: &Connector,
+    token: &EnrolmentToken,
+    former: Option<&Identity>,
+    machine: &Machine,
+) -> Result<Issued, CallError> {
+    let key = pending::key(paths, &machine.fingerprint)
+        .map_err(|error| CallError::Failed(format!("the new key could not be kept: {error}")))?;
+    let credential = Credential::Token(token, former);
+    request_identity(connector, credential, machine, Request::over(key)?).await
+}
+
+async fn request_identity(
+    connector: &Connector,
+    credential: Credential<'_>,
+    machine: &Machine,
+    request: Request,
 ) -> Result<Issued, CallError> {
     let (trust, identity, secret) = match credential {
         Credential::Token(token, former) => (
@@ -118,7 +147,6 @@ pub async fn enroll(
             Vec::new(),
         ),
     };
-    let request = Request::new()?;
     let mut client = client(connector.channel(trust, identity).await?);
     let answer = bounded(client.enroll(v1::EnrollRequest {
         token_secret: secret,
@@ -198,7 +226,7 @@ async fn bounded<T>(
     }
 }
 
-/// A new key and the request for a certificate over it.
+/// A key and the request for a certificate over it.
 struct Request {
     key: KeyPair,
     der: Vec<u8>,
@@ -206,15 +234,20 @@ struct Request {
 
 impl Request {
     fn new() -> Result<Self, CallError> {
-        let failed =
-            |error: rcgen::Error| CallError::Failed(format!("no key could be made: {error}"));
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+        Self::over(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(Self::failed)?)
+    }
+
+    fn failed(error: rcgen::Error) -> CallError {
+        CallError::Failed(format!("no key could be made: {error}"))
+    }
+
+    fn over(key: KeyPair) -> Result<Self, CallError> {
         let mut params = CertificateParams::default();
         // The collector gives the name; a request without one says nothing that it could believe.
         params.distinguished_name = DistinguishedName::new();
         let der = params
             .serialize_request(&key)
-            .map_err(failed)?
+            .map_err(Self::failed)?
             .der()
             .to_vec();
         Ok(Self { key, der })

@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
-    IsCa, KeyPair, SanType, date_time_ymd,
+    IsCa, KeyPair, PublicKeyData as _, SanType, date_time_ymd,
 };
 use rollcall_proto::v1::agent_service_server::{AgentService, AgentServiceServer};
 use rollcall_proto::v1::{self, down, up};
@@ -47,6 +47,9 @@ pub struct State {
     pub greeted: u32,
     pub renewed: u32,
     pub enrolled: u32,
+    /// The public keys that asked to enrol by token, and whether they get no answer.
+    pub enrolment_keys: Vec<Vec<u8>>,
+    pub loses_answers: bool,
     pub cloned: u32,
     /// How many reports may be on the way.
     pub credit: u32,
@@ -99,6 +102,8 @@ impl Collector {
             greeted: 0,
             renewed: 0,
             enrolled: 0,
+            enrolment_keys: Vec::new(),
+            loses_answers: false,
             cloned: 0,
             credit: 64,
             messages_per_stream: None,
@@ -354,6 +359,12 @@ async fn send(down: &mpsc::Sender<Result<v1::Down, Status>>, message: down::Mess
         .await;
 }
 
+fn public_key(request: &[u8]) -> Vec<u8> {
+    let request = CertificateSigningRequestDer::from(request);
+    let request = CertificateSigningRequestParams::from_der(&request).unwrap();
+    request.public_key.der_bytes().to_vec()
+}
+
 fn refused(refusal: Refusal) -> Status {
     let mut status = Status::permission_denied(refusal.sentence());
     status
@@ -381,6 +392,11 @@ impl AgentService for Service {
                 return Err(refused(Refusal::TokenUnknown));
             }
             state.enrolled += 1;
+            let request = &request.signing_request;
+            state.enrolment_keys.push(public_key(request));
+            if state.loses_answers {
+                return Err(Status::unavailable("the line went dead"));
+            }
         }
         let device = DeviceId::generate();
         Ok(Response::new(v1::EnrollResponse {

@@ -478,6 +478,32 @@ async fn an_identity_that_cannot_be_kept_yet_is_asked_for_once() {
     assert_eq!(collector.state().enrolled, 1, "the identity it was given");
 }
 
+/// A second key would be a second enrolment, for which a token with one use is not good.
+#[tokio::test]
+async fn an_enrolment_whose_answer_is_lost_is_tried_again_with_the_same_key() {
+    let collector = Collector::start().await;
+    collector.state().loses_answers = true;
+    let laptop = Laptop::new("board-1");
+    let running = laptop.start(&collector, Some(&collector.token));
+    collector
+        .wait_until("two tries", |state| state.enrolled >= 2)
+        .await;
+    running.stop().await;
+    assert!(laptop.paths().pending().exists());
+    collector.state().loses_answers = false;
+    let running = laptop.start(&collector, Some(&collector.token));
+    collector
+        .wait_until("a stream", |state| state.greeted >= 1)
+        .await;
+    running.stop().await;
+    let keys = collector.state().enrolment_keys.clone();
+    assert!(
+        keys.len() >= 3 && keys.iter().all(|key| *key == keys[0]),
+        "{keys:?}"
+    );
+    assert!(!laptop.paths().pending().exists());
+}
+
 #[tokio::test]
 async fn a_retired_laptop_stays_away_though_it_has_a_token() {
     let collector = Collector::start().await;

@@ -52,14 +52,20 @@ pub struct Enrolled {
 /// # Errors
 /// The refusal that says why not.
 pub fn admit(token: &EnrolmentTokenRecord, now: UnixMs) -> Result<(), Refusal> {
+    in_force(token, now)?;
+    if token.uses_left == Some(0) {
+        return Err(Refusal::TokenUsedUp);
+    }
+    Ok(())
+}
+
+/// Whether a token counts now, be it used up or not.
+fn in_force(token: &EnrolmentTokenRecord, now: UnixMs) -> Result<(), Refusal> {
     if token.revoked {
         return Err(Refusal::TokenRevoked);
     }
     if token.expires.is_some_and(|expires| now >= expires) {
         return Err(Refusal::TokenExpired);
-    }
-    if token.uses_left == Some(0) {
-        return Err(Refusal::TokenUsedUp);
     }
     Ok(())
 }
@@ -87,7 +93,7 @@ pub async fn enrol(
     let (device, mut writes) = if enrolment.secret.is_empty() {
         by_certificate(store, &enrolment, now)?
     } else {
-        by_token(store, &enrolment, now)?
+        by_token(store, &enrolment, &request, now)?
     };
     let chain = authority
         .issue_device(device.id, &request, now)
@@ -149,15 +155,21 @@ pub fn authenticate(
 fn by_token(
     store: &Store,
     enrolment: &Enrolment<'_>,
+    request: &SigningRequest,
     now: UnixMs,
 ) -> Result<(Device, Vec<Write>), Refusal> {
     let secret = TokenSecret::try_from(enrolment.secret).map_err(|_| Refusal::TokenUnknown)?;
     let hash = secret.hash();
     let token = store.tokens().into_iter().find(|token| token.hash == hash);
     let mut token = token.ok_or(Refusal::TokenUnknown)?;
+    let key = request.key_hash();
+    if let Some(device) = made_before(store, enrolment, &token, key) {
+        in_force(&token, now)?;
+        let detail = format!("token {}; the same request again", token.id);
+        let line = audit(enrolment, "enroll", device.id, detail, now);
+        return Ok((device, vec![line]));
+    }
     admit(&token, now)?;
-    token.uses += 1;
-    token.uses_left = token.uses_left.map(|left| left.saturating_sub(1));
 
     let mut device = new_device(enrolment, token.site.clone(), token.group.clone(), now);
     let mut detail = format!("token {}", token.id);
@@ -167,8 +179,22 @@ fn by_token(
     } else if let Some(old) = same_hardware(store, &enrolment.fingerprint, &token.site) {
         detail = format!("{detail}; its hardware is that of {old}, which may be retired");
     }
+    token.count(key, device.id);
     let line = audit(enrolment, "enroll", device.id, detail, now);
     Ok((device, vec![Write::PutToken(token), line]))
+}
+
+/// The device of a laptop that asks again, since the answer to its request was lost: that has cost a
+/// use of the token already.
+fn made_before(
+    store: &Store,
+    enrolment: &Enrolment<'_>,
+    token: &EnrolmentTokenRecord,
+    key: [u8; 16],
+) -> Option<Device> {
+    let device = active(store, token.made_by(key)?).ok()?;
+    let same = enrolment.fingerprint.is_same_machine(&device.fingerprint);
+    same.then_some(device)
 }
 
 /// A laptop that proves by its certificate who it was keeps its identity when it enrols again.

@@ -13,6 +13,7 @@ use rollcall_shared::id::DeviceId;
 use rollcall_shared::limits;
 use rollcall_shared::refusal::Refusal;
 use rollcall_shared::time::UnixMs;
+use rollcall_shared::token::sha256;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -51,6 +52,13 @@ impl SigningRequest {
         } else {
             Err(Refusal::RequestMalformed)
         }
+    }
+
+    /// By what a request is known when it comes again: half of the SHA-256 of its public key.
+    #[must_use]
+    pub fn key_hash(&self) -> [u8; 16] {
+        let hash = sha256(self.0.public_key.der_bytes());
+        *hash.first_chunk().expect("a SHA-256 has 32 bytes")
     }
 }
 

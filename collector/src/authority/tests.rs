@@ -61,6 +61,7 @@ async fn house(change: impl FnOnce(&mut EnrolmentTokenRecord)) -> House {
         expires: None,
         revoked: false,
         created: NOW,
+        recent: Vec::new(),
     };
     change(&mut token);
     store.commit(vec![Write::PutToken(token)]).await.unwrap();
@@ -194,6 +195,55 @@ async fn two_laptops_cannot_share_the_last_use() {
     assert_eq!(won, 1);
     assert_eq!(house.store.devices().len(), 1);
     assert_eq!(house.store.tokens()[0].uses, 1);
+}
+
+#[tokio::test]
+async fn a_request_whose_answer_was_lost_costs_one_use() {
+    let house = house(|token| token.uses_left = Some(1)).await;
+    let (request, secret) = (csr(), house.secret.as_bytes());
+    let ask = |request, serial| {
+        let enrolment = enrolment(secret, request, serial);
+        enrol(&house.store, &house.authority, enrolment, NOW)
+    };
+    let first = ask(&request, "PF1A").await.unwrap();
+    let again = ask(&request, "PF1A").await.unwrap();
+    assert_eq!(again.device, first.device);
+    assert_eq!(house.store.devices().len(), 1);
+    assert_eq!(house.store.tokens()[0].uses, 1);
+    let on_a_copied_disk = ask(&request, "PF1B").await;
+    assert_eq!(on_a_copied_disk.unwrap_err(), Refusal::TokenUsedUp);
+    assert_eq!(house.enrol("PF1A").await.unwrap_err(), Refusal::TokenUsedUp);
+
+    let mut token = house.store.tokens()[0].clone();
+    token.revoked = true;
+    house
+        .store
+        .commit(vec![Write::PutToken(token)])
+        .await
+        .unwrap();
+    let revoked = ask(&request, "PF1A").await;
+    assert_eq!(revoked.unwrap_err(), Refusal::TokenRevoked);
+}
+
+/// However many laptops a token has enrolled, its record can be stored; one from before is read.
+#[tokio::test]
+async fn a_token_remembers_its_last_enrolments_alone() {
+    let house = house(|_| {}).await;
+    let mut token = house.store.tokens()[0].clone();
+    for key in 0..=255 {
+        token.count([key; 16], DeviceId::generate());
+    }
+    assert_eq!((token.made_by([0; 16]), token.uses), (None, 256));
+    assert!(token.made_by([255; 16]).is_some() && token.made_by([240; 16]).is_some());
+    let mut json = serde_json::to_value(&token).unwrap();
+    house
+        .store
+        .commit(vec![Write::PutToken(token)])
+        .await
+        .unwrap();
+    json.as_object_mut().unwrap().remove("recent");
+    let former: EnrolmentTokenRecord = serde_json::from_value(json).unwrap();
+    assert!(former.recent.is_empty());
 }
 
 #[tokio::test]

@@ -74,6 +74,7 @@ fn token_record(
         expires: life_ms.map(|ms| now.plus_ms(ms)),
         revoked: false,
         created: now,
+        recent: Vec::new(),
     }
 }
 

@@ -104,6 +104,7 @@ fn token(secret: &TokenSecret, now: UnixMs) -> EnrolmentTokenRecord {
         expires: None,
         revoked: false,
         created: now,
+        recent: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Records that belong to the store's neighbours: tokens for enrolment and for the API.
 
-use rollcall_shared::id::Label;
+use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,19 @@ pub struct ApiTokenRecord {
     pub revoked: bool,
 }
 
+/// Enrolments that a token's record remembers: those of a room that is imaged at once and loses its
+/// answers together. About 125 bytes each, so that the record stays within a value of the store.
+const RECENT_ENROLMENTS: usize = 32;
+
+/// An enrolment whose answer the laptop may not have had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentEnrolment {
+    /// What `SigningRequest::key_hash` gives.
+    pub key: [u8; 16],
+    /// The device that it made.
+    pub device: DeviceId,
+}
+
 /// An enrolment token, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrolmentTokenRecord {
@@ -75,4 +88,26 @@ pub struct EnrolmentTokenRecord {
     pub revoked: bool,
     /// When it was made.
     pub created: UnixMs,
+    /// Its last enrolments, the latest last.
+    #[serde(default)]
+    pub recent: Vec<RecentEnrolment>,
+}
+
+impl EnrolmentTokenRecord {
+    /// Counts an enrolment by the key of its request.
+    pub fn count(&mut self, key: [u8; 16], device: DeviceId) {
+        self.uses += 1;
+        self.uses_left = self.uses_left.map(|left| left.saturating_sub(1));
+        if self.recent.len() >= RECENT_ENROLMENTS {
+            self.recent.remove(0);
+        }
+        self.recent.push(RecentEnrolment { key, device });
+    }
+
+    /// The device that a request with this key has made, if that was one of the last.
+    #[must_use]
+    pub fn made_by(&self, key: [u8; 16]) -> Option<DeviceId> {
+        let recent = self.recent.iter().rev().find(|recent| recent.key == key);
+        recent.map(|recent| recent.device)
+    }
 }

@@ -8,6 +8,7 @@ mod admission;
 mod boots;
 mod counters;
 mod pacing;
+mod patience;
 mod refuse;
 mod session;
 mod streams;
@@ -32,11 +33,14 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
+use tonic::server::NamedService as _;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
+use tower::ServiceExt as _;
 
 use crate::authority::{self, Authority, Enrolment};
 use crate::store::Store;
+use accept::Caller;
 pub use accept::Peer;
 use boots::Boots;
 pub use counters::{IngestCounters, Reason};
@@ -46,6 +50,11 @@ use streams::Streams;
 
 /// Messages down that wait for a laptop: an acknowledgement each for what it may have on the way.
 const DOWN: usize = 16;
+
+/// The longest request for a certificate: a signing request has [`limits::CSR_BYTES`] at most, the
+/// rest of it far less. Strangers may send one, so that 512 of them hold 128 MB at most, with
+/// [`STREAMS_PER_CONNECTION`] each.
+const CALL_BYTES: usize = 16 * 1024;
 
 /// HTTP/2 streams of one connection: an agent has one for reports and one for renewal.
 const STREAMS_PER_CONNECTION: u32 = 16;
@@ -71,6 +80,8 @@ struct Shared {
     boots: Boots,
     /// Places for connections without a device's certificate.
     strangers: Arc<Semaphore>,
+    /// How long such a connection may last without having been given anything.
+    patience: Duration,
     shutdown: CancellationToken,
 }
 
@@ -90,6 +101,8 @@ impl Ingest {
             streams: Streams::default(),
             boots: Boots::default(),
             strangers: Arc::new(Semaphore::new(accept::STRANGERS)),
+            // As long as an agent waits for the answer to its enrolment.
+            patience: limits::CONNECT_TIMEOUT,
             store,
             authority,
             clock,
@@ -121,10 +134,7 @@ impl Ingest {
         let shutdown = self.shared.shutdown.clone();
         let watcher = tokio::spawn(streams::end_those_of_the_revoked(Arc::clone(&self.shared)));
         let connections = accept::connections(listener, tls, Arc::clone(&self.shared));
-        let service = AgentServiceServer::new(self)
-            .max_decoding_message_size(limits::MESSAGE_BYTES)
-            .accept_compressed(CompressionEncoding::Zstd);
-        let routes = routes.add_service(service);
+        let routes = self.beside(routes);
         let served = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
@@ -141,6 +151,24 @@ impl Ingest {
     }
 }
 
+impl Ingest {
+    /// The calls and the stream of agents beside other routes. Each has its own limit for a message:
+    /// only a laptop of the fleet may send as much as the stream takes.
+    fn beside(self, routes: Routes) -> Routes {
+        let calls = AgentServiceServer::new(self.clone()).max_decoding_message_size(CALL_BYTES);
+        let stream = AgentServiceServer::new(self)
+            .max_decoding_message_size(limits::MESSAGE_BYTES)
+            .accept_compressed(CompressionEncoding::Zstd)
+            .map_request(|request: axum::extract::Request| request.map(tonic::body::Body::new));
+        let path = format!("/{}/Stream", AgentServiceServer::<Self>::NAME);
+        let router = routes.add_service(calls).into_axum_router();
+        router
+            .route_service(&path, stream)
+            .layer(axum::middleware::from_fn(patience::note_served))
+            .into()
+    }
+}
+
 /// Returns when the time after the shutdown is over, in which streams may end by themselves.
 async fn past(shutdown: CancellationToken) {
     shutdown.cancelled().await;
@@ -149,12 +177,13 @@ async fn past(shutdown: CancellationToken) {
 
 /// Puts the address where services that know nothing of devices look for it.
 fn name_the_peer(mut request: Request<()>) -> Result<Request<()>, Status> {
-    if let Some(peer) = request.extensions().get::<Peer>() {
+    if let Some(Caller { peer, .. }) = request.extensions().get::<Caller>().cloned() {
         let address = tonic::transport::server::TcpConnectInfo {
             local_addr: None,
             remote_addr: Some(peer.address),
         };
         request.extensions_mut().insert(address);
+        request.extensions_mut().insert(peer);
     }
     Ok(request)
 }

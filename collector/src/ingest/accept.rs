@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use super::patience::{Patience, Served};
 use super::{Reason, Shared, device_of};
 
 /// Handshakes at once. One takes about 0.3 ms of a processor, so this is a queue of about 1.3 s for
@@ -47,6 +48,15 @@ pub struct Peer {
     pub certificate: Option<DeviceCertificate>,
 }
 
+/// What a request knows of its connection.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    /// Who it is.
+    pub peer: Peer,
+    /// Whether it was given something.
+    pub served: Served,
+}
+
 impl Peer {
     /// Who acts, for the audit.
     pub(super) fn actor(&self) -> String {
@@ -66,10 +76,10 @@ impl Peer {
 /// A connection that has shaken hands.
 pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
-    peer: Peer,
+    caller: Caller,
     shared: Arc<Shared>,
-    /// Its place among the strangers, if it is one.
-    _place: Option<OwnedSemaphorePermit>,
+    /// Its place among the strangers, if it is one, and how long it may keep that silently.
+    place: Option<(OwnedSemaphorePermit, Patience)>,
 }
 
 /// The connections that come in, until the shutdown.
@@ -136,19 +146,26 @@ async fn shake_hands(
         }
     };
     let certificate = device_of(stream.get_ref().1.peer_certificates());
+    let served = Served::default();
     let place = match certificate {
         Some(_) => None,
-        None => Some(shared.place_for_stranger()?),
+        None => {
+            let patience = Patience::new(served.clone(), shared.patience);
+            Some((shared.place_for_stranger()?, patience))
+        }
     };
     shared.counters.connections.fetch_add(1, Ordering::Relaxed);
     Some(Connection {
         stream,
-        peer: Peer {
-            address,
-            certificate,
+        caller: Caller {
+            peer: Peer {
+                address,
+                certificate,
+            },
+            served,
         },
         shared,
-        _place: place,
+        place,
     })
 }
 
@@ -188,10 +205,27 @@ impl Drop for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Peer;
+    type ConnectInfo = Caller;
 
-    fn connect_info(&self) -> Peer {
-        self.peer
+    fn connect_info(&self) -> Caller {
+        self.caller.clone()
+    }
+}
+
+impl Connection {
+    /// Ends a stranger's connection that has brought no request in time.
+    fn check_patience(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let over = match &mut self.place {
+            Some((_, patience)) => patience.is_over(context),
+            None => false,
+        };
+        if !over {
+            return Ok(());
+        }
+        // Its place is free from here on, and it is counted once.
+        self.place = None;
+        self.shared.counters.count(Reason::StrangerSilent, 1);
+        Err(io::ErrorKind::TimedOut.into())
     }
 }
 
@@ -201,6 +235,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.check_patience(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -211,10 +246,12 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.check_patience(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check_patience(context)?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

@@ -23,6 +23,8 @@ pub enum Reason {
     HandshakeTimeout,
     /// A connection without a device's certificate, when there were too many.
     TooManyStrangers,
+    /// A connection without a device's certificate that made no request in time.
+    StrangerSilent,
     /// An audit line left out, because there were too many.
     AuditSuppressed,
 }
@@ -38,6 +40,7 @@ impl Reason {
         Self::Handshake,
         Self::HandshakeTimeout,
         Self::TooManyStrangers,
+        Self::StrangerSilent,
         Self::AuditSuppressed,
     ];
 
@@ -53,6 +56,7 @@ impl Reason {
             Self::Handshake => "handshake-failed",
             Self::HandshakeTimeout => "handshake-timed-out",
             Self::TooManyStrangers => "too-many-strangers",
+            Self::StrangerSilent => "stranger-silent",
             Self::AuditSuppressed => "audit-suppressed",
         }
     }

@@ -53,6 +53,10 @@ async fn line() -> Line {
 }
 
 async fn line_with(options: StoreOptions) -> Line {
+    line_of(options, limits::CONNECT_TIMEOUT).await
+}
+
+async fn line_of(options: StoreOptions, patience: Duration) -> Line {
     let (dir, now) = (tempfile::tempdir().unwrap(), SystemClock.now().wall);
     let names = ServerNames {
         names: Vec::new(),
@@ -68,13 +72,14 @@ async fn line_with(options: StoreOptions) -> Line {
     let (configure, configuration) = watch::channel(Arc::new(Configuration::default()));
     let shutdown = CancellationToken::new();
     let clock = Arc::new(SystemClock);
-    let ingest = Ingest::new(
+    let mut ingest = Ingest::new(
         store.clone(),
         Arc::clone(&authority),
         clock,
         configuration,
         shutdown.clone(),
     );
+    Arc::get_mut(&mut ingest.shared).unwrap().patience = patience;
     let counters = ingest.counters();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -552,6 +557,62 @@ async fn strangers_take_no_place_of_the_fleet() {
     let (_up, mut answers) = line.stream(&laptop, hello(&laptop)).await.unwrap();
     let welcome = next(&mut answers).await.unwrap();
     assert!(matches!(welcome, Some(Said::Welcome(_))), "{welcome:?}");
+}
+
+/// Whoever connects without a certificate has little time, until it was given something.
+#[tokio::test]
+async fn a_stranger_that_is_given_nothing_keeps_no_place() {
+    let options = StoreOptions {
+        reserve_bytes: 0,
+        ..StoreOptions::default()
+    };
+    let patience = Duration::from_millis(500);
+    let line = line_of(options, patience).await;
+    let connections = |count| {
+        let line = &line;
+        async move {
+            while line.counters.connections.load(Ordering::Relaxed) != count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    let request = |secret: &[u8]| {
+        let (key, params) = (
+            KeyPair::generate().unwrap(),
+            CertificateParams::new(Vec::new()).unwrap(),
+        );
+        v1::EnrollRequest {
+            token_secret: secret.to_vec(),
+            signing_request: params.serialize_request(&key).unwrap().der().to_vec(),
+            ..v1::EnrollRequest::default()
+        }
+    };
+    let _silent = line.client(None).await;
+    let mut wrong = line.client(None).await;
+    wrong.enroll(request(&[7; 24])).await.unwrap_err();
+    let mut right = line.client(None).await;
+    right.enroll(request(line.secret.as_bytes())).await.unwrap();
+    let (laptop, _) = line.laptop().await;
+    let _fleet = line.client(Some(&laptop)).await;
+    tokio::time::timeout(PATIENCE, connections(2))
+        .await
+        .expect("the silent and the wrong one go in time");
+    assert_eq!(line.counters.of(Reason::StrangerSilent), 2);
+    tokio::time::sleep(2 * patience).await;
+    right.enroll(request(line.secret.as_bytes())).await.unwrap();
+    let stayed = line.counters.connections.load(Ordering::Relaxed);
+    assert_eq!((stayed, line.counters.of(Reason::StrangerSilent)), (2, 2));
+}
+
+#[tokio::test]
+async fn a_strangers_request_is_short() {
+    let line = line().await;
+    let long = v1::EnrollRequest {
+        signing_request: vec![0; CALL_BYTES],
+        ..v1::EnrollRequest::default()
+    };
+    let told = line.client(None).await.enroll(long).await.unwrap_err();
+    assert_eq!((told.code(), refusal(&told)), (Code::OutOfRange, None));
 }
 
 impl Peer {

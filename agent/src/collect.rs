@@ -14,6 +14,7 @@ mod memory;
 mod mounts;
 mod network;
 mod os;
+mod portable;
 mod probe;
 mod reach;
 mod run;

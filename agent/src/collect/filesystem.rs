@@ -72,11 +72,9 @@ pub fn read(roots: &Roots) -> Vec<Reading> {
         }
     };
     let fstab = source::text(&roots.etc.join("fstab")).unwrap_or_default();
-    let mut names = BTreeSet::new();
-    let chosen = choose(&mounts).into_iter().take(FILESYSTEMS);
-    chosen
-        .flat_map(|mount| {
-            let name = name(&mount.point, &mut names);
+    named(choose(&mounts), |mount| &mount.point)
+        .into_iter()
+        .flat_map(|(name, mount)| {
             let errors = errors(roots, mount);
             readings(
                 &name,
@@ -114,7 +112,23 @@ pub fn choose(mounts: &[Mount]) -> Vec<&Mount> {
 
 fn counts(mount: &Mount) -> bool {
     let is_image = mount.source.starts_with("/dev/loop") && mount.point != "/";
-    KINDS.contains(&mount.kind.as_str()) && !is_image
+    keeps_files(&mount.kind) && !is_image
+}
+
+/// Whether file systems of this type keep files on a device of this laptop.
+#[must_use]
+pub fn keeps_files(kind: &str) -> bool {
+    KINDS.contains(&kind)
+}
+
+/// Each file system with the name that stands for its mount point, as many as are reported.
+#[must_use]
+pub fn named<T>(all: Vec<T>, point: impl Fn(&T) -> &str) -> Vec<(String, T)> {
+    let mut names = BTreeSet::new();
+    let first = all.into_iter().take(FILESYSTEMS);
+    first
+        .map(|one| (name(point(&one), &mut names), one))
+        .collect()
 }
 
 /// What stands for a mount point: itself where it is a system's, else the class of its place.
@@ -136,6 +150,10 @@ fn name(point: &str, taken: &mut BTreeSet<String>) -> String {
 fn class(point: &str) -> String {
     if PLAIN_POINTS.contains(&point) {
         return point.to_owned();
+    }
+    // A drive letter of Windows.
+    if let [letter @ b'A'..=b'Z', b':', b'\\'] = point.as_bytes() {
+        return format!("{}:", char::from(*letter));
     }
     if point.starts_with("/run/media/") || point.starts_with("/media/") {
         return "/media".to_owned();

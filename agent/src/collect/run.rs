@@ -11,10 +11,10 @@ use tokio::sync::{OnceCell, oneshot};
 
 use super::probe::{End, Probe};
 use super::source::Sourced;
-use super::{BeaconTrust, NOT_YET, Roots};
+use super::{BeaconTrust, Roots};
 use super::{
-    battery, cpu, drive, filesystem, hardware, memory, network, os, reach, thermal, updates,
-    vantage,
+    battery, cpu, drive, filesystem, hardware, memory, network, os, portable, reach, thermal,
+    updates, vantage,
 };
 
 /// How far apart the first two readings of the processor's counters are taken.
@@ -71,14 +71,6 @@ impl Kept {
 
 /// Runs a probe; it ends within its budget, cut off if need be.
 pub async fn run(probe: Probe, task: Task) -> End {
-    if !cfg!(target_os = "linux") && !matches!(probe, Probe::Reach | Probe::Vantage) {
-        let metrics = probe.main_metrics().into_iter();
-        return End::Ok(
-            metrics
-                .map(|metric| Reading::unavailable(metric, "", NOT_YET))
-                .collect(),
-        );
-    }
     let budget = (task.budget)(probe);
     // A task of its own: a panic in a probe is its own affair.
     let mut work = tokio::spawn(read(probe, task));
@@ -102,6 +94,9 @@ pub async fn run(probe: Probe, task: Task) -> End {
 }
 
 async fn read(probe: Probe, task: Task) -> Sourced<Vec<Reading>> {
+    if !cfg!(target_os = "linux") && !matches!(probe, Probe::Reach | Probe::Vantage) {
+        return on_thread(probe, &task, move |_| portable::read(probe)).await;
+    }
     let wall = task.now.wall;
     let clear_serial = task.configuration.clear_serial;
     match probe {

@@ -1,0 +1,253 @@
+//! What every system tells through `sysinfo`: read where Rollcall has no reader of its own yet.
+//!
+//! It compiles and is tested on Linux too, where the files under [`super::Roots`] tell more.
+
+use rollcall_shared::metric::{self, Metric};
+use rollcall_shared::reading::Reading;
+use sysinfo::{CpuRefreshKind, Disks, MemoryRefreshKind, Product, RefreshKind, System};
+
+use super::NOT_YET;
+use super::filesystem;
+use super::probe::Probe;
+use super::source::{self, Sourced};
+
+/// Reads what `sysinfo` knows for a probe. Its main metrics that are not among it say so.
+#[must_use]
+pub fn read(probe: Probe) -> Vec<Reading> {
+    let mut readings = match probe {
+        Probe::Os => read_os(),
+        Probe::Hardware => read_hardware(),
+        Probe::Memory => read_memory(),
+        Probe::Filesystem => read_filesystems(),
+        _ => Vec::new(),
+    };
+    let is_told = |metric: &Metric| readings.iter().any(|reading| reading.metric() == metric);
+    let mut missing = probe.main_metrics();
+    missing.retain(|metric| !is_told(metric));
+    readings.extend(
+        missing
+            .into_iter()
+            .map(|m| Reading::unavailable(m, "", NOT_YET)),
+    );
+    readings
+}
+
+fn read_os() -> Vec<Reading> {
+    let kind = match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    };
+    vec![
+        Reading::text(&metric::OS_TYPE, "", kind),
+        source::text_or_why(&metric::OS_NAME, "", told(System::name())),
+        source::text_or_why(&metric::OS_VERSION, "", told(System::os_version())),
+        source::text_or_why(&metric::OS_BUILD, "", told(System::kernel_version())),
+        source::number_or_why(
+            &metric::UPTIME,
+            "",
+            told(System::uptime()).map(|s| s as f64),
+        ),
+    ]
+}
+
+fn read_hardware() -> Vec<Reading> {
+    let wanted = RefreshKind::nothing()
+        .with_cpu(CpuRefreshKind::nothing())
+        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = told(System::new_with_specifics(wanted));
+    let of =
+        |read: fn(&System) -> Sourced<f64>| system.as_ref().map_err(Clone::clone).and_then(read);
+    let brand = system.as_ref().map_err(Clone::clone).and_then(|system| {
+        let first = system.cpus().first().ok_or("no processor is listed")?;
+        Ok(first.brand().trim().to_owned())
+    });
+    vec![
+        source::text_or_why(&metric::HOST_VENDOR, "", told(Product::vendor_name())),
+        source::text_or_why(&metric::HOST_MODEL, "", told(Product::name())),
+        source::text_or_why(&metric::CPU_MODEL, "", brand),
+        source::number_or_why(
+            &metric::CPU_COUNT,
+            "",
+            of(|system| Ok(system.cpus().len() as f64)),
+        ),
+        source::number_or_why(
+            &metric::MEMORY_LIMIT,
+            "",
+            of(|s| Ok(s.total_memory() as f64)),
+        ),
+    ]
+}
+
+fn read_memory() -> Vec<Reading> {
+    let wanted = RefreshKind::nothing().with_memory(MemoryRefreshKind::everything());
+    let system = told(System::new_with_specifics(wanted));
+    let of =
+        |read: fn(&System) -> Sourced<f64>| system.as_ref().map_err(Clone::clone).and_then(read);
+    let memory = of(|system| used_share(system.available_memory(), system.total_memory()));
+    let paging = of(|system| used_share(system.free_swap(), system.total_swap()));
+    vec![
+        source::number_or_why(&metric::MEMORY_UTILIZATION, "", memory),
+        source::number_or_why(&metric::PAGING_UTILIZATION, "", paging),
+    ]
+}
+
+/// Whether a file system that cannot be written ought to be is not known here: macOS seals its own.
+fn read_filesystems() -> Vec<Reading> {
+    let disks = match told(Disks::new_with_refreshed_list()) {
+        Ok(disks) => disks,
+        Err(why) => {
+            return vec![Reading::unavailable(
+                &metric::FILESYSTEM_UTILIZATION,
+                "",
+                &why,
+            )];
+        }
+    };
+    let volumes = disks
+        .iter()
+        .filter(|disk| !disk.is_removable())
+        .map(|disk| Volume {
+            point: disk.mount_point().to_string_lossy().into_owned(),
+            kind: disk.file_system().to_string_lossy().to_lowercase(),
+            bytes: disk.total_space(),
+            available_bytes: disk.available_space(),
+        });
+    readings_of(volumes.collect())
+}
+
+/// A file system as `sysinfo` lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Volume {
+    point: String,
+    kind: String,
+    bytes: u64,
+    available_bytes: u64,
+}
+
+fn readings_of(mut volumes: Vec<Volume>) -> Vec<Reading> {
+    // The other volumes of a Mac's container share its space, which `/` tells.
+    volumes.retain(|volume| {
+        filesystem::keeps_files(&volume.kind) && !volume.point.starts_with("/System/Volumes/")
+    });
+    volumes.sort_by(|a, b| a.point.cmp(&b.point));
+    volumes.dedup_by(|a, b| a.point == b.point);
+    let named = filesystem::named(volumes, |volume| &volume.point);
+    named
+        .into_iter()
+        .flat_map(|(name, volume)| volume.readings(&name))
+        .collect()
+}
+
+impl Volume {
+    fn readings(&self, name: &str) -> Vec<Reading> {
+        let utilization = used_share(self.available_bytes, self.bytes);
+        vec![
+            Reading::number(&metric::FILESYSTEM_LIMIT, name, self.bytes as f64),
+            Reading::number(&metric::FILESYSTEM_FREE, name, self.available_bytes as f64),
+            source::number_or_why(&metric::FILESYSTEM_UTILIZATION, name, utilization),
+            Reading::text(&metric::FILESYSTEM_TYPE, name, &self.kind),
+        ]
+    }
+}
+
+fn used_share(free: u64, total: u64) -> Sourced<f64> {
+    if total == 0 {
+        return Err("there is none".to_owned());
+    }
+    Ok((1.0 - free as f64 / total as f64).clamp(0.0, 1.0))
+}
+
+fn told<T>(answer: Result<T, sysinfo::Error>) -> Sourced<T> {
+    answer.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_shared::reading::Value;
+
+    use super::*;
+
+    fn number(readings: &[Reading], metric: &Metric, instance: &str) -> Option<f64> {
+        let found = readings
+            .iter()
+            .find(|r| r.metric() == metric && r.instance() == instance)?;
+        found.value().as_number()
+    }
+
+    fn volume(point: &str, kind: &str, bytes: u64, available_bytes: u64) -> Volume {
+        Volume {
+            point: point.to_owned(),
+            kind: kind.to_owned(),
+            bytes,
+            available_bytes,
+        }
+    }
+
+    #[test]
+    fn this_machine_tells_its_system_memory_and_processor() {
+        let os = read(Probe::Os);
+        assert!(
+            number(&os, &metric::UPTIME, "").is_some_and(|s| s > 0.0),
+            "{os:?}"
+        );
+        let hardware = read(Probe::Hardware);
+        assert!(number(&hardware, &metric::CPU_COUNT, "").is_some_and(|n| n >= 1.0));
+        assert!(number(&hardware, &metric::MEMORY_LIMIT, "").is_some_and(|b| b > 1e7));
+        let memory = read(Probe::Memory);
+        let used = number(&memory, &metric::MEMORY_UTILIZATION, "");
+        assert!(used.is_some_and(|share| (0.0..=1.0).contains(&share)));
+    }
+
+    #[test]
+    fn what_is_not_read_says_so() {
+        for probe in [Probe::Battery, Probe::Drive, Probe::Updates, Probe::Os] {
+            let readings = read(probe);
+            for metric in probe.main_metrics() {
+                let told = readings
+                    .iter()
+                    .filter(|reading| reading.metric() == metric)
+                    .count();
+                assert_eq!(told, 1, "{}", metric.name);
+            }
+        }
+        let battery = read(Probe::Battery);
+        assert!(
+            battery
+                .iter()
+                .all(|r| *r.value() == Value::Unavailable(NOT_YET.to_owned()))
+        );
+    }
+
+    #[test]
+    fn volumes_are_counted_once_and_named_without_a_person() {
+        let mac = readings_of(vec![
+            volume("/System/Volumes/Data", "apfs", 500, 100),
+            volume("/", "apfs", 500, 100),
+            volume("/Volumes/Ada Lovelace", "exfat", 64, 32),
+            volume("/dev", "devfs", 1, 0),
+        ]);
+        assert_eq!(
+            number(&mac, &metric::FILESYSTEM_UTILIZATION, "/"),
+            Some(0.8)
+        );
+        assert!(
+            mac.iter()
+                .all(|reading| !reading.instance().contains("Ada")),
+            "{mac:?}"
+        );
+        assert_eq!(mac.len(), 8, "two volumes");
+        let windows = readings_of(vec![
+            volume("C:\\", "ntfs", 1000, 50),
+            volume("D:\\", "ntfs", 0, 0),
+        ]);
+        assert_eq!(
+            number(&windows, &metric::FILESYSTEM_UTILIZATION, "C:"),
+            Some(0.95)
+        );
+        assert_eq!(
+            number(&windows, &metric::FILESYSTEM_UTILIZATION, "D:"),
+            None,
+            "a size of zero"
+        );
+    }
+}

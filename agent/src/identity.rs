@@ -293,6 +293,7 @@ impl Remedy {
             // Somebody said that this laptop shall not speak: a token that still lies on its disk
             // must not undo that. Whoever runs `rollcall-agent enroll` can.
             Refusal::DeviceRevoked
+            | Refusal::DeviceRetired
             | Refusal::TokenUnknown
             | Refusal::TokenUsedUp
             | Refusal::TokenExpired

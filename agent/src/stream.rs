@@ -11,6 +11,7 @@ use rollcall_shared::backoff::random_fraction;
 use rollcall_shared::configuration::Configuration;
 use rollcall_shared::id::{BootId, Sequence};
 use rollcall_shared::limits;
+use rollcall_shared::refusal::Refusal;
 use rollcall_shared::report::Taken;
 use rollcall_shared::time::{Clock, SinceBootMs, UnixMs};
 use tokio::sync::{mpsc, watch};
@@ -191,7 +192,12 @@ impl<'a> Adapter<'a> {
         let now = self.stream.clock.now();
         match event {
             Event::Lost => self.stream.line.note(|status| status.connected = false),
-            Event::Refused(refusal) => self.stream.line.note_problem(refusal.to_string(), now),
+            Event::Refused(refusal) => {
+                self.stream.line.note_problem(refusal.to_string(), now);
+                if *refusal == Refusal::DeviceRetired {
+                    self.stream.line.note(|status| status.retired = true);
+                }
+            }
             Event::Welcome { .. } => {
                 tracing::info!(collector = %self.stream.connector.address, "connected");
                 self.stream.line.note(|status| {

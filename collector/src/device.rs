@@ -6,6 +6,7 @@ use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::metric::Metric;
 use rollcall_shared::reading::{Reading, Value};
+use rollcall_shared::refusal::Refusal;
 use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,18 @@ pub enum Standing {
     Revoked,
     /// It has left the fleet; its history stays.
     Retired,
+}
+
+impl Standing {
+    /// What a device is told that may not speak; `None` where it may.
+    #[must_use]
+    pub const fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::Active => None,
+            Self::Revoked => Some(Refusal::DeviceRevoked),
+            Self::Retired => Some(Refusal::DeviceRetired),
+        }
+    }
 }
 
 /// What is kept of a device besides its telemetry.

@@ -55,9 +55,12 @@ refusals! {
     /// The certificate's time is over by more than the grace period.
     GraceOver = "grace-over",
         "the device certificate expired too long ago to renew itself; enrol the laptop anew";
-    /// Somebody revoked or retired the device.
+    /// Somebody revoked the device.
     DeviceRevoked = "device-revoked",
         "this device was revoked at the collector; enrol it anew if it belongs to the fleet";
+    /// Somebody retired the device.
+    DeviceRetired = "device-retired",
+        "this device was retired at the collector; enrol it anew if it is back in the fleet";
     /// The collector does not know the device, for example after a restore of an old backup.
     DeviceUnknown = "device-unknown",
         "the collector does not know this device; enrol it anew";

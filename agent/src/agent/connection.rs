@@ -118,7 +118,7 @@ impl Agent {
             }
             match ended {
                 Ended::RenewalDue => self.renew(&identity, &mut keeper).await,
-                Ended::Session(End::Retired) => {
+                Ended::Session(End::Retired | End::Refused(Refusal::DeviceRetired)) => {
                     keeper.is_retired = true;
                     self.wait_for_a_person(&mut keeper).await;
                 }

@@ -122,4 +122,5 @@ fn every_refusal_of_an_identity_has_a_remedy() {
     assert_eq!(Remedy::against(Refusal::DeviceUnknown), Remedy::EnrolAnew);
     assert_eq!(Remedy::against(Refusal::TooMany), Remedy::Wait);
     assert_eq!(Remedy::against(Refusal::DeviceRevoked), Remedy::Wait);
+    assert_eq!(Remedy::against(Refusal::DeviceRetired), Remedy::Wait);
 }

@@ -529,6 +529,22 @@ async fn a_retired_laptop_stays_away_though_it_has_a_token() {
     assert!(status.retired, "it goes on saying so");
 }
 
+/// One that was off when it was retired learns it when it connects.
+#[tokio::test]
+async fn a_laptop_that_was_retired_while_it_was_off_says_so() {
+    let collector = Collector::start().await;
+    let laptop = Laptop::new("board-1");
+    collector.state().refuse = Some(Refusal::DeviceRetired);
+    let running = laptop.start(&collector, Some(&collector.token));
+    laptop
+        .wait_for_problem(Refusal::DeviceRetired.sentence())
+        .await;
+    running.stop().await;
+    assert_eq!(collector.state().enrolled, 1, "its token undoes nothing");
+    let status = Status::load(&laptop.paths().status()).unwrap();
+    assert!(status.retired);
+}
+
 #[tokio::test]
 async fn the_way_through_a_proxy_is_found_and_its_refusal_told() {
     let collector = Collector::start().await;

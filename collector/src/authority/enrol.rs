@@ -294,10 +294,9 @@ fn new_device(enrolment: &Enrolment<'_>, site: Label, group: Option<Label>, now:
 
 fn active(store: &Store, device: DeviceId) -> Result<Device, Refusal> {
     let state = store.device(device).ok_or(Refusal::DeviceUnknown)?;
-    if state.device.standing == Standing::Active {
-        Ok(state.device.clone())
-    } else {
-        Err(Refusal::DeviceRevoked)
+    match state.device.standing.refusal() {
+        None => Ok(state.device.clone()),
+        Some(refusal) => Err(refusal),
     }
 }
 

@@ -43,6 +43,7 @@ const fn code(refusal: Refusal) -> Code {
         | Refusal::TokenExpired
         | Refusal::TokenRevoked
         | Refusal::DeviceRevoked
+        | Refusal::DeviceRetired
         | Refusal::DeviceUnknown => Code::PermissionDenied,
         Refusal::RequestMalformed | Refusal::MessageMalformed => Code::InvalidArgument,
         Refusal::CertificateMissing | Refusal::CertificateExpired | Refusal::GraceOver => {

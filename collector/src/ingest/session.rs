@@ -342,8 +342,8 @@ fn renewed_record(
     hardware: &v1::Hardware,
     fingerprint: &HardwareFingerprint,
 ) -> Result<Option<Device>, Refusal> {
-    if known.standing != Standing::Active {
-        return Err(Refusal::DeviceRevoked);
+    if let Some(refusal) = known.standing.refusal() {
+        return Err(refusal);
     }
     if !fingerprint.is_same_machine(&known.fingerprint) {
         return Err(Refusal::HardwareDiffers);

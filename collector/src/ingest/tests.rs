@@ -299,7 +299,12 @@ async fn revocation_ends_an_open_stream_and_retirement_says_so() {
             assert_eq!(line.store.audit(1).unwrap()[0].outcome, "device-revoked");
         }
         let again = line.stream(&laptop, hello(&laptop)).await.unwrap_err();
-        assert_eq!(refusal(&again), Some(Refusal::DeviceRevoked));
+        let expected = if retired {
+            Refusal::DeviceRetired
+        } else {
+            Refusal::DeviceRevoked
+        };
+        assert_eq!(refusal(&again), Some(expected));
     }
 }
 

@@ -61,6 +61,37 @@ fn a_clone_gets_its_own_identity_and_evicts_nobody() {
     collector.stop();
 }
 
+/// Neither machine has a serial number that can be read, so that only their boots tell them apart.
+#[test]
+fn machines_without_serials_that_share_an_identity_become_two_devices() {
+    let folder = rig::folder();
+    let mut collector = Collector::start(folder.path(), QUICK);
+    let mut first = Laptop::new(folder.path(), "first");
+    first.strip_serials();
+    let token = collector.token(&["--site", "Lincoln", "--uses", "1"]);
+    let _ = first.enroll(collector.grpc, &token).success();
+    first.run();
+    let original = eventually("the first laptop", PATIENCE, || streaming(&collector, 1));
+    let original = original[0]["id"].clone();
+    first.stop();
+
+    let mut second = first.cloned(folder.path(), "second");
+    second.strip_serials();
+    first.run();
+    second.run();
+    let both = eventually("two laptops that stream", PATIENCE, || {
+        streaming(&collector, 2)
+    });
+    let clone = both.iter().find(|device| device["id"] != original).unwrap();
+    assert_eq!(clone["cloned_from"], original);
+    throughout("two devices and no loop", QUIET, || {
+        streaming(&collector, 2).map(drop)
+    });
+    first.stop();
+    second.stop();
+    collector.stop();
+}
+
 /// All devices, if exactly so many exist and every one is connected and has reported.
 fn streaming(collector: &Collector, count: usize) -> Result<Vec<Value>, String> {
     let devices = collector.devices()?;

@@ -101,6 +101,24 @@ impl Laptop {
         self.write("sys/class/dmi/id/product_serial", &format!("{serial}\n"));
     }
 
+    /// Takes away every number by which it could be told from another, and starts it anew.
+    ///
+    /// # Panics
+    /// When a file is not there.
+    pub fn strip_serials(&self) {
+        let numbers = [
+            "class/dmi/id/product_uuid",
+            "class/dmi/id/product_serial",
+            "block/nvme0n1/device/serial",
+        ];
+        for file in numbers {
+            let file = self.root.join("sys").join(file);
+            fs::remove_file(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        }
+        let boot = format!("{}\n", rollcall_shared::id::BootId::generate());
+        self.write("proc/sys/kernel/random/boot_id", &boot);
+    }
+
     /// Sets a variable of the environment of its agent.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));

@@ -1,4 +1,5 @@
-//! Windows: the seam stands, the service does not yet.
+//! Systems other than Linux: the seam stands, the service does not yet. `macos.rs` and `windows.rs` take
+//! its place.
 
 use std::io;
 use std::path::Path;
@@ -8,12 +9,15 @@ use std::path::Path;
 pub struct StopSignal(());
 
 impl StopSignal {
-    /// Fails: the agent is not built for Windows yet.
+    /// Fails: the agent does not run on this system yet.
     ///
     /// # Errors
     /// Always `Unsupported`, with this reason.
     pub fn listen() -> io::Result<Self> {
-        let words = "rollcall-agent is not built for Windows yet";
+        let words = format!(
+            "rollcall-agent does not run on {} yet",
+            std::env::consts::OS
+        );
         Err(io::Error::new(io::ErrorKind::Unsupported, words))
     }
 

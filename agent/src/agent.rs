@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use crate::collect::{self, BeaconTrust, Collect, Collected, Roots};
 use crate::config::AgentConfig;
+use crate::footprint;
 use crate::identity::{Identity, IdentityError, Machine};
 use crate::line::{AnySpool, Line};
 use crate::paths::{Paths, replace_file};
@@ -40,7 +41,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 const ASLEEP_AFTER: Duration = Duration::from_secs(30);
 
 /// Changes of status within this time are written together.
-const STATUS_INTERVAL: Duration = Duration::from_millis(250);
+const STATUS_SETTLING: Duration = Duration::from_millis(250);
 
 /// All that an agent is built from.
 #[derive(Debug, Clone)]
@@ -163,6 +164,9 @@ impl Agent {
             }
             let now = self.clock.now();
             if now.since_boot.since(before) > nap + ASLEEP_AFTER {
+                tracing::info!("the machine was asleep");
+                self.line.disturb();
+                disturbed.borrow_and_update();
                 collect.network_changed();
             }
             if now.since_boot >= collect.next_due(&configuration) {
@@ -188,7 +192,9 @@ impl Agent {
             roots: self.beacon_trust(),
         };
         let own = spool_readings(self.line.spool().stats());
-        let Some(collected) = collect.run_due(now, configuration, &trust, own).await else {
+        let collected = collect.run_due(now, configuration, &trust, own).await;
+        footprint::give_back();
+        let Some(collected) = collected else {
             return;
         };
         let urgent = collected.urgent;
@@ -210,21 +216,30 @@ impl Agent {
 
     async fn keep_status(&self) {
         let mut status = self.line.watch_status();
-        loop {
-            self.write_status();
-            if status.changed().await.is_err() {
-                return;
+        let mut written = self.write_status();
+        let mut at = self.clock.now().since_boot;
+        while status.changed().await.is_ok() {
+            let ago = self.clock.now().since_boot.since(at);
+            let schedule = self.line.watch_configuration().borrow().schedule;
+            let interval = Duration::from_secs(schedule.send_s.into());
+            let is_worth_it = status
+                .borrow_and_update()
+                .is_worth_writing(&written, ago, interval);
+            if is_worth_it {
+                sleep(STATUS_SETTLING).await;
+                status.borrow_and_update();
+                written = self.write_status();
+                at = self.clock.now().since_boot;
             }
-            sleep(STATUS_INTERVAL).await;
-            status.borrow_and_update();
         }
     }
 
-    fn write_status(&self) {
+    fn write_status(&self) -> Status {
         let status = self.line.watch_status().borrow().clone();
         if let Err(error) = status.store(&self.setup.paths.status()) {
             tracing::warn!(%error, "the status could not be written");
         }
+        status
     }
 
     /// Keeps the collector's configuration on disk and completes it by the local one.

@@ -14,9 +14,11 @@ mod memory;
 mod mounts;
 mod network;
 mod os;
+#[cfg(any(not(target_os = "linux"), test))]
 mod portable;
 mod probe;
 mod reach;
+mod reader;
 mod run;
 mod source;
 #[cfg(test)]

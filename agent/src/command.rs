@@ -1,21 +1,23 @@
 //! `rollcall-agent enroll | run | report | status | version`: the command line.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use rollcall_shared::limits;
 use rollcall_shared::time::SystemClock;
 use rollcall_shared::token::EnrolmentToken;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 
 use crate::agent::{Agent, Setup, TokenSource, forget_configuration};
 use crate::collect::Roots;
 use crate::config::{AgentConfig, DEFAULT_DATA};
+use crate::footprint;
 use crate::identity::issue::enroll_once;
 use crate::identity::{Identity, Machine};
 use crate::paths::{Paths, replace_file};
@@ -26,6 +28,13 @@ use crate::status::{Standing, Status};
 use crate::stream::address::Address;
 
 mod report;
+
+/// How long a thread that looked up a name waits for the next: the targets of one round.
+const IDLE_THREAD: Duration = Duration::from_secs(1);
+
+/// Address space of the stack of such a thread; the system's resolver asks for little more than a
+/// quarter of it.
+const STACK_BYTES: usize = 512 * 1024;
 
 /// Reads this laptop's health and streams it to a Rollcall collector.
 #[derive(Debug, Parser)]
@@ -110,9 +119,12 @@ struct ShowStatus {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    footprint::keep_small();
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(IDLE_THREAD)
+        .thread_stack_size(STACK_BYTES)
         .build();
     let done = runtime
         .context("no runtime could be made")
@@ -173,11 +185,12 @@ impl Global {
 }
 
 fn start_log(level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level).with_context(|| format!("--log: `{level}`"))?;
+    let level: LevelFilter = level.parse().with_context(|| {
+        format!("--log: `{level}` is none of off, error, warn, info, debug and trace")
+    })?;
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(level)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
         .init();
     Ok(())
 }

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod collect;
 pub mod command;
 pub mod config;
+pub mod footprint;
 pub mod identity;
 pub mod line;
 pub mod paths;

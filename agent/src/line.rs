@@ -79,7 +79,8 @@ impl Line {
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a report and lets the stream know.
+    /// Keeps a report and lets the stream know. An urgent one is durable at once, others are before
+    /// they are sent.
     ///
     /// # Errors
     /// [`SpoolError`]; the report is then lost, and the next one has to be a full one.
@@ -87,7 +88,11 @@ impl Line {
         let (appended, dropped) = {
             let mut spool = self.spool();
             let before = spool.stats().dropped;
-            let appended = spool.append(payload);
+            let appended = if urgent {
+                spool.append(payload)
+            } else {
+                spool.append_soon(payload)
+            };
             (appended, spool.stats().dropped > before)
         };
         if dropped || appended.is_err() {

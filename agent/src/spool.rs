@@ -12,8 +12,11 @@
 //! ```
 //! All numbers are little-endian. What holds at every moment, power loss included:
 //!
-//! - `append` returns after the record is durable; a report is sent only afterwards.
-//! - A sequence that `append` has returned is never given to another report of the same spool. When
+//! - `append` returns after the record is durable. `append_soon` returns when the system has the
+//!   record: the end of the agent does not lose it, the end of power may. `read_from`, by which
+//!   reports are sent, makes durable what is not yet.
+//! - A sequence that `append` has returned, or that was read, is never given to another report of
+//!   the same spool. When
 //!   the last segment ends in damage, which may hide sequences, a new segment begins beyond all
 //!   that could be hidden, before the damage is cut off.
 //! - The head is written before a segment that it makes superfluous is removed, so a segment that
@@ -144,6 +147,8 @@ pub struct Spool<F: Files = DiskFiles> {
     next: u64,
     /// The last segment may end in part of a record that could not be taken back.
     tail_is_dirty: bool,
+    /// The last segment holds records that power loss may still take.
+    tail_is_unsynced: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -192,6 +197,7 @@ impl<F: Files> Spool<F> {
             segments,
             next: 1,
             tail_is_dirty: false,
+            tail_is_unsynced: false,
         };
         // Without any segment nothing on this disk tells which sequences were given already.
         if head.is_none() || spool.segments.is_empty() {
@@ -212,13 +218,27 @@ impl<F: Files> Spool<F> {
     /// [`SpoolError::TooLarge`], or [`SpoolError::Files`] where nothing is left to drop; the spool
     /// stays as it was, and the next call tries anew.
     pub fn append(&mut self, payload: &[u8]) -> Result<Sequence, SpoolError> {
+        self.append_with(payload, true)
+    }
+
+    /// Keeps a report as [`Self::append`] does, but durably only with what follows: the next
+    /// `append`, `read_from` or segment, or what the system does by itself, within about 30 s. A sync
+    /// for each ordinary report would cost a journal's commit and a wake-up every minute.
+    ///
+    /// # Errors
+    /// Those of [`Self::append`].
+    pub fn append_soon(&mut self, payload: &[u8]) -> Result<Sequence, SpoolError> {
+        self.append_with(payload, false)
+    }
+
+    fn append_with(&mut self, payload: &[u8], durably: bool) -> Result<Sequence, SpoolError> {
         if payload.len() > limits::REPORT_BYTES {
             return Err(SpoolError::TooLarge(payload.len()));
         }
         let record = record::encode(self.next, payload);
         self.make_room_for(record.len() as u64)?;
         loop {
-            match self.write_record(&record) {
+            match self.write_record(&record, durably) {
                 Err(error) if error.is_full_disk() && self.segments.len() > 1 => {
                     self.drop_oldest()?;
                 }
@@ -233,7 +253,7 @@ impl<F: Files> Spool<F> {
 
     /// Records from `from` on that are not acknowledged, in order, as many as fit into `max_bytes`
     /// of payload and into one segment, at least one where there is any. Empty means that there is
-    /// none from there on.
+    /// none from there on. All of them are durable.
     ///
     /// # Errors
     /// What the file system says.
@@ -242,6 +262,7 @@ impl<F: Files> Spool<F> {
         from: Sequence,
         max_bytes: usize,
     ) -> Result<Vec<Record>, SpoolError> {
+        self.sync_tail()?;
         let from = from.0.max(self.head.start());
         let holding = self
             .segments
@@ -336,7 +357,7 @@ impl<F: Files> Spool<F> {
         Ok(())
     }
 
-    fn write_record(&mut self, record: &[u8]) -> Result<(), SpoolError> {
+    fn write_record(&mut self, record: &[u8], durably: bool) -> Result<(), SpoolError> {
         if self.needs_new_segment(record.len() as u64) {
             self.begin_segment(self.next)?;
         }
@@ -346,10 +367,10 @@ impl<F: Files> Spool<F> {
             .copied()
             .expect("a segment was begun where there was none");
         let name = tail.name();
-        let written = self
-            .files
-            .write_at(&name, tail.bytes, record)
-            .and_then(|()| self.files.sync(&name));
+        let mut written = self.files.write_at(&name, tail.bytes, record);
+        if durably {
+            written = written.and_then(|()| self.files.sync(&name));
+        }
         if let Err(source) = written {
             self.tail_is_dirty = self.files.truncate(&name, tail.bytes).is_err();
             return Err(failed("write", &name, source));
@@ -357,6 +378,20 @@ impl<F: Files> Spool<F> {
         if let Some(tail) = self.segments.back_mut() {
             tail.bytes += record.len() as u64;
         }
+        self.tail_is_unsynced = !durably;
+        Ok(())
+    }
+
+    /// Makes durable what [`Self::append_soon`] has written.
+    fn sync_tail(&mut self) -> Result<(), SpoolError> {
+        let Some(tail) = self.segments.back().filter(|_| self.tail_is_unsynced) else {
+            return Ok(());
+        };
+        let name = tail.name();
+        self.files
+            .sync(&name)
+            .map_err(|e| failed("write", &name, e))?;
+        self.tail_is_unsynced = false;
         Ok(())
     }
 
@@ -371,6 +406,7 @@ impl<F: Files> Spool<F> {
 
     /// Begins a segment durably. Where the last one is done with, it goes.
     fn begin_segment(&mut self, first: u64) -> Result<(), SpoolError> {
+        self.sync_tail()?;
         let segment = Segment { first, bytes: 0 };
         let name = segment.name();
         let made = self

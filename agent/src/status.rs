@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct Status {
 }
 
 /// How full the spool is and what it has lost.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpoolStatus {
     /// Bytes on disk.
     pub bytes: u64,
@@ -136,6 +137,30 @@ impl Status {
         fs::rename(&fresh, file)
     }
 
+    /// Whether this says more than the file that was `written` so long ago. Counts that merely go on
+    /// wait for `interval`: a file each minute would be half of what the agent writes to the disk.
+    #[must_use]
+    pub fn is_worth_writing(&self, written: &Self, ago: Duration, interval: Duration) -> bool {
+        let is_caught_up = self.spool.waiting == 0 && written.spool.waiting != 0;
+        self.outline() != written.outline() || is_caught_up || ago >= interval
+    }
+
+    /// Everything but the counts that go on with each report.
+    fn outline(&self) -> Self {
+        Self {
+            spool: SpoolStatus {
+                bytes: 0,
+                waiting: 0,
+                ..self.spool
+            },
+            last_ack: self.last_ack.as_ref().map(|_| Ack {
+                sequence: 0,
+                at: UnixMs(0),
+            }),
+            ..self.clone()
+        }
+    }
+
     /// The lines that a technician reads.
     #[must_use]
     pub fn describe(&self, standing: Standing) -> String {
@@ -207,6 +232,39 @@ mod tests {
         );
         fs::write(&file, "{").unwrap();
         assert!(Status::load(&file).is_err());
+    }
+
+    #[test]
+    fn only_news_is_written_at_once() {
+        const INTERVAL: Duration = Duration::from_secs(300);
+        let waiting = |waiting, sequence| Status {
+            connected: true,
+            spool: SpoolStatus {
+                bytes: waiting * 600,
+                waiting,
+                ..SpoolStatus::default()
+            },
+            last_ack: Some(Ack {
+                sequence,
+                at: UnixMs(5),
+            }),
+            ..Status::default()
+        };
+        let written = waiting(1, 10);
+        let at_once =
+            |fresh: &Status| fresh.is_worth_writing(&written, Duration::from_secs(60), INTERVAL);
+        assert!(!at_once(&waiting(2, 10)), "one more waits");
+        assert!(!at_once(&waiting(1, 11)), "another acknowledgement");
+        assert!(at_once(&waiting(0, 11)), "all is stored");
+        let lost = Status {
+            connected: false,
+            ..waiting(1, 10)
+        };
+        assert!(at_once(&lost));
+        let mut dropped = waiting(1, 10);
+        dropped.spool.dropped = 1;
+        assert!(at_once(&dropped));
+        assert!(waiting(2, 10).is_worth_writing(&written, INTERVAL, INTERVAL));
     }
 
     #[test]

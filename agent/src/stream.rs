@@ -34,8 +34,9 @@ use session::{Action, End, Event, Session};
 /// Messages that wait for the connection to take them: one for each report of the first credit.
 const MESSAGES_WAITING: usize = limits::FIRST_CREDIT as usize;
 
-/// The longest sleep of the timer: a machine that was asleep meanwhile is noticed within it.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// The longest sleep of the timer. Whoever collects wakes every minute anyway, notices that the
+/// machine was asleep, and tells.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 /// A timer that comes later than this has slept with the machine.
 const ASLEEP_AFTER: Duration = Duration::from_secs(30);

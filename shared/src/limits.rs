@@ -63,8 +63,10 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a TLS handshake may hold a place at the collector.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A connection with nothing to say is probed after this long, to find peers that are gone.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(120);
+/// A connection with nothing to say is probed after this long, to find peers that are gone. Longer
+/// than the five minutes after which a laptop has something to say, so that a stream in order is
+/// never probed: a probe every two minutes would be half of what a laptop sends.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(420);
 
 /// A probe that is not answered within this time means a dead connection.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -7,14 +7,15 @@ use std::time::Duration;
 use rollcall_shared::configuration::Configuration;
 use rollcall_shared::reading::Reading;
 use rollcall_shared::time::{Now, SystemClock};
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::OnceCell;
 
 use super::probe::{End, Probe};
+use super::reader::Reader;
 use super::source::Sourced;
 use super::{BeaconTrust, Roots};
 use super::{
-    battery, cpu, drive, filesystem, hardware, memory, network, os, portable, reach, thermal,
-    updates, vantage,
+    battery, cpu, drive, filesystem, hardware, memory, network, os, reach, thermal, updates,
+    vantage,
 };
 
 /// How far apart the first two readings of the processor's counters are taken.
@@ -24,6 +25,7 @@ const CPU_SAMPLE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Kept {
     roots: Roots,
+    reader: Reader,
     /// Probes whose thread has not returned yet.
     hanging: Mutex<BTreeSet<Probe>>,
     cpu: Mutex<Option<cpu::Times>>,
@@ -53,6 +55,7 @@ impl Kept {
     pub fn new(roots: Roots) -> Self {
         Self {
             roots,
+            reader: Reader::default(),
             hanging: Mutex::default(),
             cpu: Mutex::default(),
             drives: Mutex::default(),
@@ -94,8 +97,9 @@ pub async fn run(probe: Probe, task: Task) -> End {
 }
 
 async fn read(probe: Probe, task: Task) -> Sourced<Vec<Reading>> {
-    if !cfg!(target_os = "linux") && !matches!(probe, Probe::Reach | Probe::Vantage) {
-        return on_thread(probe, &task, move |_| portable::read(probe)).await;
+    #[cfg(not(target_os = "linux"))]
+    if !matches!(probe, Probe::Reach | Probe::Vantage) {
+        return on_thread(probe, &task, move |_| super::portable::read(probe)).await;
     }
     let wall = task.now.wall;
     let clear_serial = task.configuration.clear_serial;
@@ -131,12 +135,14 @@ async fn read_cpu(task: &Task) -> Sourced<Vec<Reading>> {
             first
         }
     };
-    let after = on_thread(Probe::Cpu, task, cpu::read_times).await?;
-    *lock(&task.kept.cpu) = after.clone().ok();
-    on_thread(Probe::Cpu, task, move |roots| {
-        cpu::read(roots, &before, &after)
+    let (after, readings) = on_thread(Probe::Cpu, task, move |roots| {
+        let after = cpu::read_times(roots);
+        let readings = cpu::read(roots, &before, &after);
+        (after, readings)
     })
-    .await
+    .await?;
+    *lock(&task.kept.cpu) = after.ok();
+    Ok(readings)
 }
 
 async fn read_drives(task: &Task) -> Sourced<Vec<Reading>> {
@@ -177,9 +183,8 @@ async fn read_vantage(task: &Task) -> Sourced<Vec<Reading>> {
     Ok(readings)
 }
 
-/// Reads files on a thread of its own, since a file on a network that is gone may never answer. It
-/// is not one of the runtime's, whose end would wait for it. A probe whose last thread still hangs
-/// does not get another.
+/// Reads files on the thread of [`Reader`]. A probe whose last reading still hangs does not get
+/// another.
 async fn on_thread<T: Send + 'static>(
     probe: Probe,
     task: &Task,
@@ -188,7 +193,6 @@ async fn on_thread<T: Send + 'static>(
     if !lock(&task.kept.hanging).insert(probe) {
         return Err("an earlier run of this probe still hangs".to_owned());
     }
-    let (send, receive) = oneshot::channel();
     let hold = Hold {
         kept: Arc::clone(&task.kept),
         probe,
@@ -196,18 +200,14 @@ async fn on_thread<T: Send + 'static>(
     let work = move || {
         let found = read(&hold.kept.roots);
         drop(hold);
-        // Nobody listens any more where the probe was cut off.
-        let _ = send.send(found);
+        found
     };
-    let name = format!("probe-{}", probe.name());
-    let spawned = std::thread::Builder::new().name(name).spawn(work);
-    spawned.map_err(|error| format!("no thread for the probe: {error}"))?;
-    Ok(receive
-        .await
-        .unwrap_or_else(|_| panic!("the probe {} panicked", probe.name())))
+    let found = task.kept.reader.run(work).await;
+    let found = found.map_err(|error| format!("no thread for the probe: {error}"))?;
+    Ok(found.unwrap_or_else(|| panic!("the probe {} panicked", probe.name())))
 }
 
-/// Holds a probe's place until its thread returns, by whatever way.
+/// Holds a probe's place until its reading returns, by whatever way.
 struct Hold {
     kept: Arc<Kept>,
     probe: Probe,

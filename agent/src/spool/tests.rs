@@ -382,6 +382,8 @@ fn a_clone_forgets_and_a_spool_that_fell_back_keeps() {
 #[derive(Default)]
 struct Promises {
     appended: BTreeMap<(SpoolId, u64), Vec<u8>>,
+    /// Those that `append_soon` returned for and that were not read yet.
+    soon: BTreeMap<(SpoolId, u64), Vec<u8>>,
     under_way: Vec<Vec<u8>>,
     acknowledged: u64,
 }
@@ -389,21 +391,35 @@ struct Promises {
 impl Promises {
     /// Lives until the power goes; everything that can happen to a spool happens in it.
     fn live(&mut self, spool: &mut Spool<PoweredFiles>, dice: &mut Dice) -> Result<(), SpoolError> {
-        for _ in 0..12 {
+        self.soon.clear();
+        for _ in 0..16 {
             let payload = payload(dice.below(1_000_000) as u64);
             self.under_way.push(payload.clone());
-            let sequence = spool.append(&payload)?;
-            let earlier = self
-                .appended
-                .insert((spool.position().spool, sequence.0), payload);
-            assert!(earlier.is_none(), "{sequence} was given twice");
+            let durably = dice.below(2) == 0;
+            let sequence = if durably {
+                spool.append(&payload)?
+            } else {
+                spool.append_soon(&payload)?
+            };
+            let key = (spool.position().spool, sequence.0);
+            assert!(
+                !self.appended.contains_key(&key),
+                "{sequence} was given twice"
+            );
+            self.soon.insert(key, payload);
+            if durably {
+                self.appended.append(&mut self.soon);
+            }
             if dice.below(3) == 0 {
                 let last = spool.stats().last.0;
                 let upto = last - dice.below(4).min(usize::try_from(last).unwrap()) as u64;
                 spool.acknowledge(Sequence(upto))?;
                 self.acknowledged = self.acknowledged.max(upto);
             }
-            spool.read_from(Sequence::NONE, 500)?;
+            if dice.below(2) == 0 {
+                spool.read_from(Sequence::NONE, 500)?;
+                self.appended.append(&mut self.soon);
+            }
         }
         Ok(())
     }

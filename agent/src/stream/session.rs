@@ -26,6 +26,9 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(120);
 /// other; this keeps them from doing so every other second.
 const GOOD_AFTER: Duration = Duration::from_secs(60);
 
+/// What waits may go earlier by this part of the interval, where a report comes in just before.
+const FLUSH_EARLIER: u32 = 10;
+
 /// The longest pause that a collector may ask for; one that asks for more is taken at this.
 const PAUSE_LONGEST: Duration = Duration::from_secs(3600);
 
@@ -326,8 +329,14 @@ impl Session {
         self.last = self.last.max(last);
         if urgent {
             self.make_all_due();
-        } else if self.flush_at.is_none() {
-            self.flush_at = Some(later(now, self.send_interval));
+        } else {
+            let flush_at = *self
+                .flush_at
+                .get_or_insert_with(|| later(now, self.send_interval));
+            // What is nearly due goes along, so that the machine wakes once for both.
+            if flush_at.since(now) < self.send_interval / FLUSH_EARLIER {
+                self.make_all_due();
+            }
         }
         self.send(now)
     }

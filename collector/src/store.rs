@@ -18,6 +18,9 @@ mod records;
 mod seal;
 mod shared;
 mod snapshot;
+mod tally;
+#[allow(dead_code, reason = "the backup uses it")]
+mod tape;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -43,6 +46,7 @@ use hot::Hot;
 use keys::TreeName;
 pub use records::{ApiTokenRecord, EnrolmentTokenRecord, Role};
 use shared::Shared;
+use tape::Tape;
 use writer::Job;
 
 /// How a store is kept.
@@ -252,13 +256,15 @@ impl Store {
     }
 
     fn start(data: &Path, hot: Hot, options: StoreOptions, now: UnixMs) -> Result<Self, OpenError> {
-        let history = History::open(data)?;
+        let tape = Arc::new(Tape::default());
+        let hot = hot.recorded_on(&tape);
+        let history = History::open(data)?.recorded_on(&tape);
         history
             .remove_before(options.oldest(now))
             .map_err(|error| {
                 database::io_error(data, "has a week that cannot be removed", error)
             })?;
-        let shared = Arc::new(Shared::new(hot, history, options)?);
+        let shared = Arc::new(Shared::new(hot, history, tape, options)?);
         shared.look_for_blobs();
         let (jobs, inbox) = mpsc::channel(writer::JOBS);
         let of_writer = Arc::clone(&shared);

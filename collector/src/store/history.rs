@@ -12,6 +12,7 @@ use super::block::{self, Point};
 use super::database::{Database, Op, sync_tree};
 use super::hot::remove_folder;
 use super::keys::{self, Week};
+use super::tape::Tape;
 use super::{OpenError, StoreError};
 use crate::device::SeriesKey;
 
@@ -34,6 +35,7 @@ const REMOVED: &str = "removed-";
 #[derive(Debug)]
 pub(super) struct History {
     folder: PathBuf,
+    tape: Arc<Tape>,
     open: Mutex<BTreeMap<Week, (u64, Arc<Database>)>>,
 }
 
@@ -47,8 +49,16 @@ impl History {
             .map_err(|error| super::database::io_error(&folder, "cannot be made", error))?;
         Ok(Self {
             folder,
+            tape: Arc::default(),
             open: Mutex::default(),
         })
+    }
+
+    /// From now on its commits and removals are recorded on this tape while a backup runs.
+    #[must_use]
+    pub fn recorded_on(mut self, tape: &Arc<Tape>) -> Self {
+        self.tape = Arc::clone(tape);
+        self
     }
 
     /// Copies points into a week; they are durable when this returns. Copying the same points as
@@ -125,7 +135,8 @@ impl History {
         let (name, gone) = (week.folder(), format!("{REMOVED}{}", week.folder()));
         let gone = self.folder.join(gone);
         remove_folder(&gone)?;
-        std::fs::rename(self.folder.join(name), &gone)?;
+        std::fs::rename(self.folder.join(&name), &gone)?;
+        self.tape.removed(&name);
         remove_folder(&gone)
     }
 
@@ -169,10 +180,11 @@ impl History {
             })?;
         }
         let database = Database::open(&path, &["blocks"], CACHE_BYTES);
-        let database = Arc::new(database.map_err(|error| StoreError::Damaged {
+        let database = database.map_err(|error| StoreError::Damaged {
             place: format!("history/{}", week.folder()),
             problem: error.to_string(),
-        })?);
+        })?;
+        let database = Arc::new(database.recorded_on(&self.tape));
         open.insert(week, (turn, Arc::clone(&database)));
         Ok(database)
     }

@@ -88,6 +88,15 @@ impl Hot {
         Ok(hot)
     }
 
+    /// From now on its commits are recorded on this tape while a backup runs.
+    #[must_use]
+    pub fn recorded_on(self, tape: &std::sync::Arc<super::tape::Tape>) -> Self {
+        Self {
+            database: self.database.recorded_on(tape),
+            ..self
+        }
+    }
+
     /// Everything that the store keeps in memory, as of what is durable.
     pub fn load(&self) -> Result<Memory, StoreError> {
         let mut memory = Memory {

@@ -12,6 +12,7 @@ use super::history::History;
 use super::hot::{self, Hot, put, remove};
 use super::keys::{self, TreeName, meta};
 use super::memory::Memory;
+use super::tape::Tape;
 use super::writer::{self, Job};
 use super::{Change, StoreError, StoreOptions, Write};
 
@@ -24,6 +25,9 @@ pub(super) struct Shared {
     pub options: StoreOptions,
     pub hot: Hot,
     pub history: History,
+    /// Records the commits of both while a backup runs.
+    #[allow(dead_code, reason = "the backup uses it")]
+    pub tape: Arc<Tape>,
     pub counters: Counters,
     pub changes: broadcast::Sender<Change>,
     pub failure: watch::Sender<Option<String>>,
@@ -37,10 +41,16 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(hot: Hot, history: History, options: StoreOptions) -> Result<Self, StoreError> {
+    pub fn new(
+        hot: Hot,
+        history: History,
+        tape: Arc<Tape>,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
             memory: RwLock::new(hot.load()?),
             history,
+            tape,
             counters: Counters::default(),
             changes: broadcast::Sender::new(CHANGES),
             failure: watch::Sender::new(None),

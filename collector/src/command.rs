@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backup;
 mod beacon;
 mod init;
 mod run;
@@ -68,6 +69,10 @@ enum Command {
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
+    /// Write a backup of the store and the authority, also while the collector runs
+    Backup(backup::BackupArgs),
+    /// Restore a backup into `--data`, which must be empty or not exist
+    Restore(backup::RestoreArgs),
     /// Check the configuration file and the rules that it names
     CheckConfig,
     /// Rules
@@ -215,6 +220,8 @@ impl CommandLine {
             Command::ApiToken(command) => control(&places, command.into()),
             Command::Device(command) => control(&places, command.into()),
             Command::Audit { limit } => control(&places, Request::Audit { limit }),
+            Command::Backup(args) => backup::backup(&places, &args),
+            Command::Restore(args) => backup::restore(&places, &args),
             Command::CheckConfig => check_config(&places),
             Command::Rules(RulesCommand::Check { file }) => check_rules(Some(file)),
             Command::Backtest(options) => backtest(&options),

@@ -4,6 +4,7 @@
 //! `DATA/control.sock`, one line of JSON each way. Otherwise the command line opens the store itself.
 //! Either way [`execute`] does the work.
 
+pub mod backup;
 mod execute;
 mod socket;
 
@@ -15,7 +16,7 @@ use crate::audit::AuditLine;
 use crate::device::{Device, Standing};
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Role};
 pub use execute::execute;
-pub use socket::{ControlServer, ask};
+pub use socket::{ControlServer, ask, ask_for_backup};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,6 +69,11 @@ pub enum Request {
         id: DeviceId,
         /// How it stands from now on.
         standing: Standing,
+    },
+    /// Send a backup after the answer.
+    Backup {
+        /// Whether without the authority, its keys and the admin's API token.
+        without_authority: bool,
     },
     /// Show the last lines of the audit log.
     Audit {

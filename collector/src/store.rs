@@ -4,6 +4,8 @@
 //! that reads sees only what is durable. After an error of the engine nothing is acknowledged any
 //! more: the store is poisoned, [`Store::failed`] returns, and the process is to end and start anew.
 
+mod archive;
+mod backup;
 mod block;
 mod codec;
 mod counters;
@@ -15,11 +17,11 @@ mod keys;
 mod log;
 mod memory;
 mod records;
+mod restore;
 mod seal;
 mod shared;
 mod snapshot;
 mod tally;
-#[allow(dead_code, reason = "the backup uses it")]
 mod tape;
 #[cfg(test)]
 mod tests;
@@ -40,11 +42,14 @@ use crate::alert::{Alert, AlertKey};
 use crate::audit::AuditLine;
 use crate::device::{Device, DeviceState};
 use crate::notification::{Notification, NotificationKey};
+pub use archive::{End, Head};
+pub use backup::{Backup, BackupError, BackupFile};
 pub use counters::StoreCounters;
 use history::History;
 use hot::Hot;
 use keys::TreeName;
 pub use records::{ApiTokenRecord, EnrolmentTokenRecord, Role};
+pub use restore::{BackupContent, RestoreError, restore, verify_backup};
 use shared::Shared;
 use tape::Tape;
 use writer::Job;

@@ -50,6 +50,7 @@ pub async fn execute(
         Request::DeviceList => Ok(Answer::Devices(devices(store))),
         Request::DeviceShow { id } => show_device(store, id),
         Request::DeviceStanding { id, standing } => set_standing(store, id, standing, now).await,
+        Request::Backup { .. } => Err("a backup is sent, and not executed".to_owned()),
         Request::Audit { limit } => {
             let lines = store.audit(limit.min(AUDIT_LINES)).map_err(told)?;
             Ok(Answer::Audit(lines))

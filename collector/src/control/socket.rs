@@ -16,8 +16,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Request, execute};
-use crate::store::Store;
+use super::{Answer, Request, backup, execute};
+use crate::store::{BackupFile, Store};
 
 const NAME: &str = "control.sock";
 
@@ -90,18 +90,21 @@ impl ControlServer {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let server = Arc::clone(&server);
+            let (server, shutdown) = (Arc::clone(&server), shutdown.clone());
             tokio::spawn(async move {
                 let answered = tokio::time::timeout(PATIENCE, server.answer(stream)).await;
-                if let Ok(Err(error)) = answered {
-                    tracing::warn!(%error, "a control request was not answered");
+                match answered {
+                    Ok(Ok(Some(backup))) => server.send_backup(backup, shutdown).await,
+                    Ok(Err(error)) => tracing::warn!(%error, "a control request was not answered"),
+                    Ok(Ok(None)) | Err(_) => {}
                 }
                 drop(place);
             });
         }
     }
 
-    async fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
+    /// Answers a request; of one for a backup the rest is to be sent.
+    async fn answer(&self, mut stream: UnixStream) -> io::Result<Option<Wanted>> {
         // Between its making and its permissions the socket may have been open to others.
         let caller = stream.peer_cred()?.uid();
         let own = rustix::process::geteuid().as_raw();
@@ -116,19 +119,63 @@ impl ControlServer {
         BufReader::new(read.take(REQUEST_BYTES))
             .read_line(&mut line)
             .await?;
+        let mut files = None;
         let answer = match serde_json::from_str::<Request>(&line) {
+            Ok(Request::Backup { without_authority }) => {
+                let found = self.files_for_backup(without_authority);
+                found.map(|found| {
+                    files = Some(found);
+                    Answer::Done
+                })
+            }
             Ok(request) => self.execute(request).await,
             Err(error) => Err(format!("the request cannot be read: {error}")),
         };
         let mut json = serde_json::to_vec(&answer)?;
         json.push(b'\n');
         write.write_all(&json).await?;
-        write.shutdown().await
+        match files {
+            Some(files) => Ok(Some(Wanted { stream, files })),
+            None => write.shutdown().await.map(|()| None),
+        }
+    }
+
+    fn files_for_backup(&self, without_authority: bool) -> Result<Vec<BackupFile>, String> {
+        if without_authority {
+            return Ok(Vec::new());
+        }
+        let data = self
+            .path
+            .parent()
+            .expect("the socket lies in the data folder");
+        backup::files_beside(data).map_err(|error| format!("{error:#}"))
+    }
+
+    async fn send_backup(&self, wanted: Wanted, shutdown: CancellationToken) {
+        let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
+        let sent = tokio::task::spawn_blocking(move || {
+            let stream = wanted.stream.into_std()?;
+            backup::send(&store, stream, &wanted.files, clock.as_ref(), shutdown)
+        });
+        match sent.await {
+            Ok(Ok(made)) => {
+                let (bytes, changes) = (made.bytes, made.end.changes);
+                tracing::info!(bytes, changes, "a backup was sent");
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "a backup was given up"),
+            Err(error) => tracing::error!(%error, "a backup panicked"),
+        }
     }
 
     async fn execute(&self, request: Request) -> Result<Answer, String> {
         execute(&self.store, self.authority, request, self.clock.now().wall).await
     }
+}
+
+/// A backup that somebody waits for.
+struct Wanted {
+    stream: UnixStream,
+    files: Vec<BackupFile>,
 }
 
 impl Drop for ControlServer {
@@ -143,22 +190,69 @@ impl Drop for ControlServer {
 /// # Errors
 /// What the collector says is wrong, or why it could not be asked.
 pub async fn ask(data: &Path, request: &Request) -> anyhow::Result<Option<Answer>> {
-    let Ok(short) = Short::of(data) else {
+    let Some(mut stream) = connect(data).await? else {
         return Ok(None);
-    };
-    let mut stream = match UnixStream::connect(short.path()).await {
-        Ok(stream) => stream,
-        Err(error) if nobody_listens(&error) => return Ok(None),
-        Err(error) => {
-            let name = data.join(NAME).display().to_string();
-            return Err(error).with_context(|| format!("cannot reach the collector by {name}"));
-        }
     };
     let asked = tokio::time::timeout(PATIENCE, converse(&mut stream, request)).await;
     let line = asked.context("the collector did not answer in time")??;
-    let answer: Result<Answer, String> = serde_json::from_str(&line)
+    parse_answer(&line).map(Some)
+}
+
+/// Asks the collector that runs on `data` for a backup; `None` when none does. What comes next on the
+/// stream is the backup, up to its end.
+///
+/// # Errors
+/// What the collector says is wrong, or why it could not be asked.
+pub async fn ask_for_backup(
+    data: &Path,
+    without_authority: bool,
+) -> anyhow::Result<Option<std::os::unix::net::UnixStream>> {
+    let Some(mut stream) = connect(data).await? else {
+        return Ok(None);
+    };
+    let mut json = serde_json::to_vec(&Request::Backup { without_authority })?;
+    json.push(b'\n');
+    stream.write_all(&json).await?;
+    let line = tokio::time::timeout(PATIENCE, first_line(&mut stream)).await;
+    let line = line.context("the collector did not answer in time")??;
+    parse_answer(&line)?;
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    Ok(Some(stream))
+}
+
+/// Byte by byte: what follows the line is not ours.
+async fn first_line(stream: &mut UnixStream) -> anyhow::Result<String> {
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') && (line.len() as u64) < REQUEST_BYTES {
+        line.push(
+            stream
+                .read_u8()
+                .await
+                .context("the collector said nothing")?,
+        );
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+async fn connect(data: &Path) -> anyhow::Result<Option<UnixStream>> {
+    let Ok(short) = Short::of(data) else {
+        return Ok(None);
+    };
+    match UnixStream::connect(short.path()).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if nobody_listens(&error) => Ok(None),
+        Err(error) => {
+            let name = data.join(NAME).display().to_string();
+            Err(error).with_context(|| format!("cannot reach the collector by {name}"))
+        }
+    }
+}
+
+fn parse_answer(line: &str) -> anyhow::Result<Answer> {
+    let answer: Result<Answer, String> = serde_json::from_str(line)
         .context("the collector's answer cannot be read; is it of another version?")?;
-    answer.map(Some).map_err(anyhow::Error::msg)
+    answer.map_err(anyhow::Error::msg)
 }
 
 async fn converse(stream: &mut UnixStream, request: &Request) -> anyhow::Result<String> {

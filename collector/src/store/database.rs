@@ -110,13 +110,11 @@ impl Database {
     }
 
     /// The last part of its folder's name, under which a backup knows it.
-    #[allow(dead_code, reason = "the backup uses it")]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The trees' names, in the order of their numbers.
-    #[allow(dead_code, reason = "the backup uses it")]
     pub fn tree_names(&self) -> &[String] {
         &self.names
     }

@@ -25,6 +25,9 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// Operations in one transaction: at the largest 3 MB.
 const OPS: usize = 512;
 
+/// The trees of a week's database.
+pub(super) const TREES: [&str; 1] = ["blocks"];
+
 /// The name of a week that is being made.
 const UNFINISHED: &str = "unfinished";
 
@@ -146,10 +149,19 @@ impl History {
         let unfinished = self.folder.join(UNFINISHED);
         let failed = |error| super::database::io_error(path, "cannot be made", error);
         remove_folder(&unfinished).map_err(failed)?;
-        drop(Database::open(&unfinished, &["blocks"], CACHE_BYTES)?);
+        drop(Database::open(&unfinished, &TREES, CACHE_BYTES)?);
         std::fs::rename(&unfinished, path)
             .and_then(|()| sync_tree(path))
             .map_err(failed)
+    }
+
+    /// The database of a week, where there is one. One that retention removes at this very moment may
+    /// come back empty, and goes when retention looks next.
+    pub fn existing(&self, week: Week) -> Result<Option<Arc<Database>>, StoreError> {
+        if !self.folder.join(week.folder()).exists() {
+            return Ok(None);
+        }
+        self.week(week).map(Some)
     }
 
     fn week(&self, week: Week) -> Result<Arc<Database>, StoreError> {
@@ -179,7 +191,7 @@ impl History {
                 problem: error.to_string(),
             })?;
         }
-        let database = Database::open(&path, &["blocks"], CACHE_BYTES);
+        let database = Database::open(&path, &TREES, CACHE_BYTES);
         let database = database.map_err(|error| StoreError::Damaged {
             place: format!("history/{}", week.folder()),
             problem: error.to_string(),

@@ -26,7 +26,6 @@ pub(super) struct Shared {
     pub hot: Hot,
     pub history: History,
     /// Records the commits of both while a backup runs.
-    #[allow(dead_code, reason = "the backup uses it")]
     pub tape: Arc<Tape>,
     pub counters: Counters,
     pub changes: broadcast::Sender<Change>,

@@ -9,6 +9,7 @@ pub mod calendar;
 pub mod condition;
 pub mod device;
 pub mod forecast;
+pub mod incidents;
 pub mod outlooks;
 pub mod rules;
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod device;
 pub mod evaluate;
+pub mod incident;
 pub mod ingest;
 pub mod notification;
 pub mod notify;

@@ -46,7 +46,11 @@ pub struct NotificationKey {
 pub enum Event {
     /// First.
     Fired,
-    /// After it was told that the alert fired.
+    /// There is more to say while it goes on.
+    Updated,
+    /// What was over has come back.
+    Reopened,
+    /// It is over.
     Resolved,
 }
 
@@ -56,6 +60,8 @@ impl Event {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Fired => "fired",
+            Self::Updated => "updated",
+            Self::Reopened => "reopened",
             Self::Resolved => "resolved",
         }
     }

@@ -5,6 +5,7 @@ mod error;
 mod file;
 pub(crate) mod quantity;
 mod runbooks;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,6 +56,39 @@ pub struct Rule {
     pub runbook: String,
     /// What to tell the family, by language.
     pub family: BTreeMap<String, String>,
+    /// How many laptops that show the same become one incident; `None` where each is its own.
+    pub shared: Option<Shared>,
+    /// When channels may be told.
+    pub tell: Tell,
+}
+
+/// When channels may be told of what a rule found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tell {
+    /// At once.
+    Always,
+    /// While there is school; what is found at night is told in the morning.
+    SchoolHours,
+}
+
+/// How laptops that show the same become one incident.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shared {
+    /// What they show: rules of one symptom are grouped together.
+    pub symptom: String,
+    /// The fewest laptops that are one incident.
+    pub at_least: u32,
+    /// How long an alert waits for others, in milliseconds.
+    pub gather_ms: i64,
+    /// How far apart alerts of one cause may begin, in milliseconds.
+    pub within_ms: i64,
+    /// Whose work a shared cause is.
+    pub audience: Audience,
+    /// The incident's title; `{instance}` stands for the target or part, and what the laptops have in
+    /// common follows.
+    pub title: String,
+    /// What to tell everybody, by language.
+    pub broadcast: BTreeMap<String, String>,
 }
 
 /// What a rule looks for.

@@ -167,6 +167,8 @@ pub fn notification(key: &NotificationKey) -> Vec<u8> {
     let event = match key.event {
         Event::Fired => 0,
         Event::Resolved => 1,
+        Event::Updated => 2,
+        Event::Reopened => 3,
     };
     [key.alert.as_bytes(), &[event][..], key.channel.as_bytes()].concat()
 }

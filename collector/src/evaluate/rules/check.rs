@@ -19,11 +19,11 @@ use super::error::{Mistake, unknown};
 use super::file::{CalendarTable, ConditionTable, RuleTable, RulesFile, Word};
 use super::{
     DEFAULT_RULES, FILE_BYTES, Hold, Join, RULES, Readings, Rule, RuleError, RuleSet, Selector,
-    Test, Vantage, quantity, runbooks,
+    Test, Vantage, quantity, runbooks, shared,
 };
 use crate::alert::{Audience, Severity};
 
-type Checked<T> = Result<T, Mistake>;
+pub(super) type Checked<T> = Result<T, Mistake>;
 
 const OPERATORS: [&str; 8] = [
     "above",
@@ -132,6 +132,8 @@ fn rule(table: &Spanned<RuleTable>) -> Checked<Rule> {
         selector: selector(table)?,
         runbook: runbook(table)?,
         family: family(table)?,
+        shared: shared::shared(table)?,
+        tell: shared::tell(table)?,
     })
 }
 
@@ -518,13 +520,10 @@ fn runbook(table: &RuleTable) -> Checked<String> {
 }
 
 fn family(table: &RuleTable) -> Checked<BTreeMap<String, String>> {
-    let is_tag = |tag: &String| {
-        (2..=16).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-    };
     let wrong = table
         .family
         .iter()
-        .find(|(tag, text)| !is_tag(tag) || text.trim().is_empty());
+        .find(|(tag, text)| !is_language_tag(tag) || text.trim().is_empty());
     let problem = match wrong {
         Some((tag, _)) => format!("`{tag}` must be a language tag such as `en`, with a text"),
         None if table.family.is_empty() => {
@@ -533,6 +532,11 @@ fn family(table: &RuleTable) -> Checked<BTreeMap<String, String>> {
         None => return Ok(table.family.clone()),
     };
     Err(Mistake::new(table.name.span(), "family", problem))
+}
+
+/// Whether a word may name a language.
+pub(super) fn is_language_tag(tag: &str) -> bool {
+    (2..=16).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 fn calendar_of(table: &Spanned<CalendarTable>) -> Checked<Calendar> {
@@ -668,12 +672,17 @@ fn find_metric(field: &str, word: &Word) -> Checked<&'static Metric> {
     })
 }
 
-fn duration(field: &str, word: &Word) -> Checked<i64> {
+pub(super) fn duration(field: &str, word: &Word) -> Checked<i64> {
     quantity::duration_ms(word.get_ref())
         .map_err(|problem| Mistake::new(word.span(), field, problem))
 }
 
-fn choose<T: Copy>(field: &str, word: &Word, what: &str, known: &[(&str, T)]) -> Checked<T> {
+pub(super) fn choose<T: Copy>(
+    field: &str,
+    word: &Word,
+    what: &str,
+    known: &[(&str, T)],
+) -> Checked<T> {
     let found = known.iter().find(|(name, _)| name == word.get_ref());
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
@@ -685,11 +694,11 @@ fn choose<T: Copy>(field: &str, word: &Word, what: &str, known: &[(&str, T)]) ->
     })
 }
 
-fn words<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> Vec<(&'static str, T)> {
+pub(super) fn words<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> Vec<(&'static str, T)> {
     all.iter().map(|value| (word(*value), *value)).collect()
 }
 
-fn check_label(field: &str, word: &Word) -> Checked<()> {
+pub(super) fn check_label(field: &str, word: &Word) -> Checked<()> {
     let text = word.get_ref();
     let fits = !text.is_empty()
         && text.len() <= limits::LABEL_BYTES

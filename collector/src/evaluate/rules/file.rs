@@ -68,6 +68,21 @@ pub(super) struct RuleTable {
     pub runbook_text: Option<String>,
     #[serde(default)]
     pub family: BTreeMap<String, String>,
+    pub shared: Option<Spanned<SharedTable>>,
+    pub tell: Option<Word>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct SharedTable {
+    pub symptom: Option<Word>,
+    pub at_least: Option<Spanned<u32>>,
+    pub gather: Option<Word>,
+    pub within: Option<Word>,
+    pub audience: Option<Word>,
+    pub title: Option<Word>,
+    #[serde(default)]
+    pub broadcast: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]

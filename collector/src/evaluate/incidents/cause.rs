@@ -1,0 +1,253 @@
+//! Which cause explains that some of many devices show a symptom. Pure.
+//!
+//! A scan statistic (M. Kulldorff, "A spatial scan statistic", 1997, with an expectation as baseline):
+//! for each scope with `a` affected of `n` exposed devices, the gain is the log-likelihood ratio of a
+//! rate of its own, `a/n`, against the background rate at which single devices show any symptom. The
+//! scope of the greatest gain is a cause; what it explains is taken out, and the search goes on, so
+//! that two outages at one time are two causes.
+
+use std::collections::HashMap;
+
+use super::traits::Traits;
+use crate::incident::Scope;
+
+/// The rate at which single devices show a symptom for reasons of their own: one in fifty is more than
+/// any default rule finds at one time in a district without an outage.
+const BACKGROUND: f64 = 0.02;
+
+/// The least share of a scope's exposed devices that must be affected. Below it most of those who share
+/// the trait are well, so the trait is not the cause.
+const SHARE: f64 = 0.3;
+
+/// What a cause must gain beyond the choice among all scopes (nats): one chance in a thousand.
+const GAIN: f64 = 7.0;
+
+/// Causes that are told apart at one time.
+const CAUSES: usize = 32;
+
+/// The 97.5 % quantile of the normal distribution, for intervals of 95 %.
+const Z: f64 = 1.959_964;
+
+/// A device that could show the symptom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposed {
+    /// What it may share with others.
+    pub traits: Traits,
+    /// Whether it shows the symptom.
+    pub affected: bool,
+}
+
+/// A cause that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// What the devices share.
+    pub scope: Scope,
+    /// How many of them are affected.
+    pub affected: u32,
+    /// How many could be.
+    pub exposed: u32,
+    /// How sure it is, in `[0, 1]`: the least share affected inside, against the greatest outside.
+    pub confidence: f64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    affected: u32,
+    exposed: u32,
+}
+
+/// The causes that explain most, the strongest first, each of at least `at_least` affected devices.
+/// Symptoms of single devices remain unexplained.
+#[must_use]
+pub fn causes(devices: &[Exposed], at_least: u32) -> Vec<Found> {
+    let mut left: Vec<&Exposed> = devices.iter().collect();
+    let mut found = Vec::new();
+    while found.len() < CAUSES {
+        let counts = counts(&left);
+        let Some((scope, count)) = strongest(&counts, at_least) else {
+            break;
+        };
+        let all = counts.get(&Scope::Everywhere).copied().unwrap_or_default();
+        found.push(Found {
+            confidence: confidence(count, all),
+            affected: count.affected,
+            exposed: count.exposed,
+            scope: scope.clone(),
+        });
+        left.retain(|device| !device.traits.is_in(scope));
+    }
+    found
+}
+
+/// Counts for each scope that an affected device is in.
+fn counts(devices: &[&Exposed]) -> HashMap<Scope, Count> {
+    let mut counts: HashMap<Scope, Count> = HashMap::new();
+    for device in devices.iter().filter(|device| device.affected) {
+        for scope in device.traits.scopes() {
+            counts.entry(scope).or_default().affected += 1;
+        }
+    }
+    for device in devices {
+        for scope in device.traits.scopes() {
+            if let Some(count) = counts.get_mut(&scope) {
+                count.exposed += 1;
+            }
+        }
+    }
+    counts
+}
+
+fn strongest(counts: &HashMap<Scope, Count>, at_least: u32) -> Option<(&Scope, Count)> {
+    let threshold = GAIN + (counts.len() as f64).ln();
+    let candidates = counts.iter().filter(|(scope, count)| {
+        count.affected >= at_least.max(2)
+            && (share(**count) >= SHARE || matches!(scope, Scope::Issuer(_)))
+    });
+    let gains = candidates.map(|(scope, count)| (scope, *count, gain(*count)));
+    gains
+        .filter(|(_, _, gain)| *gain >= threshold)
+        // Of two that explain the same, the narrower names more.
+        .max_by(|a, b| a.2.total_cmp(&b.2).then_with(|| a.0.cmp(b.0)))
+        .map(|(scope, count, _)| (scope, count))
+}
+
+fn share(count: Count) -> f64 {
+    f64::from(count.affected) / f64::from(count.exposed.max(1))
+}
+
+/// The log-likelihood ratio of the scope's own rate against the background; none below it.
+fn gain(count: Count) -> f64 {
+    let rate = share(count);
+    if rate <= BACKGROUND {
+        return 0.0;
+    }
+    let (a, b) = (
+        f64::from(count.affected),
+        f64::from(count.exposed.saturating_sub(count.affected)),
+    );
+    let well = if b > 0.0 {
+        b * ((1.0 - rate) / (1.0 - BACKGROUND)).ln()
+    } else {
+        0.0
+    };
+    a * (rate / BACKGROUND).ln() + well
+}
+
+fn confidence(inside: Count, all: Count) -> f64 {
+    let outside = Count {
+        affected: all.affected.saturating_sub(inside.affected),
+        exposed: all.exposed.saturating_sub(inside.exposed),
+    };
+    let low = wilson(inside, -Z);
+    let high = if outside.exposed == 0 {
+        0.0
+    } else {
+        share(outside)
+    };
+    (low / (low + high).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0)
+}
+
+/// A bound of the share (E. B. Wilson, "Probable inference", 1927).
+fn wilson(count: Count, z: f64) -> f64 {
+    let (n, p) = (f64::from(count.exposed.max(1)), share(count));
+    let middle = p + z * z / (2.0 * n);
+    let spread = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    ((middle + spread) / (1.0 + z * z / n)).clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A district: `sites` schools with `each` laptops of three models, two thirds of one build.
+    fn district(sites: usize, each: usize) -> Vec<Exposed> {
+        (0..sites * each)
+            .map(|n| Exposed {
+                traits: Traits {
+                    site_network: format!("site-{}", n % sites),
+                    model: format!("model-{}", n / sites % 3),
+                    build: format!("build-{}", usize::from(n / sites % 7 < 4)),
+                    ..Traits::default()
+                },
+                affected: false,
+            })
+            .collect()
+    }
+
+    fn strike(devices: &mut [Exposed], one_in: usize, hit: impl Fn(&Traits) -> bool) {
+        let struck = devices.iter_mut().filter(|device| hit(&device.traits));
+        struck
+            .enumerate()
+            .filter(|(n, _)| n % one_in == 0)
+            .for_each(|(_, device)| device.affected = true);
+    }
+
+    fn scopes(devices: &[Exposed]) -> Vec<String> {
+        let found = causes(devices, 3);
+        found.iter().map(|found| found.scope.to_string()).collect()
+    }
+
+    #[test]
+    fn single_devices_are_no_cause() {
+        let mut devices = district(10, 100);
+        strike(&mut devices, 60, |_| true);
+        assert_eq!(scopes(&devices), Vec::<String>::new());
+        assert_eq!(scopes(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_outage_is_named_by_what_its_devices_share() {
+        let mut site = district(10, 100);
+        strike(&mut site, 1, |t| t.site_network == "site-3");
+        assert_eq!(scopes(&site), ["at site-3"]);
+        let mut model = district(10, 100);
+        strike(&mut model, 2, |t| t.model == "model-1");
+        assert_eq!(scopes(&model), ["on model-1"]);
+        let mut both = district(10, 100);
+        strike(&mut both, 1, |t| {
+            t.model == "model-1" && t.build == "build-0"
+        });
+        assert_eq!(scopes(&both), ["on model-1 with system build build-0"]);
+        let mut all = district(10, 100);
+        strike(&mut all, 1, |_| true);
+        assert_eq!(scopes(&all), ["everywhere"]);
+    }
+
+    #[test]
+    fn two_outages_at_one_time_are_two() {
+        let mut devices = district(10, 100);
+        strike(&mut devices, 1, |t| t.site_network == "site-3");
+        strike(&mut devices, 1, |t| t.site_network == "site-7");
+        assert_eq!(scopes(&devices), ["at site-7", "at site-3"]);
+        let mut devices = district(10, 100);
+        strike(&mut devices, 1, |t| t.site_network == "site-3");
+        strike(&mut devices, 1, |t| t.model == "model-2");
+        let mut found = scopes(&devices);
+        found.sort();
+        assert_eq!(found, ["at site-3", "on model-2"]);
+    }
+
+    #[test]
+    fn an_authority_is_a_cause_even_where_it_is_rare() {
+        let mut devices = district(10, 100);
+        for device in devices.iter_mut().step_by(50) {
+            device.traits.issuer = "Homeguard".to_owned();
+            device.affected = true;
+        }
+        assert_eq!(scopes(&devices), ["where Homeguard re-signs connections"]);
+    }
+
+    #[test]
+    fn confidence_grows_with_the_share_inside_and_falls_with_that_outside() {
+        let of = |affected, exposed| Count { affected, exposed };
+        let sure = confidence(of(90, 100), of(92, 1000));
+        let few = confidence(of(4, 5), of(4, 1000));
+        let vague = confidence(of(40, 100), of(130, 1000));
+        assert!(
+            sure > 0.99 && few > 0.95 && vague < sure,
+            "{sure} {few} {vague}"
+        );
+        let small = confidence(of(3, 4), of(60, 200));
+        assert!(small < 0.6, "{small}");
+    }
+}

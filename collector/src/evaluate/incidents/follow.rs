@@ -1,0 +1,109 @@
+//! What becomes of open incidents: findings go, devices recover, acknowledgements run out.
+
+use super::{Desk, GROWING_MS, devices_of, hold_ms, is_open};
+use crate::alert::Alert;
+use crate::incident::{Cause, Incident};
+use crate::notification::Event;
+
+impl<'a> Desk<'a> {
+    pub(super) fn follow(&mut self) {
+        let open: Vec<Incident> = self
+            .scene
+            .incidents
+            .values()
+            .filter(|i| is_open(i))
+            .cloned()
+            .collect();
+        for incident in open {
+            let members = self.members.get(&incident.id).cloned().unwrap_or_default();
+            self.follow_one(incident, &members);
+        }
+    }
+
+    fn follow_one(&mut self, before: Incident, members: &[&'a Alert]) {
+        let mut incident = before.clone();
+        self.mark_resolved(&mut incident, members);
+        incident.devices = devices_of(members);
+        incident.most_devices = incident.most_devices.max(incident.devices);
+        if has_recovered(&incident) {
+            let since = *incident.recovered.get_or_insert(self.scene.now);
+            let close_at = since.plus_ms(hold_ms(&incident));
+            if close_at <= self.scene.now {
+                return self.close(incident, members);
+            }
+            self.wake_at(close_at);
+        } else {
+            incident.recovered = None;
+        }
+        if self.acknowledgement_ran_out(&mut incident) || self.has_grown(&incident, members) {
+            return self.tell(incident, Event::Updated);
+        }
+        if is_worth_storing(&before, &incident) {
+            self.put(incident);
+        }
+    }
+
+    fn mark_resolved(&self, incident: &mut Incident, members: &[&'a Alert]) {
+        for finding in &mut incident.findings {
+            let goes_on = members.iter().any(|alert| alert.key == finding.key);
+            if !goes_on && finding.resolved.is_none() {
+                finding.resolved = Some(self.scene.now);
+            }
+        }
+    }
+
+    /// Closes it. Devices that have not recovered have another reason: they wait no longer.
+    fn close(&mut self, mut incident: Incident, members: &[&'a Alert]) {
+        self.waiting
+            .extend(members.iter().map(|alert| (*alert, true)));
+        self.members.remove(&incident.id);
+        incident.end(self.scene.now);
+        self.tell(incident, Event::Resolved);
+    }
+
+    fn acknowledgement_ran_out(&mut self, incident: &mut Incident) -> bool {
+        let Some(until) = incident.acknowledged.as_ref().map(|a| a.until) else {
+            return false;
+        };
+        if until > self.scene.now {
+            self.wake_at(until);
+            return false;
+        }
+        incident.acknowledged = None;
+        true
+    }
+
+    /// Whether the desk must hear that it is worse than it was told: twice as many devices, or graver.
+    fn has_grown(&mut self, incident: &Incident, members: &[&'a Alert]) -> bool {
+        let worst = members.iter().map(|alert| alert.severity).max();
+        if worst.is_some_and(|worst| worst > incident.severity) {
+            return true;
+        }
+        let is_twice = incident.devices >= 2 * incident.told_devices.max(1);
+        let may_be_told = incident.told_at.plus_ms(GROWING_MS);
+        let is_news = matches!(incident.cause, Cause::Shared { .. }) && is_twice;
+        if is_news && may_be_told > self.scene.now {
+            self.wake_at(may_be_told);
+        }
+        is_news && may_be_told <= self.scene.now
+    }
+}
+
+/// One laptop is well when nothing is found any more; many are when three of four are.
+fn has_recovered(incident: &Incident) -> bool {
+    match incident.cause {
+        Cause::Device(_) => incident.devices == 0,
+        Cause::Shared { .. } => incident.devices.saturating_mul(4) <= incident.most_devices,
+    }
+}
+
+/// A crowd's count changes with every lid: it is stored when it has grown by an eighth.
+fn is_worth_storing(before: &Incident, after: &Incident) -> bool {
+    let grown = after.most_devices > before.most_devices + before.most_devices / 8;
+    let same = Incident {
+        devices: before.devices,
+        most_devices: before.most_devices,
+        ..after.clone()
+    };
+    grown || same != *before
+}

@@ -1,0 +1,292 @@
+//! Where alerts go that belong to no incident yet.
+
+use std::collections::BTreeMap;
+
+use rollcall_shared::id::DeviceId;
+use rollcall_shared::time::UnixMs;
+
+use super::cause::{Found, causes};
+use super::traits::Traits;
+use super::{Desk, REOPEN_MS, add_finding, devices_of, is_open, mark, new_incident};
+use crate::alert::{Alert, Audience};
+use crate::evaluate::rules::{Rule, Shared};
+use crate::incident::{Cause, FINDINGS, Incident, IncidentId, Scope};
+use crate::notification::Event;
+
+/// Alerts of one symptom and instance that may have one cause.
+#[derive(Default)]
+struct Pool<'a> {
+    waiting: Vec<(&'a Alert, bool)>,
+    /// Those that became incidents of single laptops a while ago.
+    single: Vec<(&'a Alert, IncidentId)>,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn receive(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut pools: BTreeMap<(&'a str, &'a str), Pool<'a>> = BTreeMap::new();
+        for (alert, has_waited) in waiting {
+            if let Some(until) = (self.scene.held)(alert) {
+                self.wake_at(until);
+                continue;
+            }
+            match self.shared(alert) {
+                Some(_) if self.join(alert) => {}
+                Some(shared) => {
+                    let key = (shared.symptom.as_str(), alert.key.instance.as_str());
+                    let pool = pools.entry(key).or_default();
+                    pool.waiting.push((alert, has_waited));
+                }
+                None => self.open_for_device(alert),
+            }
+        }
+        for ((symptom, instance), pool) in pools {
+            self.divide(symptom, instance, pool);
+        }
+    }
+
+    /// A late-comer to an incident whose cause it shares.
+    fn join(&mut self, alert: &Alert) -> bool {
+        let Some((traits, _)) = self.scene.fleet.laptop(alert.key.device) else {
+            return false;
+        };
+        let Some(shared) = self.shared(alert) else {
+            return false;
+        };
+        let fits = |incident: &&Incident| match &incident.cause {
+            Cause::Shared {
+                symptom,
+                instance,
+                scope,
+            } => {
+                *symptom == shared.symptom && *instance == alert.key.instance && traits.is_in(scope)
+            }
+            Cause::Device(_) => false,
+        };
+        let open = self.index.shared.iter().filter_map(|id| self.incident(*id));
+        let found = open.into_iter().find(fits).map(|incident| incident.id);
+        if let Some(id) = found {
+            self.assign(alert, id);
+            self.members.entry(id).or_default();
+        }
+        found.is_some()
+    }
+
+    /// Divides what waits into shared causes and single laptops, once the first has waited for long
+    /// enough; who came later than that and shares no cause goes on waiting.
+    fn divide(&mut self, symptom: &str, instance: &str, mut pool: Pool<'a>) {
+        let now = self.scene.now;
+        let is_due = |(alert, has_waited): &(&Alert, bool), shared: &Shared| {
+            *has_waited || gathered(alert, shared) <= now
+        };
+        let due = pool.waiting.iter().any(|entry| {
+            self.shared(entry.0)
+                .is_some_and(|shared| is_due(entry, shared))
+        });
+        if due {
+            self.add_singles(symptom, instance, &mut pool);
+            self.find_causes(symptom, instance, &mut pool);
+        }
+        for entry in pool.waiting {
+            let Some(shared) = self.shared(entry.0) else {
+                continue;
+            };
+            if is_due(&entry, shared) {
+                self.open_for_device(entry.0);
+            } else {
+                self.wake_at(gathered(entry.0, shared));
+            }
+        }
+    }
+
+    /// Alerts that were told alone lately may turn out to have been the first of many.
+    fn add_singles(&self, symptom: &str, instance: &str, pool: &mut Pool<'a>) {
+        for (id, alerts) in &self.members {
+            let is_single = self
+                .incident(*id)
+                .is_some_and(|i| is_open(i) && matches!(i.cause, Cause::Device(_)));
+            let alike = alerts.iter().filter(|alert| {
+                self.shared(alert).is_some_and(|shared| {
+                    let fired = alert.fired.unwrap_or(alert.since);
+                    shared.symptom == symptom
+                        && alert.key.instance == instance
+                        && self.scene.now.since(fired) <= shared.within_ms
+                })
+            });
+            if is_single {
+                pool.single.extend(alike.map(|alert| (*alert, *id)));
+            }
+        }
+    }
+
+    fn find_causes(&mut self, symptom: &str, instance: &str, pool: &mut Pool<'a>) {
+        let rules: Vec<&Rule> = self.rules_of(symptom);
+        let Some(at_least) = rules
+            .iter()
+            .filter_map(|r| Some(r.shared.as_ref()?.at_least))
+            .min()
+        else {
+            return;
+        };
+        let affected = self.affected(pool);
+        if affected.len() < at_least as usize {
+            return;
+        }
+        let exposed = mark(self.scene.fleet.exposed(&rules, instance), &affected);
+        for found in causes(&exposed, at_least) {
+            self.open_shared(symptom, instance, &found, &affected, pool);
+        }
+    }
+
+    fn rules_of(&self, symptom: &str) -> Vec<&'a Rule> {
+        let rules = self.scene.rules.rules.iter().map(|rule| &**rule);
+        rules
+            .filter(|rule| rule.shared.as_ref().is_some_and(|s| s.symptom == symptom))
+            .collect()
+    }
+
+    fn affected(&self, pool: &Pool<'_>) -> BTreeMap<DeviceId, Traits> {
+        let waiting = pool.waiting.iter().map(|(alert, _)| *alert);
+        let alerts = waiting.chain(pool.single.iter().map(|(alert, _)| *alert));
+        alerts
+            .filter_map(|alert| {
+                let (traits, _) = self.scene.fleet.laptop(alert.key.device)?;
+                Some((alert.key.device, traits))
+            })
+            .collect()
+    }
+
+    fn open_shared(
+        &mut self,
+        symptom: &str,
+        instance: &str,
+        found: &Found,
+        affected: &BTreeMap<DeviceId, Traits>,
+        pool: &mut Pool<'a>,
+    ) {
+        let is_in = |alert: &Alert| {
+            affected
+                .get(&alert.key.device)
+                .is_some_and(|traits| traits.is_in(&found.scope))
+        };
+        let taken: Vec<_> = pool
+            .waiting
+            .extract_if(.., |entry| is_in(entry.0))
+            .collect();
+        let single: Vec<_> = pool.single.extract_if(.., |entry| is_in(entry.0)).collect();
+        let mut alerts: Vec<&Alert> = taken.iter().map(|(alert, _)| *alert).collect();
+        alerts.extend(single.iter().map(|(alert, _)| *alert));
+        alerts.sort_by_key(|alert| alert.since);
+        let Some(shared) = alerts.first().and_then(|alert| self.shared(alert)) else {
+            return;
+        };
+        let cause = Cause::Shared {
+            symptom: symptom.to_owned(),
+            instance: instance.to_owned(),
+            scope: found.scope.clone(),
+        };
+        let mut incident = new_incident(cause, shared.audience, alerts[0], self.scene.now);
+        incident.title = format!(
+            "{} {}",
+            shared.title.replace("{instance}", instance),
+            found.scope
+        );
+        incident.site = match &found.scope {
+            Scope::SiteNetwork(site) => site.parse().ok(),
+            _ => None,
+        };
+        incident.confidence = Some(found.confidence);
+        incident.devices = devices_of(&alerts);
+        incident.most_devices = incident.devices;
+        incident.exposed = found.exposed;
+        alerts.iter().take(FINDINGS).for_each(|alert| {
+            add_finding(&mut incident, alert);
+        });
+        let worst = alerts.iter().map(|alert| alert.severity).max();
+        incident.severity = worst.unwrap_or(incident.severity);
+        for alert in &alerts {
+            self.assign(alert, incident.id);
+        }
+        let into = incident.id;
+        self.opened.insert(into);
+        self.tell(incident, Event::Fired);
+        for (alert, id) in single {
+            self.take_out(alert, id, into);
+        }
+    }
+
+    /// Takes a finding out of a laptop's own incident, since another explains it.
+    fn take_out(&mut self, alert: &Alert, from: IncidentId, into: IncidentId) {
+        if let Some(members) = self.members.get_mut(&from) {
+            members.retain(|member| member.key != alert.key);
+        }
+        let is_empty = self.members.get(&from).is_none_or(Vec::is_empty);
+        let Some(mut incident) = self.incident(from).cloned() else {
+            return;
+        };
+        for finding in incident.findings.iter_mut().filter(|f| f.key == alert.key) {
+            finding.resolved = Some(self.scene.now);
+        }
+        if !is_empty {
+            return self.put(incident);
+        }
+        incident.merged_into = Some(into);
+        incident.end(self.scene.now);
+        self.tell(incident, Event::Resolved);
+    }
+
+    /// A finding of one laptop: it joins what its desk has open for it, or opens anew.
+    fn open_for_device(&mut self, alert: &Alert) {
+        let (device, now) = (alert.key.device, self.scene.now);
+        if let Some(mut incident) = self.of_device(device, alert.audience).cloned() {
+            let is_news = add_finding(&mut incident, alert);
+            incident.recovered = None;
+            self.assign(alert, incident.id);
+            return if is_news {
+                self.tell(incident, Event::Updated);
+            } else {
+                self.put(incident);
+            };
+        }
+        let (mut incident, event) = match self.closed_lately(alert) {
+            Some(incident) => (incident.reopen(now), Event::Reopened),
+            None => {
+                let cause = Cause::Device(device);
+                let incident = new_incident(cause, alert.audience, alert, now);
+                (incident, Event::Fired)
+            }
+        };
+        incident.site = self.scene.fleet.laptop(device).map(|(_, site)| site);
+        add_finding(&mut incident, alert);
+        self.assign(alert, incident.id);
+        self.opened.insert(incident.id);
+        self.tell(incident, event);
+    }
+
+    fn of_device(&self, device: DeviceId, audience: Audience) -> Option<&Incident> {
+        let id = self.index.of_device.get(&(device, audience))?;
+        self.incident(*id)
+    }
+
+    /// The incident of the same finding that was closed last, where that was not long ago. One that
+    /// was closed in this very decision is another's now.
+    fn closed_lately(&self, alert: &Alert) -> Option<Incident> {
+        let closed = self.index.closed_of_device.get(&alert.key.device)?;
+        let candidates = closed.iter().filter_map(|id| self.scene.incidents.get(id));
+        let fits = |incident: &&Incident| {
+            !is_open(incident)
+                && incident.audience == alert.audience
+                && incident.merged_into.is_none()
+                && incident.finding(&alert.key).is_some()
+                && incident
+                    .closed
+                    .is_some_and(|at| at.plus_ms(REOPEN_MS) > self.scene.now)
+        };
+        candidates.filter(fits).max_by_key(|i| i.closed).cloned()
+    }
+}
+
+/// When an alert has waited for others for long enough.
+fn gathered(alert: &Alert, shared: &Shared) -> UnixMs {
+    alert.fired.unwrap_or(alert.since).plus_ms(shared.gather_ms)
+}

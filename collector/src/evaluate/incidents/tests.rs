@@ -1,0 +1,398 @@
+//! A district at its desk: alerts come and go, and the number of incidents is what is asserted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollcall_shared::id::{DeviceId, Label};
+use rollcall_shared::time::UnixMs;
+
+use super::traits::Traits;
+use super::{Decision, Fleet, Scene, decide};
+use crate::alert::{Alert, AlertId, AlertKey, AlertState};
+use crate::evaluate::device::laptop::{DAY, HOUR, MINUTE, START};
+use crate::evaluate::rules::{Rule, RuleSet};
+use crate::incident::{Acknowledgement, Cause, Incident, IncidentId, IncidentState, Scope};
+use crate::notification::Event;
+
+/// Seconds between two decisions in these stories.
+const STEP: i64 = 15_000;
+
+struct District {
+    rules: RuleSet,
+    laptops: BTreeMap<DeviceId, (Traits, Label)>,
+    firing: BTreeMap<AlertKey, (Alert, Option<IncidentId>)>,
+    incidents: BTreeMap<IncidentId, Incident>,
+    silenced: BTreeSet<DeviceId>,
+    told: Vec<(IncidentId, Event)>,
+    now: UnixMs,
+}
+
+impl Fleet for District {
+    fn laptop(&self, device: DeviceId) -> Option<(Traits, Label)> {
+        self.laptops.get(&device).cloned()
+    }
+
+    fn exposed(&self, _: &[&Rule], _: &str) -> Vec<(DeviceId, Traits)> {
+        let all = self.laptops.iter();
+        all.map(|(id, (traits, _))| (*id, traits.clone())).collect()
+    }
+}
+
+impl District {
+    /// Schools with laptops of four models, the first half of each on its school's network.
+    fn new(sites: usize, each: usize) -> Self {
+        let laptop = |n: usize| {
+            let site = format!("site-{:02}", n % sites);
+            let is_home = n / sites >= each / 2;
+            let traits = Traits {
+                site_network: if is_home { String::new() } else { site.clone() },
+                off_campus: is_home,
+                model: format!("model-{}", n / sites % 4),
+                build: format!("Windows {}", 26_100 + n / sites % 3),
+                ..Traits::default()
+            };
+            let mut id = [0; 16];
+            id[8..].copy_from_slice(&(n as u64).to_be_bytes());
+            (DeviceId::from_bytes(id), (traits, site.parse().unwrap()))
+        };
+        Self {
+            rules: RuleSet::built_in(),
+            laptops: (0..sites * each).map(laptop).collect(),
+            firing: BTreeMap::new(),
+            incidents: BTreeMap::new(),
+            silenced: BTreeSet::new(),
+            told: Vec::new(),
+            now: START,
+        }
+    }
+
+    fn where_(&self, hit: impl Fn(&Traits) -> bool) -> Vec<DeviceId> {
+        let laptops = self.laptops.iter().filter(|(_, (traits, _))| hit(traits));
+        laptops.map(|(id, _)| *id).collect()
+    }
+
+    fn fire(&mut self, device: DeviceId, rule: &str, instance: &str) {
+        let rule = self.rules.get(rule).expect("a rule of the defaults");
+        let key = AlertKey {
+            device,
+            rule: rule.name.clone(),
+            instance: instance.to_owned(),
+        };
+        let alert = Alert {
+            id: AlertId::generate(),
+            key: key.clone(),
+            state: AlertState::Firing,
+            severity: rule.severity,
+            audience: rule.audience,
+            title: rule.title.clone(),
+            evidence: "seen".to_owned(),
+            since: self.now.plus_ms(-10 * MINUTE),
+            held_ms: 0,
+            observed: self.now,
+            fired: Some(self.now),
+            resolved: None,
+        };
+        self.firing.insert(key, (alert, None));
+    }
+
+    fn fire_all(&mut self, devices: &[DeviceId], rule: &str, instance: &str) {
+        for device in devices {
+            self.fire(*device, rule, instance);
+        }
+    }
+
+    fn recover(&mut self, hit: impl Fn(&AlertKey) -> bool) {
+        self.firing.retain(|key, _| !hit(key));
+    }
+
+    fn decide(&mut self) {
+        let firing: Vec<_> = self.firing.values().cloned().collect();
+        let silenced = &self.silenced;
+        let until = self.now.plus_ms(HOUR);
+        let held = |alert: &Alert| silenced.contains(&alert.key.device).then_some(until);
+        let decision = decide(&Scene {
+            rules: &self.rules,
+            firing: &firing,
+            incidents: &self.incidents,
+            held: &held,
+            fleet: self,
+            now: self.now,
+        });
+        self.apply(decision);
+        self.check();
+    }
+
+    fn apply(&mut self, decision: Decision) {
+        for (key, id) in decision.assigned {
+            self.firing.get_mut(&key).expect("it fires").1 = Some(id);
+        }
+        let mut numbers: BTreeMap<IncidentId, u32> = BTreeMap::new();
+        for (id, event) in &decision.told {
+            *numbers.entry(*id).or_default() += 1;
+            self.told.push((*id, *event));
+        }
+        for (id, incident) in decision.incidents {
+            let before = self.incidents.get(&id).map_or(0, |incident| incident.told);
+            let told = numbers.get(&id).copied().unwrap_or_default();
+            assert_eq!(incident.told, before + told, "numbers have no gap");
+            self.incidents.insert(id, incident);
+        }
+    }
+
+    /// The invariants of the module.
+    fn check(&self) {
+        let mut open = BTreeSet::new();
+        for incident in self.open() {
+            let cause = format!("{:?} {:?}", incident.cause, incident.audience);
+            assert!(open.insert(cause.clone()), "{cause} is open twice");
+        }
+        for (alert, incident) in self.firing.values() {
+            let Some(id) = incident else { continue };
+            let incident = &self.incidents[id];
+            if incident.state == IncidentState::Open {
+                let device = incident.cause == Cause::Device(alert.key.device);
+                assert!(device || matches!(incident.cause, Cause::Shared { .. }));
+            }
+        }
+    }
+
+    fn run(&mut self, ms: i64) {
+        let end = self.now.plus_ms(ms);
+        while self.now < end {
+            self.decide();
+            self.now = self.now.plus_ms(STEP);
+        }
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Incident> {
+        let all = self.incidents.values();
+        all.filter(|incident| incident.state == IncidentState::Open)
+    }
+
+    fn titles(&self) -> Vec<&str> {
+        let mut titles: Vec<&str> = self.open().map(|i| i.title.as_str()).collect();
+        titles.sort_unstable();
+        titles
+    }
+
+    fn count(&self, event: Event) -> usize {
+        self.told.iter().filter(|(_, told)| *told == event).count()
+    }
+}
+
+#[test]
+fn one_laptop_with_three_findings_is_one_ticket_a_desk() {
+    let mut district = District::new(4, 50);
+    let laptop = district.where_(|_| true)[0];
+    district.fire(laptop, "battery-worn", "BAT0");
+    district.fire(laptop, "drive-failing", "sda");
+    district.fire(laptop, "disk-nearly-full", "/");
+    district.run(MINUTE);
+    assert_eq!(
+        district.open().count(),
+        2,
+        "the help desk's and the coach's"
+    );
+    assert_eq!(
+        (district.count(Event::Fired), district.count(Event::Updated)),
+        (2, 0)
+    );
+    district.fire(laptop, "battery-hot", "BAT0");
+    district.run(MINUTE);
+    assert_eq!(
+        (district.count(Event::Fired), district.count(Event::Updated)),
+        (2, 1)
+    );
+    district.recover(|key| key.rule == "drive-failing");
+    district.run(MINUTE);
+    assert_eq!(district.count(Event::Resolved), 0, "two findings are left");
+    district.recover(|_| true);
+    district.run(MINUTE);
+    assert_eq!(district.count(Event::Resolved), 2);
+    assert_eq!(district.open().count(), 0);
+}
+
+#[test]
+fn a_site_s_outage_is_one_ticket_with_its_late_comers_and_closes_when_most_recover() {
+    let mut district = District::new(10, 200);
+    let struck = district.where_(|traits| traits.site_network == "site-03");
+    for part in struck.chunks(20) {
+        district.fire_all(part, "no-platform-at-school", "");
+        district.run(MINUTE);
+    }
+    district.run(10 * MINUTE);
+    assert_eq!(
+        district.titles(),
+        ["No learning platform can be reached at site-03"]
+    );
+    let incident = district.open().next().unwrap().clone();
+    assert_eq!((incident.devices, district.count(Event::Fired)), (100, 1));
+    assert!(incident.confidence.unwrap() > 0.9, "{incident:?}");
+    assert_eq!(incident.site.as_ref().unwrap().as_str(), "site-03");
+    assert!(district.count(Event::Updated) <= 2, "growth is told seldom");
+    let few: BTreeSet<DeviceId> = struck[..3].iter().copied().collect();
+    district.recover(|key| !few.contains(&key.device));
+    district.run(10 * MINUTE);
+    assert_eq!(district.count(Event::Resolved), 1);
+    assert_eq!(
+        district.open().count(),
+        3,
+        "three of a hundred have reasons of their own"
+    );
+    district.recover(|_| true);
+    district.run(10 * MINUTE);
+    assert_eq!(district.open().count(), 0);
+}
+
+#[test]
+fn two_outages_at_once_are_two_tickets() {
+    let mut district = District::new(10, 200);
+    for site in ["site-03", "site-07"] {
+        let struck = district.where_(|traits| traits.site_network == site);
+        district.fire_all(&struck, "no-platform-at-school", "");
+    }
+    district.run(10 * MINUTE);
+    assert_eq!(district.titles().len(), 2);
+}
+
+#[test]
+fn a_service_that_is_down_is_down_for_everyone() {
+    let mut district = District::new(10, 200);
+    let school = district.where_(|traits| !traits.off_campus);
+    let home = district.where_(|traits| traits.off_campus);
+    district.fire_all(&school, "platform-unreachable-at-school", "Canvas");
+    district.fire_all(&home, "platform-unreachable-from-home", "Canvas");
+    district.run(10 * MINUTE);
+    assert_eq!(district.titles(), ["Canvas cannot be reached everywhere"]);
+    assert_eq!(district.count(Event::Fired), 1);
+    // It comes back, but one school's own network keeps it out.
+    district.recover(|key| {
+        key.rule == "platform-unreachable-from-home"
+            || !key.device.as_bytes()[15].is_multiple_of(10)
+    });
+    district.run(20 * MINUTE);
+    let scopes: Vec<&Cause> = district.open().map(|incident| &incident.cause).collect();
+    assert!(
+        matches!(
+            scopes[..],
+            [Cause::Shared {
+                scope: Scope::SiteNetwork(_),
+                ..
+            }] | [_, ..]
+        ),
+        "{scopes:?}"
+    );
+}
+
+#[test]
+fn an_update_that_breaks_one_model_is_one_ticket_that_names_both() {
+    let mut district = District::new(10, 200);
+    let struck = district.where_(|t| t.model == "model-2" && t.build == "Windows 26101");
+    district.fire_all(&struck, "updates-failing", "");
+    district.run(2 * HOUR);
+    assert_eq!(
+        district.titles(),
+        ["Updates fail on model-2 with system build Windows 26101"]
+    );
+}
+
+#[test]
+fn the_first_that_were_told_alone_are_taken_over_by_what_they_were_the_first_of() {
+    let mut district = District::new(10, 200);
+    let struck = district.where_(|traits| traits.site_network == "site-05");
+    district.fire(struck[0], "no-platform-at-school", "");
+    district.run(10 * MINUTE);
+    assert_eq!(district.count(Event::Fired), 1, "alone, it is told alone");
+    district.fire_all(&struck[1..], "no-platform-at-school", "");
+    district.run(10 * MINUTE);
+    assert_eq!(district.open().count(), 1);
+    assert_eq!(
+        (
+            district.count(Event::Fired),
+            district.count(Event::Resolved)
+        ),
+        (2, 1)
+    );
+    let merged = district.incidents.values().find_map(|i| i.merged_into);
+    assert_eq!(merged, district.open().next().map(|incident| incident.id));
+}
+
+#[test]
+fn homes_of_their_own_trouble_are_tickets_of_their_own() {
+    let mut district = District::new(10, 200);
+    let homes: Vec<_> = district.where_(|traits| traits.off_campus);
+    let few: Vec<_> = homes.into_iter().step_by(97).collect();
+    district.fire_all(&few, "no-platform-from-home", "");
+    district.run(10 * MINUTE);
+    assert_eq!(district.open().count(), few.len());
+}
+
+#[test]
+fn a_finding_that_comes_back_opens_its_ticket_again_and_flapping_is_held() {
+    let mut district = District::new(2, 10);
+    let laptop = district.where_(|_| true)[0];
+    for _ in 0..6 {
+        district.fire(laptop, "battery-hot", "BAT0");
+        district.run(10 * MINUTE);
+        district.recover(|_| true);
+        district.run(10 * MINUTE);
+    }
+    assert_eq!(district.incidents.len(), 1, "one ticket for all of it");
+    assert_eq!(district.count(Event::Fired), 1);
+    assert!(district.count(Event::Reopened) <= 2, "{:?}", district.told);
+    district.run(13 * HOUR);
+    assert_eq!(district.open().count(), 0);
+    district.now = district.now.plus_ms(10 * DAY);
+    district.fire(laptop, "battery-hot", "BAT0");
+    district.run(MINUTE);
+    assert_eq!(district.incidents.len(), 2, "after that it is another");
+}
+
+#[test]
+fn what_is_silenced_is_told_when_the_silence_ends_and_not_if_it_is_over_by_then() {
+    let mut district = District::new(2, 10);
+    let laptops = district.where_(|_| true);
+    district.silenced = laptops[..2].iter().copied().collect();
+    district.fire_all(&laptops[..2], "drive-failing", "sda");
+    district.run(HOUR);
+    assert_eq!(district.told, []);
+    let over = laptops[0];
+    district.recover(|key| key.device == over);
+    district.silenced.clear();
+    district.run(MINUTE);
+    assert_eq!(district.count(Event::Fired), 1);
+}
+
+#[test]
+fn an_acknowledgement_that_runs_out_is_told() {
+    let mut district = District::new(2, 10);
+    let laptop = district.where_(|_| true)[0];
+    district.fire(laptop, "drive-failing", "sda");
+    district.run(MINUTE);
+    let until = district.now.plus_ms(HOUR);
+    for incident in district.incidents.values_mut() {
+        incident.acknowledged = Some(Acknowledgement {
+            by: "Kim".to_owned(),
+            at: incident.opened,
+            until,
+            note: "ordered".to_owned(),
+        });
+    }
+    district.run(30 * MINUTE);
+    assert_eq!(district.count(Event::Updated), 0);
+    district.run(HOUR);
+    assert_eq!(district.count(Event::Updated), 1, "once");
+}
+
+#[test]
+fn a_thousand_laptops_that_fail_at_random_cost_no_more_than_their_own_tickets() {
+    let mut district = District::new(20, 500);
+    let all = district.where_(|_| true);
+    for (n, device) in all.iter().enumerate().step_by(131) {
+        let rule = ["battery-worn", "updates-failing", "no-platform-from-home"][n % 3];
+        district.fire(*device, rule, "");
+        district.run(30 * 1000);
+    }
+    district.run(2 * HOUR);
+    assert_eq!(district.count(Event::Fired), all.len().div_ceil(131));
+    assert_eq!(district.count(Event::Updated), 0);
+}

@@ -194,6 +194,10 @@ impl Agent {
         let own = spool_readings(self.line.spool().stats());
         let collected = collect.run_due(now, configuration, &trust, own).await;
         footprint::give_back();
+        if collect.has_run_network(now) {
+            // Handshakes and look-ups run again in minutes, start-up never does.
+            footprint::leave_code();
+        }
         let Some(collected) = collected else {
             return;
         };

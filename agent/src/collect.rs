@@ -6,6 +6,7 @@
 
 mod battery;
 mod changes;
+mod child;
 mod cpu;
 mod drive;
 mod filesystem;
@@ -20,6 +21,7 @@ mod probe;
 mod reach;
 mod reader;
 mod run;
+mod saving;
 mod source;
 #[cfg(test)]
 mod testing;
@@ -226,6 +228,12 @@ impl Collect {
         self.forced.extend(Probe::OF_NETWORK);
     }
 
+    /// Whether the probes of the network ran at `now`.
+    #[must_use]
+    pub fn has_run_network(&self, now: Now) -> bool {
+        self.last_run.get(&Probe::Reach) == Some(&now.since_boot)
+    }
+
     /// Readings that found no room in a report, since the start.
     #[must_use]
     pub const fn overflow(&self) -> u64 {
@@ -246,7 +254,12 @@ impl Collect {
         if self.forced.contains(&probe) || self.is_changed_for(probe, configuration) {
             return SinceBootMs(0);
         }
-        let interval = probe.interval(&configuration.schedule).as_millis();
+        let stretch = if self.kept.is_saving() {
+            saving::STRETCH
+        } else {
+            1
+        };
+        let interval = (probe.interval(&configuration.schedule) * stretch).as_millis();
         let interval = u64::try_from(interval).unwrap_or(u64::MAX).max(1);
         SinceBootMs(
             (last.0 / interval)

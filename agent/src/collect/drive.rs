@@ -6,14 +6,13 @@
 mod smartctl;
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::time::Duration;
 
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
-use tokio::io::AsyncReadExt;
 
 use super::Roots;
+use super::child;
 use super::source::{self, Sourced};
 use smartctl::Outcome;
 
@@ -23,9 +22,6 @@ const DRIVES: usize = 8;
 /// How long one drive may take: one that recovers from an error answers within about 7 s, and a
 /// bridge that does not understand gives up after about 15 s.
 const SMARTCTL_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Bytes of one answer of `smartctl`: the largest seen has 60 KiB.
-const ANSWER_BYTES: u64 = 1024 * 1024;
 
 /// The readings of each drive when it was last awake.
 pub type Awake = BTreeMap<String, Vec<Reading>>;
@@ -178,30 +174,14 @@ async fn ask(roots: &Roots, drive: &Drive) -> Outcome {
     command
         .args(["--json", "--all", "--nocheck=standby"])
         .arg(format!("/dev/{}", drive.name));
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    match tokio::time::timeout(SMARTCTL_TIMEOUT, answer(command)).await {
+    match tokio::time::timeout(SMARTCTL_TIMEOUT, child::answer(command)).await {
         Err(_) => Outcome::Failed(format!(
             "smartctl was cut off after {} s",
             SMARTCTL_TIMEOUT.as_secs()
         )),
-        Ok(Err(error)) => Outcome::Failed(format!("smartctl did not run: {error}")),
+        Ok(Err(error)) => Outcome::Failed(format!("smartctl failed: {error}")),
         Ok(Ok(answer)) => smartctl::parse(&answer),
     }
-}
-
-async fn answer(mut command: tokio::process::Command) -> std::io::Result<Vec<u8>> {
-    let mut child = command.spawn()?;
-    let mut answer = Vec::new();
-    if let Some(output) = child.stdout.take() {
-        output.take(ANSWER_BYTES).read_to_end(&mut answer).await?;
-    }
-    // Its status says no more than the `exit_status` in the answer.
-    child.wait().await?;
-    Ok(answer)
 }
 
 #[cfg(test)]

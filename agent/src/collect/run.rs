@@ -1,6 +1,7 @@
 //! Runs one probe within its budget, whatever the probe does.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use super::reader::Reader;
 use super::source::Sourced;
 use super::{BeaconTrust, Roots};
 use super::{
-    battery, cpu, drive, filesystem, hardware, memory, network, os, reach, thermal, updates,
-    vantage,
+    battery, cpu, drive, filesystem, hardware, memory, network, os, reach, saving, thermal,
+    updates, vantage,
 };
 
 /// How far apart the first two readings of the processor's counters are taken.
@@ -32,6 +33,7 @@ pub struct Kept {
     drives: Mutex<drive::Awake>,
     place: Mutex<vantage::Place>,
     public_trust: OnceCell<Arc<reach::PublicTrust>>,
+    is_saving: AtomicBool,
 }
 
 /// What a probe needs to run.
@@ -61,6 +63,7 @@ impl Kept {
             drives: Mutex::default(),
             place: Mutex::default(),
             public_trust: OnceCell::new(),
+            is_saving: AtomicBool::new(false),
         }
     }
 }
@@ -69,6 +72,11 @@ impl Kept {
     /// Forgets that the laptop was found to be away, so that every beacon is asked again.
     pub fn forget_place(&self) {
         lock(&self.place).forget();
+    }
+
+    /// Whether the laptop saved its battery when that was last read.
+    pub fn is_saving(&self) -> bool {
+        self.is_saving.load(Ordering::Relaxed)
     }
 }
 
@@ -112,7 +120,7 @@ async fn read(probe: Probe, task: Task) -> Sourced<Vec<Reading>> {
             })
             .await
         }
-        Probe::Battery => on_thread(probe, &task, battery::read).await,
+        Probe::Battery => read_battery(&task).await,
         Probe::Filesystem => on_thread(probe, &task, filesystem::read).await,
         Probe::Memory => on_thread(probe, &task, memory::read).await,
         Probe::Thermal => on_thread(probe, &task, thermal::read).await,
@@ -123,6 +131,16 @@ async fn read(probe: Probe, task: Task) -> Sourced<Vec<Reading>> {
         Probe::Reach => read_reach(&task).await,
         Probe::Vantage => read_vantage(&task).await,
     }
+}
+
+async fn read_battery(task: &Task) -> Sourced<Vec<Reading>> {
+    let read = |roots: &Roots| (battery::read(roots), saving::profile(roots));
+    let (readings, profile) = on_thread(Probe::Battery, task, read).await?;
+    let is_saving = saving::is_saving(&readings, profile.as_deref());
+    if task.kept.is_saving.swap(is_saving, Ordering::Relaxed) != is_saving {
+        tracing::info!(is_saving, "the battery's saver");
+    }
+    Ok(readings)
 }
 
 async fn read_cpu(task: &Task) -> Sourced<Vec<Reading>> {

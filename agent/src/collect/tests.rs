@@ -87,6 +87,28 @@ async fn only_what_is_due_runs_and_only_what_changed_is_reported() {
 }
 
 #[tokio::test]
+async fn a_laptop_that_saves_its_battery_is_read_more_rarely() {
+    let (_folder, roots) = tree_copy();
+    let configuration = Configuration::default();
+    let mut collect = Collect::new(roots.clone());
+    let profile = roots.sys.join("firmware/acpi/platform_profile");
+    std::fs::create_dir_all(profile.parent().unwrap()).unwrap();
+    std::fs::write(&profile, "low-power\n").unwrap();
+    run(&mut collect, 5, &configuration).await.unwrap();
+    assert_eq!(collect.next_due(&configuration), at(6).since_boot);
+    run(&mut collect, 6, &configuration).await;
+    assert_eq!(collect.next_due(&configuration), at(9).since_boot);
+    assert_eq!(run(&mut collect, 8, &configuration).await, None);
+
+    std::fs::write(roots.sys.join("class/power_supply/AC/online"), "1\n").unwrap();
+    let uevent = roots.sys.join("class/power_supply/AC/uevent");
+    let text = std::fs::read_to_string(&uevent).unwrap();
+    std::fs::write(&uevent, text.replace("ONLINE=0", "ONLINE=1")).unwrap();
+    run(&mut collect, 9, &configuration).await;
+    assert_eq!(collect.next_due(&configuration), at(10).since_boot);
+}
+
+#[tokio::test]
 async fn a_battery_that_is_taken_out_is_told_once() {
     let (_folder, roots) = tree_copy();
     let configuration = Configuration::default();

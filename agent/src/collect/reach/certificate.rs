@@ -20,7 +20,7 @@ use rustls::{
 #[derive(Debug)]
 pub struct PublicTrust {
     verifier: Arc<WebPkiServerVerifier>,
-    system: RootCertStore,
+    system: Arc<RootCertStore>,
     mozilla: RootCertStore,
 }
 
@@ -71,7 +71,8 @@ impl PublicTrust {
     /// # Errors
     /// When no verifier can be made of them.
     pub fn of(system: RootCertStore, mozilla: RootCertStore) -> Result<Self, Error> {
-        let roots = Arc::new(system.clone());
+        let system = Arc::new(system);
+        let roots = Arc::clone(&system);
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, tls::provider()).build();
         let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
         Ok(Self {

@@ -103,6 +103,7 @@ impl Authority {
             .next()
             .context("authority.pem holds no certificate")?;
         let key = files::read_key_pair(&folder.join("authority.key"))?;
+        issue::check_root(&root, &key)?;
         let issuer = Issuer::from_ca_cert_der(&root, key)
             .context("authority.pem is not the certificate of an authority")?;
         let born = issue::begin(&root).context("authority.pem holds no certificate")?;
@@ -147,6 +148,7 @@ impl Authority {
         let path = self.folder.join("server.pem");
         if let Ok(identity) = read_identity(&path, &path)
             && issue::lives_on(&identity.chain, now, SERVER_RENEW)
+            && issue::is_whole(&identity, &self.root)
         {
             return Ok(identity);
         }

@@ -2,9 +2,12 @@
 
 mod backup;
 mod beacon;
+mod check;
 mod init;
 mod run;
 mod show;
+
+pub use check::{DAMAGED, DamageFound};
 
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -73,6 +76,9 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Restore a backup into `--data`, which must be empty or not exist
     Restore(backup::RestoreArgs),
+    /// Check that everything is as it was written; exit status 0 if so, 3 if something is damaged, 1 if
+    /// it could not be looked at
+    Check(check::CheckArgs),
     /// Check the configuration file and the rules that it names
     CheckConfig,
     /// Rules
@@ -222,6 +228,7 @@ impl CommandLine {
             Command::Audit { limit } => control(&places, Request::Audit { limit }),
             Command::Backup(args) => backup::backup(&places, &args),
             Command::Restore(args) => backup::restore(&places, &args),
+            Command::Check(args) => check::check(&places, &args),
             Command::CheckConfig => check_config(&places),
             Command::Rules(RulesCommand::Check { file }) => check_rules(Some(file)),
             Command::Backtest(options) => backtest(&options),

@@ -3,11 +3,15 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rollcall_collector::command::CommandLine;
+use rollcall_collector::command::{CommandLine, DAMAGED, DamageFound};
 
 fn main() -> ExitCode {
     match CommandLine::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<DamageFound>() => {
+            eprintln!("rollcall-collector: {error}");
+            ExitCode::from(DAMAGED)
+        }
         Err(error) => {
             eprintln!("rollcall-collector: {error:#}");
             ExitCode::FAILURE

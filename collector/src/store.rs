@@ -7,6 +7,7 @@
 mod archive;
 mod backup;
 mod block;
+mod check;
 mod codec;
 mod counters;
 mod cursors;
@@ -44,6 +45,7 @@ use crate::device::{Device, DeviceState};
 use crate::notification::{Notification, NotificationKey};
 pub use archive::{End, Head};
 pub use backup::{Backup, BackupError, BackupFile};
+pub use check::{CheckReport, Finding, check_store};
 pub use counters::StoreCounters;
 use history::History;
 use hot::Hot;

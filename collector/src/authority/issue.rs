@@ -13,6 +13,7 @@ use rollcall_shared::id::DeviceId;
 use rollcall_shared::limits;
 use rollcall_shared::refusal::Refusal;
 use rollcall_shared::time::UnixMs;
+use rollcall_shared::tls::Identity;
 use rollcall_shared::token::sha256;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -139,6 +140,33 @@ pub(super) fn lives_on(chain: &[CertificateDer<'_>], now: UnixMs, left: Duration
     let ends_s = parsed.map(|(_, parsed)| parsed.validity().not_after.timestamp());
     let needed_s = now.seconds().saturating_add_unsigned(left.as_secs());
     ends_s.is_some_and(|ends_s| ends_s > needed_s)
+}
+
+/// Whether a root is as it was signed, and the key its own: with a damaged one no laptop would know its
+/// collector, and nobody would say why.
+pub(super) fn check_root(root: &CertificateDer<'_>, key: &KeyPair) -> anyhow::Result<()> {
+    let (_, parsed) =
+        X509Certificate::from_der(root).context("authority.pem holds no certificate")?;
+    anyhow::ensure!(
+        parsed.public_key().subject_public_key.data == key.public_key_raw(),
+        "authority.key is not the key of the certificate in authority.pem"
+    );
+    parsed
+        .verify_signature(None)
+        .context("the certificate in authority.pem is not as it was signed")
+}
+
+/// Whether a chain is as it was signed by this root, and the key its own.
+pub(super) fn is_whole(identity: &Identity, root: &CertificateDer<'_>) -> bool {
+    let whole = || {
+        let (_, leaf) = X509Certificate::from_der(identity.chain.first()?).ok()?;
+        let (_, signer) = X509Certificate::from_der(root).ok()?;
+        leaf.verify_signature(Some(signer.public_key())).ok()?;
+        let key = KeyPair::try_from(&identity.key).ok()?;
+        let same = leaf.public_key().subject_public_key.data == key.public_key_raw();
+        (same && identity.chain.last() == Some(root)).then_some(())
+    };
+    whole().is_some()
 }
 
 /// When a certificate's life begins.

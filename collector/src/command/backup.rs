@@ -14,7 +14,9 @@ use super::{LOCKED_TRIES, LOCKED_WAIT, Places, is_locked};
 use crate::audit::AuditLine;
 use crate::config::Config;
 use crate::control::{ask_for_backup, backup::files_beside};
-use crate::store::{BackupContent, Store, Write, restore as restore_store, verify_backup};
+use crate::store::{
+    BackupContent, Store, Write, check_store, restore as restore_store, verify_backup,
+};
 
 /// What the names of backups in a folder begin and end with.
 const PREFIX: &str = "rollcall-";
@@ -89,6 +91,10 @@ pub(super) fn restore(places: &Places, args: &RestoreArgs) -> anyhow::Result<()>
     runtime.block_on(store.commit(vec![Write::Audit(line)]))?;
     let devices = store.devices().len();
     drop(store);
+    let report = check_store(&places.data, &scratch(&places.data))?;
+    if let Some(first) = report.findings.first() {
+        bail!("what was restored is not as it was written: {first}");
+    }
     println!(
         "{} holds what the backup of {} held: {devices} devices",
         places.data.display(),
@@ -102,6 +108,10 @@ pub(super) fn restore(places: &Places, args: &RestoreArgs) -> anyhow::Result<()>
         );
     }
     Ok(())
+}
+
+fn scratch(data: &Path) -> PathBuf {
+    data.join("restored.check")
 }
 
 /// Writes the backup: the running collector's, or of a folder that no collector uses.

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Request, backup, execute};
-use crate::store::{BackupFile, Store};
+use crate::store::{BackupFile, CheckReport, Store};
 
 const NAME: &str = "control.sock";
 
@@ -94,7 +94,10 @@ impl ControlServer {
             tokio::spawn(async move {
                 let answered = tokio::time::timeout(PATIENCE, server.answer(stream)).await;
                 match answered {
-                    Ok(Ok(Some(backup))) => server.send_backup(backup, shutdown).await,
+                    Ok(Ok(Some((stream, Wanted::Backup(files))))) => {
+                        server.send_backup(stream, files, shutdown).await;
+                    }
+                    Ok(Ok(Some((stream, Wanted::Check)))) => server.send_check(stream).await,
                     Ok(Err(error)) => tracing::warn!(%error, "a control request was not answered"),
                     Ok(Ok(None)) | Err(_) => {}
                 }
@@ -103,8 +106,8 @@ impl ControlServer {
         }
     }
 
-    /// Answers a request; of one for a backup the rest is to be sent.
-    async fn answer(&self, mut stream: UnixStream) -> io::Result<Option<Wanted>> {
+    /// Answers a request; what takes long is to be sent after the answer.
+    async fn answer(&self, mut stream: UnixStream) -> io::Result<Option<(UnixStream, Wanted)>> {
         // Between its making and its permissions the socket may have been open to others.
         let caller = stream.peer_cred()?.uid();
         let own = rustix::process::geteuid().as_raw();
@@ -119,14 +122,18 @@ impl ControlServer {
         BufReader::new(read.take(REQUEST_BYTES))
             .read_line(&mut line)
             .await?;
-        let mut files = None;
+        let mut wanted = None;
         let answer = match serde_json::from_str::<Request>(&line) {
             Ok(Request::Backup { without_authority }) => {
-                let found = self.files_for_backup(without_authority);
-                found.map(|found| {
-                    files = Some(found);
+                let files = self.files_for_backup(without_authority);
+                files.map(|files| {
+                    wanted = Some(Wanted::Backup(files));
                     Answer::Done
                 })
+            }
+            Ok(Request::Check) => {
+                wanted = Some(Wanted::Check);
+                Ok(Answer::Done)
             }
             Ok(request) => self.execute(request).await,
             Err(error) => Err(format!("the request cannot be read: {error}")),
@@ -134,8 +141,8 @@ impl ControlServer {
         let mut json = serde_json::to_vec(&answer)?;
         json.push(b'\n');
         write.write_all(&json).await?;
-        match files {
-            Some(files) => Ok(Some(Wanted { stream, files })),
+        match wanted {
+            Some(wanted) => Ok(Some((stream, wanted))),
             None => write.shutdown().await.map(|()| None),
         }
     }
@@ -151,11 +158,33 @@ impl ControlServer {
         backup::files_beside(data).map_err(|error| format!("{error:#}"))
     }
 
-    async fn send_backup(&self, wanted: Wanted, shutdown: CancellationToken) {
+    async fn send_check(&self, mut stream: UnixStream) {
+        let store = self.store.clone();
+        let checked = tokio::task::spawn_blocking(move || {
+            serde_json::to_vec(&store.check_running()).map_err(io::Error::from)
+        });
+        let sent = match checked
+            .await
+            .unwrap_or_else(|panic| Err(io::Error::other(panic)))
+        {
+            Ok(json) => stream.write_all(&json).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            tracing::warn!(%error, "what a check has found could not be told");
+        }
+    }
+
+    async fn send_backup(
+        &self,
+        stream: UnixStream,
+        files: Vec<BackupFile>,
+        shutdown: CancellationToken,
+    ) {
         let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
         let sent = tokio::task::spawn_blocking(move || {
-            let stream = wanted.stream.into_std()?;
-            backup::send(&store, stream, &wanted.files, clock.as_ref(), shutdown)
+            let stream = stream.into_std()?;
+            backup::send(&store, stream, &files, clock.as_ref(), shutdown)
         });
         match sent.await {
             Ok(Ok(made)) => {
@@ -172,10 +201,12 @@ impl ControlServer {
     }
 }
 
-/// A backup that somebody waits for.
-struct Wanted {
-    stream: UnixStream,
-    files: Vec<BackupFile>,
+/// What takes longer than an answer may.
+enum Wanted {
+    /// A backup, with these files.
+    Backup(Vec<BackupFile>),
+    /// A look through the store.
+    Check,
 }
 
 impl Drop for ControlServer {
@@ -207,17 +238,41 @@ pub async fn ask_for_backup(
     data: &Path,
     without_authority: bool,
 ) -> anyhow::Result<Option<std::os::unix::net::UnixStream>> {
+    let request = Request::Backup { without_authority };
+    let Some(stream) = ask_for_more(data, &request).await? else {
+        return Ok(None);
+    };
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    Ok(Some(stream))
+}
+
+/// Asks the collector that runs on `data` to look through its store; `None` when none does.
+///
+/// # Errors
+/// What the collector says is wrong, or why it could not be asked.
+pub async fn ask_for_check(data: &Path) -> anyhow::Result<Option<CheckReport>> {
+    let Some(stream) = ask_for_more(data, &Request::Check).await? else {
+        return Ok(None);
+    };
+    let mut json = Vec::new();
+    stream.take(ANSWER_BYTES).read_to_end(&mut json).await?;
+    let report = serde_json::from_slice(&json);
+    report
+        .map(Some)
+        .context("the collector ended before it was done; its log says more")
+}
+
+async fn ask_for_more(data: &Path, request: &Request) -> anyhow::Result<Option<UnixStream>> {
     let Some(mut stream) = connect(data).await? else {
         return Ok(None);
     };
-    let mut json = serde_json::to_vec(&Request::Backup { without_authority })?;
+    let mut json = serde_json::to_vec(request)?;
     json.push(b'\n');
     stream.write_all(&json).await?;
     let line = tokio::time::timeout(PATIENCE, first_line(&mut stream)).await;
     let line = line.context("the collector did not answer in time")??;
     parse_answer(&line)?;
-    let stream = stream.into_std()?;
-    stream.set_nonblocking(false)?;
     Ok(Some(stream))
 }
 

@@ -72,6 +72,23 @@ impl Database {
         Ok(database)
     }
 
+    /// Opens a copy of a database whatever its tally says, and answers with what is wrong with it.
+    pub fn open_damaged(
+        path: &Path,
+        trees: &[&str],
+        cache_bytes: u64,
+    ) -> Result<(Self, Vec<String>), OpenError> {
+        let mut database = Self::open_unchecked(path, trees, cache_bytes)?;
+        let mut problems = Vec::new();
+        let compared = database.compare_with_witness();
+        if let Err(error) = compared.and_then(|()| database.add_up()) {
+            let told = error.to_string();
+            let place = format!("{} is damaged: ", path.display());
+            problems.push(told.strip_prefix(&place).unwrap_or(&told).to_owned());
+        }
+        Ok((database, problems))
+    }
+
     fn open_unchecked(path: &Path, trees: &[&str], cache_bytes: u64) -> Result<Self, OpenError> {
         let config = sled::Config::new()
             .path(path)

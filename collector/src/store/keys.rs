@@ -202,6 +202,14 @@ pub const fn time(at: UnixMs) -> [u8; 8] {
     (at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
+/// The time at the beginning of a key.
+pub fn parse_time(key: &[u8]) -> Option<UnixMs> {
+    let bytes = key.get(..8)?.try_into().ok()?;
+    Some(UnixMs(
+        (u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed(),
+    ))
+}
+
 /// An ISO week in UTC, as the count of weeks since the one of 1970-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Week(pub i64);

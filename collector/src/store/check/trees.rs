@@ -1,0 +1,358 @@
+//! What is right in each tree: a key's layout and a value's form, by the decoders that read them.
+
+use rollcall_shared::configuration::Configuration;
+use rollcall_shared::id::DeviceId;
+use rollcall_shared::metric;
+use rollcall_shared::time::UnixMs;
+use serde::de::DeserializeOwned;
+
+use super::super::codec::{Decoder, Problem, first_piece};
+use super::super::cursors::Cursor;
+use super::super::keys::{self, SCHEMA, TreeName, Week, meta};
+use super::super::memory::Entry;
+use super::super::{ApiTokenRecord, EnrolmentTokenRecord, block, log, snapshot};
+use super::agreement::Agreement;
+use super::{CheckReport, Finding, RESTORE};
+use crate::alert::Alert;
+use crate::audit::AuditLine;
+use crate::device::Device;
+use crate::notification::Notification;
+
+/// A tree of the hot database while it is read in the order of its keys.
+pub(super) struct HotTree {
+    tree: TreeName,
+    /// A value in pieces that is not whole yet.
+    pieces: Option<Pieces>,
+}
+
+struct Pieces {
+    prefix: Vec<u8>,
+    count: u16,
+    seen: u16,
+    joined: Vec<u8>,
+}
+
+impl HotTree {
+    pub const fn new(tree: TreeName) -> Self {
+        Self { tree, pieces: None }
+    }
+
+    /// Looks at a key and its value.
+    pub fn take(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        report: &mut CheckReport,
+        agreement: Option<&mut Agreement>,
+    ) {
+        if self.is_in_pieces(key) {
+            return self.take_piece(key, value, report, agreement);
+        }
+        let checked = verify(self.tree, key, value);
+        self.tell(key, checked, report);
+        if let Some(agreement) = agreement {
+            agreement.note(self.tree, key, value);
+        }
+    }
+
+    /// Looks at what was left over.
+    pub fn end(mut self, report: &mut CheckReport, agreement: Option<&mut Agreement>) {
+        self.close(report, agreement);
+    }
+
+    fn is_in_pieces(&self, key: &[u8]) -> bool {
+        match self.tree {
+            TreeName::Log | TreeName::State => true,
+            TreeName::Meta => key.starts_with(meta::CONFIGURATION),
+            _ => false,
+        }
+    }
+
+    fn take_piece(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        report: &mut CheckReport,
+        agreement: Option<&mut Agreement>,
+    ) {
+        let Some((prefix, number)) = key.split_last_chunk::<2>() else {
+            return self.tell(
+                key,
+                Err("its key has no number of a piece".to_owned()),
+                report,
+            );
+        };
+        let number = u16::from_be_bytes(*number);
+        if number == 0 {
+            self.close(report, agreement);
+            match first_piece(value) {
+                Ok((count, bytes)) => {
+                    self.pieces = Some(Pieces {
+                        prefix: prefix.to_vec(),
+                        count,
+                        seen: 1,
+                        joined: bytes.to_vec(),
+                    });
+                }
+                Err(problem) => self.tell(key, Err(problem), report),
+            }
+            return;
+        }
+        match &mut self.pieces {
+            // Pieces of a longer value before it stay and do not count.
+            Some(pieces) if pieces.prefix == prefix && number >= pieces.count => {}
+            Some(pieces) if pieces.prefix == prefix && number == pieces.seen => {
+                pieces.seen += 1;
+                pieces.joined.extend(value);
+            }
+            _ => self.tell(key, Err("a piece before it is missing".to_owned()), report),
+        }
+    }
+
+    fn close(&mut self, report: &mut CheckReport, agreement: Option<&mut Agreement>) {
+        let Some(pieces) = self.pieces.take() else {
+            return;
+        };
+        if pieces.seen < pieces.count {
+            let problem = format!(
+                "{} of its {} pieces are missing",
+                pieces.count - pieces.seen,
+                pieces.count
+            );
+            return self.tell(&pieces.prefix, Err(problem), report);
+        }
+        let checked = verify_joined(self.tree, &pieces.prefix, &pieces.joined);
+        self.tell(&pieces.prefix, checked, report);
+        if let Some(agreement) = agreement {
+            agreement.note(self.tree, &pieces.prefix, &pieces.joined);
+        }
+    }
+
+    fn tell(&self, key: &[u8], checked: Result<(), Problem>, report: &mut CheckReport) {
+        if let Err(problem) = checked {
+            report.add(Finding {
+                file: super::HOT.to_owned(),
+                place: format!("{} {}", self.tree.word(), words(self.tree, key)),
+                problem,
+                lost: lost(self.tree).to_owned(),
+                remedy: RESTORE.to_owned(),
+            });
+        }
+    }
+}
+
+/// A tree of a week.
+pub(super) struct WeekTree {
+    week: Week,
+    name: &'static str,
+}
+
+impl WeekTree {
+    pub const fn new(week: Week, name: &'static str) -> Self {
+        Self { week, name }
+    }
+
+    pub fn take(&self, key: &[u8], value: &[u8], report: &mut CheckReport) {
+        if let Err(problem) = verify_block(self.week, key, value) {
+            let name = format!("history/{}", self.week.folder());
+            let of = block_words(key);
+            report.add(Finding {
+                place: format!("{} {of}", self.name),
+                problem,
+                lost: format!("up to half a day of {of} in week {}", self.week.folder()),
+                remedy: super::whole(&name).1,
+                file: name,
+            });
+        }
+    }
+}
+
+/// Whether a whole value of a tree is right.
+fn verify(tree: TreeName, key: &[u8], value: &[u8]) -> Result<(), Problem> {
+    match tree {
+        TreeName::Meta => verify_meta(key, value),
+        TreeName::Devices => {
+            let device: Device = json(value)?;
+            same(key, device.id.as_bytes())
+        }
+        TreeName::Cursors => {
+            let (_, spool) = keys::parse_cursor(key).ok_or("its key has not 32 bytes")?;
+            let parsed = Cursor::parse(spool, value).ok_or("its value has not 16 bytes")?;
+            same(&parsed.to_bytes(), value)
+        }
+        TreeName::Alerts => {
+            let alert: Alert = json(value)?;
+            same(key, &keys::alert(&alert.key))
+        }
+        TreeName::AlertHistory => {
+            let alert: Alert = json(value)?;
+            same(key, &keys::resolved(&alert))
+        }
+        TreeName::Outbox => {
+            let entry: Notification = json(value)?;
+            same(key, &keys::notification(&entry.key))
+        }
+        TreeName::Tokens => {
+            let token: EnrolmentTokenRecord = json(value)?;
+            same(key, token.id.as_bytes())
+        }
+        TreeName::ApiTokens => {
+            let token: ApiTokenRecord = json(value)?;
+            same(key, token.name.as_bytes())
+        }
+        TreeName::Audit => {
+            let line: AuditLine = json(value)?;
+            let number = key.get(8..16).and_then(|bytes| bytes.try_into().ok());
+            let number = number
+                .map(u64::from_be_bytes)
+                .ok_or("its key has not 16 bytes")?;
+            same(key, &keys::audit(line.at, number))
+        }
+        TreeName::Log | TreeName::State => Err("it is no piece of a value".to_owned()),
+    }
+}
+
+/// Whether a value that was joined from its pieces is right.
+fn verify_joined(tree: TreeName, prefix: &[u8], joined: &[u8]) -> Result<(), Problem> {
+    match tree {
+        TreeName::Log => {
+            keys::parse_log(prefix).ok_or("its key has not 10 bytes")?;
+            log::decode(joined).map(|_| ())
+        }
+        TreeName::State => {
+            let id = DeviceId::try_from(prefix).map_err(|_| "its key has not 18 bytes")?;
+            let mut entry = Entry::new(nobody(id));
+            snapshot::restore(&mut entry, joined)
+        }
+        TreeName::Meta => json::<Configuration>(joined).map(|_| ()),
+        _ => Err("it is no value in pieces".to_owned()),
+    }
+}
+
+fn verify_meta(key: &[u8], value: &[u8]) -> Result<(), Problem> {
+    match key {
+        meta::MAGIC => same(value, meta::MAGIC_VALUE),
+        meta::SCHEMA => {
+            let found = value.try_into().map(u32::from_be_bytes);
+            let found = found.map_err(|_| "it has not 4 bytes")?;
+            (found <= SCHEMA)
+                .then_some(())
+                .ok_or_else(|| format!("schema {found} is newer than {SCHEMA}"))
+        }
+        meta::SEALED | meta::SEALING => {
+            let number: Result<[u8; 8], _> = value.try_into();
+            number
+                .map(|_| ())
+                .map_err(|_| "it has not 8 bytes".to_owned())
+        }
+        _ => Err("its name is unknown".to_owned()),
+    }
+}
+
+fn verify_block(week: Week, key: &[u8], value: &[u8]) -> Result<(), Problem> {
+    keys::parse_block_seal(key).ok_or("its key is too short")?;
+    let points = block::decode(value)?;
+    let outside = points.iter().find(|(at, _)| Week::of(*at) != week);
+    outside.map_or(Ok(()), |(at, _)| {
+        Err(format!("a reading of {at} is of another week"))
+    })
+}
+
+/// The snapshot of a device can be read without its record.
+fn nobody(id: DeviceId) -> Device {
+    Device {
+        id,
+        site: "unknown".parse().expect("a word is a label"),
+        group: None,
+        enrolled: UnixMs(0),
+        fingerprint: rollcall_shared::fingerprint::HardwareFingerprint::default(),
+        vendor: String::new(),
+        model: String::new(),
+        agent_version: String::new(),
+        standing: crate::device::Standing::Active,
+        cloned_from: None,
+    }
+}
+
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}
+
+fn same(found: &[u8], expected: &[u8]) -> Result<(), Problem> {
+    if found == expected {
+        return Ok(());
+    }
+    Err("its key and what it holds are of different things".to_owned())
+}
+
+/// A key of the hot database, for people.
+fn words(tree: TreeName, key: &[u8]) -> String {
+    let device = |bytes: Option<&[u8]>| {
+        let id = bytes.and_then(|bytes| DeviceId::try_from(bytes).ok());
+        id.map_or_else(
+            || key.escape_ascii().to_string(),
+            |id| format!("of device {id}"),
+        )
+    };
+    let text = || String::from_utf8_lossy(key).into_owned();
+    match tree {
+        TreeName::Meta | TreeName::Tokens | TreeName::ApiTokens => text(),
+        TreeName::Devices | TreeName::State => device(key.get(..16)),
+        TreeName::Cursors => match keys::parse_cursor(key) {
+            Some((device, spool)) => format!("of device {device}, spool {spool}"),
+            None => device(key.get(..16)),
+        },
+        TreeName::Log => keys::parse_log(key).map_or_else(text, |number| format!("entry {number}")),
+        TreeName::Alerts => {
+            let rest = key.get(16..).unwrap_or_default();
+            format!("{}, {}", device(key.get(..16)), texts(rest).join(" "))
+        }
+        TreeName::AlertHistory | TreeName::Audit => keys::parse_time(key)
+            .map_or_else(|| key.escape_ascii().to_string(), |at| format!("of {at}")),
+        TreeName::Outbox => {
+            let channel = key.get(17..).unwrap_or_default();
+            format!("for channel {}", String::from_utf8_lossy(channel))
+        }
+    }
+}
+
+/// A key of a block, for people.
+fn block_words(key: &[u8]) -> String {
+    let parsed = || {
+        let device = DeviceId::try_from(key.get(..16)?).ok()?;
+        let code = u16::from_be_bytes(key.get(16..18)?.try_into().ok()?);
+        let name = metric::by_code(code).map_or("an unknown metric", |metric| metric.name);
+        let instance = texts(key.get(18..)?).into_iter().next()?;
+        Some(format!("{name} {instance} of device {device}"))
+    };
+    parsed().unwrap_or_else(|| key.escape_ascii().to_string())
+}
+
+/// The texts at the beginning of bytes, each after its length.
+fn texts(bytes: &[u8]) -> Vec<String> {
+    let mut form = Decoder(bytes);
+    let mut texts = Vec::new();
+    while let Ok(length) = form.array().map(u16::from_be_bytes)
+        && let Ok(text) = form.raw(usize::from(length))
+    {
+        texts.push(String::from_utf8_lossy(text).into_owned());
+    }
+    texts
+}
+
+/// What is lost with a value of a tree.
+const fn lost(tree: TreeName) -> &'static str {
+    match tree {
+        TreeName::Meta => "the store's marks, without which it does not open",
+        TreeName::Devices => "a laptop's record: it would be refused until it enrols anew",
+        TreeName::Cursors => "how far a laptop's reports have come",
+        TreeName::Log => "up to 256 of the last reports",
+        TreeName::State => "the latest readings of a laptop",
+        TreeName::Alerts => "an open alert",
+        TreeName::AlertHistory => "an alert that was resolved",
+        TreeName::Outbox => "a message that a channel is still to be sent",
+        TreeName::Tokens => "an enrolment token",
+        TreeName::ApiTokens => "an API token",
+        TreeName::Audit => "a line of the audit log",
+    }
+}

@@ -50,6 +50,15 @@ impl Clock for SystemClock {
     }
 }
 
+impl SystemClock {
+    /// Microseconds since the machine booted, sleep included: for measuring what takes less than a
+    /// millisecond, never for a decision.
+    #[must_use]
+    pub fn micros(&self) -> u64 {
+        since_boot_us()
+    }
+}
+
 impl UnixMs {
     /// This time moved by `ms`, forward when positive; it stays within the range of the type.
     #[must_use]
@@ -140,8 +149,12 @@ fn wall_clock() -> UnixMs {
     UnixMs(ms)
 }
 
-#[cfg(unix)]
 fn since_boot() -> SinceBootMs {
+    SinceBootMs(since_boot_us() / 1000)
+}
+
+#[cfg(unix)]
+fn since_boot_us() -> u64 {
     use rustix::time::{ClockId, clock_gettime};
     // macOS: CLOCK_MONOTONIC goes on while the machine sleeps; Linux calls that CLOCK_BOOTTIME.
     #[cfg(target_os = "linux")]
@@ -149,8 +162,8 @@ fn since_boot() -> SinceBootMs {
     #[cfg(not(target_os = "linux"))]
     let clock = ClockId::Monotonic;
     let spec = clock_gettime(clock);
-    let ms = i128::from(spec.tv_sec) * 1000 + i128::from(spec.tv_nsec) / 1_000_000;
-    SinceBootMs(u64::try_from(ms).unwrap_or(0))
+    let us = i128::from(spec.tv_sec) * 1_000_000 + i128::from(spec.tv_nsec) / 1000;
+    u64::try_from(us).unwrap_or(0)
 }
 
 #[cfg(windows)]
@@ -158,14 +171,14 @@ fn since_boot() -> SinceBootMs {
     clippy::disallowed_methods,
     reason = "the one reading of the monotonic clock"
 )]
-fn since_boot() -> SinceBootMs {
+fn since_boot_us() -> u64 {
     use std::sync::OnceLock;
     use std::time::Instant;
     // On Windows `Instant` is the performance counter, which goes on through sleep. Its zero is
     // not the boot, but it stays the same within a process, and differences are all that is used.
     static START: OnceLock<Instant> = OnceLock::new();
     let start = START.get_or_init(Instant::now);
-    SinceBootMs(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -196,5 +209,6 @@ mod tests {
         let clock = SystemClock;
         let (a, b) = (clock.now(), clock.now());
         assert!(b.since_boot >= a.since_boot);
+        assert!(clock.micros() / 1000 >= b.since_boot.0);
     }
 }

@@ -11,9 +11,14 @@
 
 mod battery;
 pub mod calendar;
-mod chance;
+pub(crate) mod chance;
 mod changes;
+#[cfg(target_os = "linux")]
+pub mod command;
+#[cfg(target_os = "linux")]
+pub mod crowd;
 mod day;
+mod descriptors;
 mod drive;
 mod filesystem;
 mod fill;
@@ -40,6 +45,7 @@ pub use laptop::{Home, Laptop, School, WallClock};
 pub use machines::{DriveKind, DriveModel, Family, Machine, System};
 pub use network::Outage;
 
+use chance::Chance;
 use sheet::Sheet;
 
 /// What lessons depend on, where nobody configures other targets.
@@ -94,6 +100,10 @@ impl Fleet {
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { seed }
+    }
+
+    pub(crate) const fn chance(&self) -> Chance {
+        Chance::seeded(self.seed)
     }
 
     /// The laptop with a number.

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    rollcall_tests::simulator::live::main()
+    rollcall_tests::simulator::command::main()
 }

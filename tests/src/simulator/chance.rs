@@ -76,6 +76,8 @@ pub enum Topic {
     Clone,
     Serial,
     Boot,
+    Device,
+    Spool,
 }
 
 impl Chance {

@@ -2,7 +2,7 @@
 
 use rollcall_agent::identity;
 use rollcall_shared::fingerprint::{HardwareFingerprint, hash_part};
-use rollcall_shared::id::BootId;
+use rollcall_shared::id::{BootId, DeviceId, SpoolId};
 use rollcall_shared::report::Taken;
 use rollcall_shared::time::{SinceBootMs, UnixMs};
 
@@ -68,6 +68,10 @@ pub struct Laptop {
 /// What the empty clock of a mainboard starts from: 2019-01-01.
 const CLOCK_RESET: UnixMs = UnixMs(1_546_300_800_000);
 
+/// When the first laptop of a fleet enrolled, 2026-08-03, and how long after it each next one.
+const ENROLLED_FROM_MS: u64 = 1_785_751_200_000;
+const ENROLLED_EACH_MS: u64 = 700;
+
 /// Restarts happen while the laptop sleeps, before anybody uses it.
 const RESTART_SECOND: u32 = 4 * 3600 + 1800;
 
@@ -100,6 +104,33 @@ impl Laptop {
     #[must_use]
     pub const fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Its identity in a store or crowd that was made without enrolment over the wire: the same for
+    /// the same seed and number, and like a real one a UUID of version 7, by order of enrolment.
+    #[must_use]
+    pub const fn device_id(&self) -> DeviceId {
+        let time_ms = ENROLLED_FROM_MS + self.number as u64 * ENROLLED_EACH_MS;
+        let high = (time_ms << 16) | 0x7000 | (self.chance.bits(Topic::Device) & 0x0fff);
+        let low = (self.chance.bits(Topic::Serial) >> 2) | (1 << 63);
+        let id = ((high as u128) << 64) | low as u128;
+        DeviceId::from_bytes(id.to_be_bytes())
+    }
+
+    /// The spool whose reports a crowd sends and a filled store holds.
+    #[must_use]
+    pub const fn spool_id(&self) -> SpoolId {
+        let (high, low) = (
+            self.chance.bits(Topic::Spool),
+            self.chance.bits(Topic::Boot),
+        );
+        SpoolId::from_bytes((((high as u128) << 64) | low as u128).to_be_bytes())
+    }
+
+    /// Another laptop of the same fleet.
+    #[must_use]
+    pub fn sibling(&self, number: u32) -> Self {
+        Self::new(self.seed, number)
     }
 
     /// Its school.

@@ -11,17 +11,14 @@
 //! `--start`. Clocks and intervals on the wire are real, so a report is as old as it says.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Parser;
 use rollcall_agent::config::AgentConfig;
 use rollcall_agent::paths::{make_private_folder, replace_file};
-use rollcall_agent::service::StopSignal;
 use rollcall_agent::stream::address::Address;
 use rollcall_shared::time::{Clock as _, SystemClock};
 use rollcall_shared::token::EnrolmentToken;
@@ -29,7 +26,6 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tracing_subscriber::EnvFilter;
 
 mod clocks;
 mod connection;
@@ -43,6 +39,7 @@ pub use clocks::Start;
 pub use memory::MemoryFiles;
 
 use super::Fleet;
+use super::descriptors::{most_descriptors, provide_descriptors};
 use clocks::ModelClock;
 use laptop::LiveLaptop;
 use progress::Progress;
@@ -59,10 +56,8 @@ const DESCRIPTORS_EACH: u64 = 3;
 /// File descriptors of the process itself, with room.
 const DESCRIPTORS_OWN: u64 = 64;
 
-/// Streams the readings of simulated laptops to a Rollcall collector, for trying it out and for
-/// measuring it. Their models are called `Simulated ...`.
-#[derive(Debug, Clone, Parser)]
-#[command(name = "rollcall-simulator", version)]
+/// Which laptops run, how fast, and where they stream to.
+#[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// How many laptops.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -117,27 +112,6 @@ struct Simulation {
     seed: u64,
 }
 
-/// Runs the program; its exit status is 0 after a signal, 1 after an error.
-#[must_use]
-pub fn main() -> ExitCode {
-    let options = Options::parse();
-    start_log();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let run = async || run(&options, StopSignal::listen()?.received()).await;
-    let ended = runtime
-        .context("no runtime")
-        .and_then(|runtime| runtime.block_on(run()));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("rollcall-simulator: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
 /// Runs the laptops until `stop` is done, or for as long as the options say.
 ///
 /// # Errors
@@ -145,7 +119,7 @@ pub fn main() -> ExitCode {
 pub async fn run(options: &Options, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let _lock = take_folder(&options.data, options.seed)?;
     let (devices, disk_spools) = (options.devices, options.disk_spools);
-    provide_descriptors(u64::from(devices) * DESCRIPTORS_EACH + DESCRIPTORS_OWN)?;
+    provide_for(devices)?;
     let clock = SystemClock;
     let now = clock.now();
     let world = Arc::new(World {
@@ -255,47 +229,22 @@ fn read_token(file: &Path, data: &Path) -> anyhow::Result<Option<EnrolmentToken>
     }
 }
 
-/// Raises this process's limit of open files as far as `needed`.
-#[cfg(unix)]
-fn provide_descriptors(needed: u64) -> anyhow::Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    if let Some(most) = limit.maximum.filter(|most| *most < needed) {
+/// Three files a laptop, as far as this system lets a process have them.
+fn provide_for(devices: u32) -> anyhow::Result<()> {
+    let most = most_descriptors();
+    let needed = u64::from(devices) * DESCRIPTORS_EACH + DESCRIPTORS_OWN;
+    if needed > most {
         let devices = most.saturating_sub(DESCRIPTORS_OWN) / DESCRIPTORS_EACH;
         bail!(
             "this system allows {most} open files to a process, which is enough for {devices} \
-             laptops; raise the hard limit (`ulimit -Hn`), or give a smaller --devices"
+             laptops; raise the hard limit (`ulimit -Hn`), give a smaller --devices, or take a \
+             `crowd`"
         );
     }
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(needed),
-            maximum: limit.maximum,
-        },
-    )
-    .context("the limit of open files could not be raised")
+    provide_descriptors(needed)
 }
 
-#[cfg(not(unix))]
-fn provide_descriptors(_needed: u64) -> anyhow::Result<()> {
-    Ok(())
-}
-
-fn start_log() {
-    let filter =
-        EnvFilter::try_from_env("ROLLCALL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
-}
-
-fn parse_speed(text: &str) -> Result<f64, String> {
+pub(super) fn parse_speed(text: &str) -> Result<f64, String> {
     let speed = text
         .parse()
         .ok()
@@ -303,7 +252,7 @@ fn parse_speed(text: &str) -> Result<f64, String> {
     speed.ok_or_else(|| format!("`{text}` is not a number from 0.001 to 100000"))
 }
 
-fn parse_seconds(text: &str) -> Result<f64, String> {
+pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
     let seconds = text
         .parse()
         .ok()

@@ -1,6 +1,7 @@
 //! Live laptops against a collector that is just large enough: real TLS, real gRPC, a memory in
 //! place of a store.
 
+use clap::Parser as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard};
@@ -261,6 +262,12 @@ impl AgentService for Service {
     }
 }
 
+#[derive(Debug, clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+}
+
 /// A simulator that runs until it is stopped.
 struct Run {
     stop: oneshot::Sender<()>,
@@ -286,7 +293,9 @@ fn options(data: &Path, address: &Address, token: &EnrolmentToken, more: &[&str]
         "--start",
         "2026-11-17T10:20",
     ];
-    Options::try_parse_from(given.into_iter().chain(more.iter().copied())).unwrap()
+    Line::try_parse_from(given.into_iter().chain(more.iter().copied()))
+        .unwrap()
+        .options
 }
 
 fn begin(options: Options) -> Run {
@@ -504,7 +513,7 @@ fn options_that_make_no_sense_name_what_would() {
             "--data",
             "d",
         ];
-        Options::try_parse_from(given.iter().chain(more))
+        Line::try_parse_from(given.iter().chain(more))
             .unwrap_err()
             .to_string()
     };

@@ -6,7 +6,7 @@
 
 mod archive;
 mod backup;
-mod block;
+pub mod block;
 mod check;
 mod codec;
 mod counters;

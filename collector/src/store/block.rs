@@ -1,177 +1,190 @@
-//! A Block: points of one series, by column.
+//! Blocks: the points of one device over a span of time, by column, in pieces that fit a value.
+//!
+//! A piece stands for itself: it names its series and its times. Series share times, since a report
+//! carries what changed and a full report everything. Inside are
 //!
 //! ```text
-//! block   := version[1] count[4] first[8] delta* kind[1] column
-//! delta   := difference to the difference before, varint
-//! numbers := 8 planes of count bytes, the most significant first: neighbours are alike
-//! mixed   := (length[4] rollcall.v1.Reading with a value only)*
+//! piece  := version[1] size(head) size(slots) size(texts) head slots texts column*
+//! size   := unsigned number, seven bits a byte, the lowest first; of `texts` it is doubled, and odd
+//!           where they are packed by zstd with the dictionary `words.txt` and without its magic
+//! head   := what is to be known before the rest is read: see `piece`
+//! slots  := times, then sets of slots: see `slots`
+//! column := differences to what the numbers before foretell, and which points are no numbers: see
+//!           `values`, `integers`, `numbers`
 //! ```
+//! All but `texts` are streams of the arithmetic coder in `coder`: a piece of an hour has some 60
+//! points a series, too few for tables of any kind to pay, and models that learn on the way need none.
+//! A series that is not wanted is skipped by its size. The measurement that chose this form against
+//! others is `rollcall-bench-blocks` in `tests/`.
 
-use prost::Message as _;
-use rollcall_proto::v1;
+mod coder;
+mod head;
+mod integers;
+mod numbers;
+mod piece;
+mod single;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod texts;
+mod values;
+
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
-use super::codec::{Decoder, Encoder, Problem, pack, unpack};
 use super::keys::VALUE_BYTES;
+use crate::device::SeriesKey;
+pub(super) use single::{decode as decode_v1, encode as encode_v1};
 
-const VERSION: u8 = 1;
-const NUMBERS: u8 = 0;
-const MIXED: u8 = 1;
-
-/// zstd's default: blocks live for a year.
-const LEVEL: i32 = 3;
-
-/// Points of the largest block: half a day at one a minute.
-const POINTS: usize = 720;
+/// What is wrong with bytes that were read.
+pub type Problem = String;
 
 /// A value at a time.
-pub(super) type Point = (UnixMs, Value);
+pub type Point = (UnixMs, Value);
 
-/// Packs points into blocks, each small enough for a value.
-pub(super) fn encode(points: &[Point]) -> Vec<Vec<u8>> {
-    points.chunks(POINTS).flat_map(encode_or_halve).collect()
+/// The points of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Which series of the device.
+    pub key: SeriesKey,
+    /// Its points.
+    pub points: Vec<Point>,
 }
 
-/// Unpacks a block.
-pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Point>, Problem> {
-    let bytes = unpack(bytes)?;
-    let mut form = Decoder(&bytes);
-    let version = form.u8()?;
-    if version != VERSION {
-        return Err(format!("its form {version} is unknown"));
-    }
-    let count = form.u32()? as usize;
-    if count > POINTS {
-        return Err(format!("{count} points are more than {POINTS}"));
-    }
-    let times = times(&mut form, count)?;
-    let values = match form.u8()? {
-        NUMBERS => numbers(&mut form, count)?,
-        MIXED => mixed(&mut form, count)?,
-        other => return Err(format!("its column of kind {other} is unknown")),
-    };
-    Ok(times.into_iter().zip(values).collect())
+/// A part of a column that goes into one piece.
+#[derive(Debug, Clone, Copy)]
+struct View<'a> {
+    key: &'a SeriesKey,
+    points: &'a [Point],
 }
 
-fn encode_or_halve(points: &[Point]) -> Vec<Vec<u8>> {
-    let packed = encode_one(points);
-    if packed.len() <= VALUE_BYTES || points.len() < 2 {
-        return vec![packed];
-    }
-    let (a, b) = points.split_at(points.len() / 2);
-    [encode_or_halve(a), encode_or_halve(b)].concat()
+/// The most memory that the points of one piece may take: a day of the largest reports that change
+/// throughout has half of it. What no laptop sends, no damaged piece can ask for either.
+const POINTS_BYTES: usize = 64 * 1024 * 1024;
+
+/// The most series of a piece: two of the largest reports.
+const COLUMNS: usize = 4096;
+
+/// A piece is planned this much below [`VALUE_BYTES`], since parts of a span differ.
+const FILL: usize = VALUE_BYTES - VALUE_BYTES / 16;
+
+/// Packs the points of one device into pieces of at most [`VALUE_BYTES`], each with a span of time of
+/// its own where that is possible. Points come back ordered by time, series by key.
+#[must_use]
+pub fn encode(columns: &[Column]) -> Vec<Vec<u8>> {
+    let sorted: Vec<Column> = columns.iter().map(in_order_of_time).collect();
+    let mut views: Vec<View<'_>> = sorted.iter().map(Column::view).collect();
+    views.retain(|view| !view.points.is_empty());
+    views.sort_by_key(|view| view.key);
+    let mut pieces = Vec::new();
+    put(&mut pieces, &views);
+    pieces
 }
 
-fn encode_one(points: &[Point]) -> Vec<u8> {
-    let mut form = Encoder::default();
-    form.u8(VERSION);
-    form.u32(u32::try_from(points.len()).expect("at most POINTS"));
-    put_times(&mut form, points);
-    let numbers: Option<Vec<f64>> = points.iter().map(|(_, value)| value.as_number()).collect();
-    match numbers {
-        Some(numbers) => put_numbers(&mut form, &numbers),
-        None => put_mixed(&mut form, points),
-    }
-    pack(&form.0, LEVEL)
+/// Unpacks a piece: all series, or only the wanted one.
+///
+/// # Errors
+/// [`Problem`] says what is wrong with the piece.
+pub fn decode(piece: &[u8], wanted: Option<&SeriesKey>) -> Result<Vec<Column>, Problem> {
+    piece::decode(piece, wanted)
 }
 
-fn put_times(form: &mut Encoder, points: &[Point]) {
-    let first = points.first().map_or(0, |(at, _)| at.0);
-    form.i64(first);
-    let (mut last, mut step) = (first, 0_i64);
-    for (at, _) in points {
-        let delta = at.0.wrapping_sub(last);
-        form.varint(delta.wrapping_sub(step));
-        (last, step) = (at.0, delta);
-    }
-}
-
-fn times(form: &mut Decoder<'_>, count: usize) -> Result<Vec<UnixMs>, Problem> {
-    let mut last = form.i64()?;
-    let mut step = 0_i64;
-    let mut times = Vec::with_capacity(count);
-    for _ in 0..count {
-        step = step.wrapping_add(form.varint()?);
-        last = last.wrapping_add(step);
-        times.push(UnixMs(last));
-    }
-    Ok(times)
-}
-
-fn put_numbers(form: &mut Encoder, numbers: &[f64]) {
-    form.u8(NUMBERS);
-    let bits: Vec<[u8; 8]> = numbers.iter().map(|n| n.to_be_bytes()).collect();
-    for plane in 0..8 {
-        bits.iter().for_each(|bytes| form.u8(bytes[plane]));
-    }
-}
-
-fn numbers(form: &mut Decoder<'_>, count: usize) -> Result<Vec<Value>, Problem> {
-    let planes = form.raw(8 * count)?;
-    let number =
-        |at: usize| f64::from_be_bytes(std::array::from_fn(|plane| planes[plane * count + at]));
-    Ok((0..count).map(|at| Value::Number(number(at))).collect())
-}
-
-fn put_mixed(form: &mut Encoder, points: &[Point]) {
-    form.u8(MIXED);
-    for (_, value) in points {
-        let reading = v1::Reading {
-            value: Some(value.clone().into()),
-            ..v1::Reading::default()
-        };
-        form.bytes(&reading.encode_to_vec());
-    }
-}
-
-fn mixed(form: &mut Decoder<'_>, count: usize) -> Result<Vec<Value>, Problem> {
-    (0..count).map(|_| mixed_value(form)).collect()
-}
-
-fn mixed_value(form: &mut Decoder<'_>) -> Result<Value, Problem> {
-    let reading = v1::Reading::decode(form.bytes()?).map_err(|error| error.to_string())?;
-    let value = reading.value.ok_or("a point has no value")?;
-    Ok(value.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn value() -> impl Strategy<Value = Value> {
-        prop_oneof![
-            any::<f64>()
-                .prop_filter("finite", |n| n.is_finite())
-                .prop_map(Value::Number),
-            any::<bool>().prop_map(Value::Flag),
-            ".{0,80}".prop_map(Value::Text),
-            ".{0,80}".prop_map(Value::Unavailable),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn points_come_back(points in prop::collection::vec((any::<i64>().prop_map(UnixMs), value()), 0..200)) {
-            let blocks = encode(&points);
-            prop_assert!(blocks.iter().all(|block| block.len() <= VALUE_BYTES));
-            let back: Vec<Point> = blocks.iter().flat_map(|block| decode(block).unwrap()).collect();
-            prop_assert_eq!(back, points);
+impl Column {
+    fn view(&self) -> View<'_> {
+        View {
+            key: &self.key,
+            points: &self.points,
         }
     }
+}
 
-    #[test]
-    fn a_day_of_a_battery_is_small() {
-        let points: Vec<Point> = (0..720)
-            .map(|n| {
-                (
-                    UnixMs(1_790_000_000_000 + n * 60_000),
-                    Value::Number((100 - n / 8) as f64 / 100.0),
-                )
-            })
-            .collect();
-        let bytes: usize = encode(&points).iter().map(Vec::len).sum();
-        assert!(bytes < 720, "{bytes} bytes are more than one a point");
+fn in_order_of_time(column: &Column) -> Column {
+    let mut column = column.clone();
+    // Equal times keep their order.
+    column.points.sort_by_key(|(at, _)| *at);
+    column
+}
+
+fn put(pieces: &mut Vec<Vec<u8>>, views: &[View<'_>]) {
+    if views.is_empty() {
+        return;
     }
+    // What is far too large tells by its halves how far.
+    let mut size = (2 * FILL, 0);
+    if fits(views)
+        && let Some(piece) = piece::encode(views)
+    {
+        if piece.bytes.len() <= VALUE_BYTES {
+            pieces.push(piece.bytes);
+            return;
+        }
+        size = (piece.bytes.len(), piece.named);
+    }
+    for part in split(views, size) {
+        put(pieces, &part);
+    }
+}
+
+fn fits(views: &[View<'_>]) -> bool {
+    let points = views.iter().flat_map(|view| view.points);
+    let bytes: usize = points.map(|(_, value)| values::weight(value)).sum();
+    bytes <= POINTS_BYTES / 2 && views.len() <= COLUMNS
+}
+
+/// Splits by time; by series where there is one time only, or names take most of the room.
+fn split<'a>(views: &[View<'a>], (size, named): (usize, usize)) -> Vec<Vec<View<'a>>> {
+    let times = views
+        .iter()
+        .flat_map(|view| view.points)
+        .map(|(at, _)| at.0);
+    let mut times: Vec<i64> = times.collect();
+    times.sort_unstable();
+    times.dedup();
+    if views.len() > COLUMNS || views.len() > 1 && (times.len() < 2 || named > VALUE_BYTES / 2) {
+        let (a, b) = views.split_at(views.len() / 2);
+        return vec![a.to_vec(), b.to_vec()];
+    }
+    if times.len() < 2 {
+        return halves_of_one(views);
+    }
+    let parts = size.div_ceil(FILL).clamp(2, times.len());
+    let ends = (1..=parts).map(|part| times.get(times.len() * part / parts).copied());
+    let mut rest = views.to_vec();
+    ends.map(|end| take_before(&mut rest, end)).collect()
+}
+
+/// Points of one series at one time.
+fn halves_of_one<'a>(views: &[View<'a>]) -> Vec<Vec<View<'a>>> {
+    views
+        .iter()
+        .flat_map(|view| {
+            view.points
+                .chunks(view.points.len().div_ceil(2))
+                .map(|points| {
+                    vec![View {
+                        key: view.key,
+                        points,
+                    }]
+                })
+        })
+        .collect()
+}
+
+/// Takes what lies before `end` from views; everything where there is none.
+fn take_before<'a>(rest: &mut [View<'a>], end: Option<i64>) -> Vec<View<'a>> {
+    let mut taken = Vec::with_capacity(rest.len());
+    for view in rest {
+        let count = view
+            .points
+            .partition_point(|(at, _)| end.is_none_or(|end| at.0 < end));
+        let (points, later) = view.points.split_at(count);
+        view.points = later;
+        if !points.is_empty() {
+            taken.push(View {
+                key: view.key,
+                points,
+            });
+        }
+    }
+    taken
 }

@@ -76,7 +76,7 @@ impl History {
         let mut ops = Vec::new();
         for ((device, series), points) in points {
             let prefix = keys::series(*device, series);
-            for (block, n) in block::encode(points).into_iter().zip(0_u32..) {
+            for (block, n) in block::encode_v1(points).into_iter().zip(0_u32..) {
                 ops.push(Op {
                     tree: 0,
                     key: keys::block(&prefix, seal, n),
@@ -105,7 +105,7 @@ impl History {
             if keys::parse_block_seal(&key).is_none_or(|seal| seal > sealed) {
                 continue;
             }
-            let block = block::decode(&value).map_err(|problem| StoreError::Damaged {
+            let block = block::decode_v1(&value).map_err(|problem| StoreError::Damaged {
                 place: format!("history/{}/{}", week.folder(), key.escape_ascii()),
                 problem,
             })?;

@@ -251,7 +251,7 @@ fn verify_meta(key: &[u8], value: &[u8]) -> Result<(), Problem> {
 
 fn verify_block(week: Week, key: &[u8], value: &[u8]) -> Result<(), Problem> {
     keys::parse_block_seal(key).ok_or("its key is too short")?;
-    let points = block::decode(value)?;
+    let points = block::decode_v1(value)?;
     let outside = points.iter().find(|(at, _)| Week::of(*at) != week);
     outside.map_or(Ok(()), |(at, _)| {
         Err(format!("a reading of {at} is of another week"))

@@ -46,7 +46,7 @@ impl Bit {
 
     fn learn(&mut self, yes: bool) {
         let aim = if yes { 65_535 } else { 0 };
-        let step = (aim - i32::from(self.chance)) * RATES[usize::from(self.seen)] >> 16;
+        let step = ((aim - i32::from(self.chance)) * RATES[usize::from(self.seen)]) >> 16;
         // Never certain: a certain model could not write its opposite.
         self.chance = (i32::from(self.chance) + step).clamp(32, 65_503) as u16;
         self.seen += u8::from(self.seen < SEEN);

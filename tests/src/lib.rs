@@ -1,4 +1,5 @@
 //! What the end-to-end stories are told with: real processes, real servers and simulated laptops.
 
+pub mod bench;
 pub mod rig;
 pub mod simulator;

@@ -1,0 +1,1 @@
+"""What `tests/bench` is made of: Python's standard library, and `rollcall-bench` for what is fast."""

@@ -1,0 +1,306 @@
+//! Laptops that push the samples to a collector, each on a stream of its own.
+//!
+//! Every message is made before the clock starts. A laptop's push follows the acknowledgement of the
+//! one before (the most that these laptops can do), or comes when it is due; the latter's time
+//! counts from then, so that a collector that stalls is not spared.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use clap::Args;
+use rollcall_proto::v1;
+use rollcall_shared::metric;
+use rollcall_shared::reading::{Reading, Value};
+use rollcall_shared::report::Taken;
+use rollcall_shared::time::{Clock as _, Now, SinceBootMs, SystemClock};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::conversation::Conversation;
+use super::fleet::{Enrolled, Laptops, VERSION};
+use super::grpc::{self, Stream};
+use super::latency::Latencies;
+use super::pushes::Load;
+use super::series::{STEP_MS, Series};
+
+/// Handshakes under way at a time.
+const OPENING: usize = 32;
+
+/// What the laptops' clocks say of their boot: long before the first report.
+const UPTIME: SinceBootMs = SinceBootMs(400 * 86_400_000);
+
+/// What to send, and where to.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    load: Load,
+    /// The file of identities.
+    #[arg(long)]
+    fleet: PathBuf,
+    /// The collector's address for agents.
+    #[arg(long)]
+    collector: SocketAddr,
+    /// The fleet's seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Connect, say Hello and send nothing.
+    #[arg(long)]
+    idle: bool,
+}
+
+/// A laptop and what it will send.
+struct Loaded {
+    stream: Stream,
+    pushes: Vec<Push>,
+}
+
+/// A message and the sequence that acknowledges it.
+struct Push {
+    frame: Bytes,
+    last: u64,
+}
+
+/// What a laptop saw.
+#[derive(Default)]
+struct Seen {
+    latencies: Latencies,
+}
+
+pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
+    let series = Arc::new(Series::read(&options.load.series)?);
+    let laptops = Arc::new(Laptops::read(&options.fleet, options.seed)?);
+    let count = options.load.connections.min(laptops.laptops.len());
+    let loaded = open_all(options, count, &laptops, &series).await?;
+    let samples = samples(options, count, &series);
+    let wire_bytes = wire_bytes(&loaded);
+    Conversation::say(&serde_json::json!({
+        "ready": true, "connections": count, "samples": samples, "wire_bytes": wire_bytes,
+    }))?;
+    if !Conversation::heard().await? {
+        return Ok(());
+    }
+    let started = SystemClock.now().since_boot;
+    let (seen, streams) = send_all(options, loaded, started).await?;
+    let seconds = SystemClock.now().since_boot.since(started).as_secs_f64();
+    Conversation::say(&serde_json::json!({
+        "samples": samples, "seconds": seconds, "ack_ms": seen.latencies.percentiles(),
+    }))?;
+    Conversation::heard().await?;
+    drop(streams);
+    Ok(())
+}
+
+async fn open_all(
+    options: &Options,
+    count: usize,
+    laptops: &Arc<Laptops>,
+    series: &Arc<Series>,
+) -> anyhow::Result<Vec<Loaded>> {
+    let places = Arc::new(Semaphore::new(OPENING));
+    let mut tasks = JoinSet::new();
+    for at in 0..count {
+        let (laptops, series) = (Arc::clone(laptops), Arc::clone(series));
+        let (places, load) = (Arc::clone(&places), options.load.clone());
+        let (collector, idle) = (options.collector, options.idle);
+        tasks.spawn(async move {
+            let _place = places.acquire().await;
+            let opened = open(collector, at, &load, &laptops, &series, idle).await;
+            (at, opened)
+        });
+    }
+    let mut loaded = Vec::with_capacity(count);
+    while let Some(opened) = tasks.join_next().await {
+        let (at, opened) = opened?;
+        loaded.push((at, opened.with_context(|| format!("laptop {at}"))?));
+    }
+    loaded.sort_by_key(|(at, _)| *at);
+    Ok(loaded.into_iter().map(|(_, laptop)| laptop).collect())
+}
+
+/// Opens a laptop's stream, has its warm-up acknowledged and makes its messages.
+async fn open(
+    collector: SocketAddr,
+    at: usize,
+    load: &Load,
+    laptops: &Laptops,
+    series: &Series,
+    idle: bool,
+) -> anyhow::Result<Loaded> {
+    let laptop = &laptops.laptops[at];
+    let clocks = Clocks::new(laptop, series);
+    let hello = v1::Hello {
+        agent_version: VERSION.to_owned(),
+        sent: Some((&clocks.sent).into()),
+        spool: laptop.spool().as_bytes().to_vec(),
+        next_sequence: load.from as u64,
+        hardware: Some(laptop.hardware.clone()),
+        configuration_revision: 0,
+    };
+    let mut stream = Stream::open(collector, laptops.tls(laptop)?, hello).await?;
+    if idle {
+        let pushes = Vec::new();
+        return Ok(Loaded { stream, pushes });
+    }
+    let message = |range| clocks.message(at, range, series);
+    let warm_up = load.from - 1..load.from;
+    let last = warm_up.end as u64;
+    if stream.acknowledged < last
+        && let Some(frame) = message(warm_up)?
+    {
+        stream.send(frame)?;
+        stream.acknowledged(last).await?;
+    }
+    let mut pushes = Vec::new();
+    for range in load.pushes(series.header.reports) {
+        let last = range.end as u64;
+        if let Some(frame) = message(range)? {
+            pushes.push(Push { frame, last });
+        }
+    }
+    Ok(Loaded { stream, pushes })
+}
+
+/// A laptop's clocks: they agree with the file's times, as of when its messages are made.
+struct Clocks<'a> {
+    laptop: &'a Enrolled,
+    sent: Taken,
+}
+
+impl<'a> Clocks<'a> {
+    fn new(laptop: &'a Enrolled, series: &Series) -> Self {
+        let wall = SystemClock.now().wall;
+        let late = wall.since(series.at(series.header.reports - 1)).max(0);
+        let since_boot = SinceBootMs(UPTIME.0 + late.unsigned_abs());
+        let sent = Taken::at(Now { wall, since_boot }, laptop.boot());
+        Self { laptop, sent }
+    }
+
+    fn taken(&self, report: usize, series: &Series) -> Taken {
+        let ago = (series.header.reports - 1 - report) as u64 * STEP_MS.unsigned_abs();
+        let now = Now {
+            wall: series.at(report),
+            since_boot: SinceBootMs(UPTIME.0 - ago),
+        };
+        Taken::at(now, self.laptop.boot())
+    }
+
+    /// The message with these reports; `None` where the laptop slept through all of them. The last
+    /// report is always there otherwise, be it empty, so that it acknowledges the others.
+    fn message(
+        &self,
+        at: usize,
+        reports: std::ops::Range<usize>,
+        series: &Series,
+    ) -> anyhow::Result<Option<Bytes>> {
+        let last = reports.end - 1;
+        if reports.clone().all(|n| series.report(at, n).is_none()) {
+            return Ok(None);
+        }
+        let wire = reports
+            .filter(|n| *n == last || series.report(at, *n).is_some())
+            .map(|report| v1::Report {
+                sequence: report as u64 + 1,
+                taken: Some((&self.taken(report, series)).into()),
+                full: report == 0,
+                urgent: false,
+                readings: readings(at, report, series),
+            });
+        let message = v1::up::Message::Reports(v1::Reports {
+            sent: Some((&self.sent).into()),
+            reports: wire.collect(),
+        });
+        grpc::frame(message).map(Some)
+    }
+}
+
+fn readings(at: usize, report: usize, series: &Series) -> Vec<v1::Reading> {
+    let names = &series.header.devices[at].series;
+    let numbers = series.report(at, report).unwrap_or_default();
+    let there = names
+        .iter()
+        .zip(numbers)
+        .filter(|(_, number)| !number.is_nan());
+    there
+        .filter_map(|((code, instance), number)| {
+            let metric = metric::by_code(*code)?;
+            let reading = Reading::new(metric, instance, Value::Number(*number)).ok()?;
+            Some((&reading).into())
+        })
+        .collect()
+}
+
+/// Sends everything, and gives the streams back so that nobody leaves before the others.
+async fn send_all(
+    options: &Options,
+    loaded: Vec<Loaded>,
+    started: SinceBootMs,
+) -> anyhow::Result<(Seen, Vec<Stream>)> {
+    let mut tasks = JoinSet::new();
+    for (at, laptop) in loaded.into_iter().enumerate() {
+        let load = options.load.clone();
+        tasks.spawn(async move { send(laptop, &load, at, started).await });
+    }
+    let (mut all, mut streams) = (Seen::default(), Vec::new());
+    while let Some(sent) = tasks.join_next().await {
+        let (seen, stream) = sent??;
+        all.latencies.join(seen.latencies);
+        streams.push(stream);
+    }
+    Ok((all, streams))
+}
+
+async fn send(
+    mut laptop: Loaded,
+    load: &Load,
+    at: usize,
+    started: SinceBootMs,
+) -> anyhow::Result<(Seen, Stream)> {
+    let mut seen = Seen::default();
+    for (number, push) in laptop.pushes.into_iter().enumerate() {
+        let mut since = SystemClock.now().since_boot;
+        if let Some(due) = load.due(at, number) {
+            let due_at = SinceBootMs(started.0 + u64::try_from(due.as_millis()).unwrap_or(0));
+            wait(due_at, since).await;
+            since = due_at;
+        }
+        laptop.stream.send(push.frame)?;
+        laptop.stream.acknowledged(push.last).await?;
+        let took = SystemClock.now().since_boot.since(since);
+        seen.latencies
+            .note(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    }
+    Ok((seen, laptop.stream))
+}
+
+async fn wait(until: SinceBootMs, now: SinceBootMs) {
+    let left = until.since(now);
+    if left > Duration::ZERO {
+        tokio::time::sleep(left).await;
+    }
+}
+
+/// Numbers that are sent while it is measured.
+fn samples(options: &Options, count: usize, series: &Series) -> u64 {
+    if options.idle {
+        return 0;
+    }
+    let pushes = options.load.pushes(series.header.reports);
+    let there = |(device, report): (usize, usize)| {
+        let numbers = series.report(device, report).unwrap_or_default();
+        numbers.iter().filter(|number| !number.is_nan()).count() as u64
+    };
+    let reports = pushes.into_iter().flatten();
+    reports
+        .flat_map(|report| (0..count).map(move |device| (device, report)))
+        .map(there)
+        .sum()
+}
+
+fn wire_bytes(loaded: &[Loaded]) -> usize {
+    let pushes = loaded.iter().flat_map(|laptop| &laptop.pushes);
+    pushes.map(|push| push.frame.len()).sum()
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a step that fails ends its story")]
 
 mod bad_input;
+mod bench;
 mod clock;
 mod clones;
 mod configuration;

@@ -2,9 +2,8 @@
 
 import json
 import subprocess
-import time
 
-from bench.processes import Process, Stop, tail
+from bench.processes import Process, Stop, settle, tail
 
 
 class Driver:
@@ -34,32 +33,22 @@ class Driver:
         self.process.child.stdout.close()
 
 
-def measure(bench, system, command, settled):
+def measure(bench, system, command):
     """Sends a load and tells what it cost the system: processor seconds from the first push until it
-    has come to rest, so that what it puts off is counted too."""
+    has come to rest, so that what it puts off for a moment is counted too."""
     driver = Driver(bench, command)
     system.process.check()
     before = system.process.cpu_s()
     driver.go()
     seen = driver.hear()
     fed = system.process.cpu_s()
-    settled(system.process)
+    settle(system.process, 0.75, 4)
     seen["cpu_s"] = system.process.cpu_s() - before
-    seen["cpu_s_after"] = system.process.cpu_s() - fed
-    seen["driver_cpu_s"] = driver.process.cpu_s()
-    seen["wire_bytes_per_sample"] = driver.ready["wire_bytes"] / max(seen["samples"], 1)
-    seen["cpu_s_per_million"] = seen["cpu_s"] / max(seen["samples"], 1) * 1e6
-    seen["samples_per_s"] = seen["samples"] / max(seen["seconds"], 1e-9)
+    seen["cpu_s_while_fed"] = fed - before
     seen["memory"] = system.process.memory_mb()
+    samples = max(seen["samples"], 1)
+    seen["wire_bytes_per_sample"] = driver.ready["wire_bytes"] / samples
+    seen["cpu_s_per_million"] = seen["cpu_s"] / samples * 1e6
+    seen["samples_per_s"] = seen["samples"] / max(seen["seconds"], 1e-9)
     driver.end()
     return seen
-
-
-def settle_short(process):
-    """Half a second of rest."""
-    from bench.processes import settle
-    settle(process, 0.5, 20)
-
-
-def pause(seconds):
-    time.sleep(seconds)

@@ -47,6 +47,9 @@ pub(super) struct Options {
     /// The fleet's seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How many reports of these laptops' spools are stored already.
+    #[arg(long, default_value_t = 0)]
+    stored: u64,
     /// Connect, say Hello and send nothing.
     #[arg(long)]
     idle: bool,
@@ -105,10 +108,10 @@ async fn open_all(
     for at in 0..count {
         let (laptops, series) = (Arc::clone(laptops), Arc::clone(series));
         let (places, load) = (Arc::clone(&places), options.load.clone());
-        let (collector, idle) = (options.collector, options.idle);
+        let (collector, idle, stored) = (options.collector, options.idle, options.stored);
         tasks.spawn(async move {
             let _place = places.acquire().await;
-            let opened = open(collector, at, &load, &laptops, &series, idle).await;
+            let opened = open(collector, at, &load, &laptops, &series, idle, stored).await;
             (at, opened)
         });
     }
@@ -129,14 +132,15 @@ async fn open(
     laptops: &Laptops,
     series: &Series,
     idle: bool,
+    stored: u64,
 ) -> anyhow::Result<Loaded> {
     let laptop = &laptops.laptops[at];
-    let clocks = Clocks::new(laptop, series);
+    let clocks = Clocks::new(laptop, series, stored);
     let hello = v1::Hello {
         agent_version: VERSION.to_owned(),
         sent: Some((&clocks.sent).into()),
         spool: laptop.spool().as_bytes().to_vec(),
-        next_sequence: load.from as u64,
+        next_sequence: stored + load.from as u64,
         hardware: Some(laptop.hardware.clone()),
         configuration_revision: 0,
     };
@@ -147,7 +151,7 @@ async fn open(
     }
     let message = |range| clocks.message(at, range, series);
     let warm_up = load.from - 1..load.from;
-    let last = warm_up.end as u64;
+    let last = stored + warm_up.end as u64;
     if stream.acknowledged < last
         && let Some(frame) = message(warm_up)?
     {
@@ -156,7 +160,7 @@ async fn open(
     }
     let mut pushes = Vec::new();
     for range in load.pushes(series.header.reports) {
-        let last = range.end as u64;
+        let last = stored + range.end as u64;
         if let Some(frame) = message(range)? {
             pushes.push(Push { frame, last });
         }
@@ -168,15 +172,20 @@ async fn open(
 struct Clocks<'a> {
     laptop: &'a Enrolled,
     sent: Taken,
+    stored: u64,
 }
 
 impl<'a> Clocks<'a> {
-    fn new(laptop: &'a Enrolled, series: &Series) -> Self {
+    fn new(laptop: &'a Enrolled, series: &Series, stored: u64) -> Self {
         let wall = SystemClock.now().wall;
         let late = wall.since(series.at(series.header.reports - 1)).max(0);
         let since_boot = SinceBootMs(UPTIME.0 + late.unsigned_abs());
         let sent = Taken::at(Now { wall, since_boot }, laptop.boot());
-        Self { laptop, sent }
+        Self {
+            laptop,
+            sent,
+            stored,
+        }
     }
 
     fn taken(&self, report: usize, series: &Series) -> Taken {
@@ -203,7 +212,7 @@ impl<'a> Clocks<'a> {
         let wire = reports
             .filter(|n| *n == last || series.report(at, *n).is_some())
             .map(|report| v1::Report {
-                sequence: report as u64 + 1,
+                sequence: self.stored + report as u64 + 1,
                 taken: Some((&self.taken(report, series)).into()),
                 full: report == 0,
                 urgent: false,

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from bench import ingest
+from bench import ack, agent, connections, disk, growth, ingest, query, restart
 from bench.machine import describe_machine
 from bench.packages import Packages
 from bench.processes import Process, Stop
@@ -20,7 +21,8 @@ from bench.results import Results
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
 BENCHES = {
-    "ingest": ingest,
+    "ingest": ingest, "disk": disk, "connections": connections, "query": query,
+    "restart": restart, "ack": ack, "growth": growth, "agent": agent,
 }
 
 EXPLANATION = """\
@@ -39,6 +41,7 @@ class Bench:
     def __init__(self, options):
         self.options = options
         self.long, self.smoke = options.long, options.smoke
+        self.descriptors = raise_descriptors()
         self.packages = Packages()
         self.results = Results()
         self.systems = []
@@ -49,7 +52,8 @@ class Bench:
         self.logs = self.folder / "logs"
         self.logs.mkdir()
         benches = [BENCHES[name] for name in names]
-        self.packages.provide(package for bench in benches for package in bench.PACKAGES)
+        if not self.smoke:
+            self.packages.provide(package for bench in benches for package in bench.PACKAGES)
         self.build(sorted({program for bench in benches for program in bench.PROGRAMS}))
         self.results.begin(describe_machine(self.packages), self.commit(), self.options)
         for name in names:
@@ -150,6 +154,15 @@ class Bench:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def raise_descriptors():
+    """As many open files as this machine allows to a process, for us and those that we start."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        most = 1_048_576
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
 def say(text):
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
@@ -162,7 +175,7 @@ def options(arguments=None):
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--long", action="store_true", help="the long form")
     form.add_argument("--smoke", action="store_true",
-                      help="a tiny form that shows that the bench works; its figures mean nothing")
+                      help="a tiny form that installs nothing and shows that the bench works; its figures mean nothing")
     return parser.parse_args(arguments)
 
 
@@ -185,7 +198,8 @@ def main():
     except Stop as reason:
         print(f"\nbench: {reason}", file=sys.stderr, flush=True)
         status = 1
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    bench.end()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        bench.end()
     return status

@@ -76,6 +76,9 @@ pub(super) struct Names {
     pub site: String,
     /// Code of the metric and instance of each of its numbers.
     pub series: Vec<(u16, String)>,
+    /// The metrics' names, for who asks for them by name.
+    #[serde(default)]
+    pub metrics: Vec<String>,
 }
 
 /// All of a file.
@@ -207,7 +210,9 @@ fn names(laptop: &Laptop, end: i64) -> Names {
     // A laptop with fewer numbers has its time to answer of more targets.
     let more = (series.len()..NUMBERS).map(|n| (metric::REACH_HTTP.code, format!("Target {n}")));
     series.extend(more.collect::<Vec<_>>());
+    let name = |(code, _): &(u16, String)| metric::by_code(*code).map_or("", |metric| metric.name);
     Names {
+        metrics: series.iter().map(|one| name(one).to_owned()).collect(),
         number: laptop.number(),
         site: laptop.school().name.clone(),
         series,

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 import urllib.parse
 
 from bench.processes import Process, Stop, disk_bytes, wait_for
@@ -15,10 +16,16 @@ READY_S = 120
 RETENTION_DAYS = 400
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port(ports=(0,)):
+    """A port of the loopback address that nobody has; the first free one of `ports`."""
+    for port in ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise Stop(f"none of {ports} is free on 127.0.0.1")
 
 
 class System:
@@ -98,6 +105,10 @@ class Rollcall(System):
             "fill", "--data", self.data, "--series", series, "--fleet", self.fleet, "--devices", devices,
             "--first-sequence", first_sequence, *(["--seal"] if seal else [])]))
 
+    def seal(self):
+        """Seals everything, as time would, while the collector does not run; tells what that costs."""
+        return json.loads(self.tool("rollcall-bench", ["seal", "--data", self.data]))
+
     def start(self, environment=None):
         """Runs it; it is ready when it says so on /readyz."""
         (self.data / "run.json").unlink(missing_ok=True)
@@ -126,6 +137,18 @@ class Rollcall(System):
     def driver(self, series, connections, **load):
         return ["laptops", "--series", series, "--fleet", self.fleet, "--collector", self.grpc,
                 "--connections", connections, *arguments(load)]
+
+    def first_laptop(self):
+        """The identity of the first laptop."""
+        with open(self.fleet) as lines:
+            next(lines)
+            return json.loads(next(lines))["device"]
+
+    def points(self, device, metric, instance, days, points):
+        """A laptop's series over the last days."""
+        start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * 86400))
+        fields = {"metric": metric, "instance": instance, "from": start, "points": points}
+        return self.get(f"/api/v1/devices/{device}/series?{urllib.parse.urlencode(fields)}")
 
     def bytes_on_disk(self):
         return disk_bytes(self.data)

@@ -1,0 +1,141 @@
+"""Bytes a sample on disk after days of history, beside VictoriaMetrics: simulated and real series.
+
+Each day is fed and sealed on its own, as it would come; then retention has removed the older half.
+Bytes are what du counts of the whole data folder after the program has come to rest and stopped,
+divided by the samples that can still be read. The real series are those of ROLLCALL_DATA (default
+../shared/data): host metrics (NAB) in real order, given to laptops as numbers of their reports.
+"""
+
+import calendar
+import datetime
+import json
+
+from bench.driver import Driver
+from bench.processes import settle
+from bench.real_series import real_series
+from bench.systems import InfluxDb, Rollcall, VictoriaMetrics
+
+PROGRAMS = ["rollcall-collector", "rollcall-bench"]
+PACKAGES = ["victoria-metrics", "influxdb"]
+
+DAY = 1440
+
+
+def run(bench):
+    laptops, days = bench.size(3, 30, 300), bench.size(2, 16, 28)
+    retention = max(days // 2, 8)
+    bench.results.parameters(laptops=laptops, days=days, retention_days=retention)
+    files = []
+    for day in range(days):
+        name = f"day{day:02}"
+        files.append(bench.series(name, laptops, DAY, minutes_ago=(days - 1 - day) * DAY))
+    rows = {}
+    rows["rollcall"] = of_rollcall(bench, files, laptops, retention)
+    for kind in (VictoriaMetrics, InfluxDb):
+        if bench.has(kind):
+            rows[kind.name] = of_other(bench, kind, files, laptops, retention)
+    tell(bench, rows, "simulated", "")
+    target(bench, rows, "simulated series")
+    real(bench)
+
+
+def of_rollcall(bench, files, laptops, retention, label=""):
+    system = bench.system(Rollcall, label, retention_days=retention)
+    system.enrol(laptops, 1)
+    empty = system.bytes_on_disk()
+    for day, (file, _) in enumerate(files):
+        system.fill(file, laptops, first_sequence=1 + day * DAY)
+    whole = sum(samples for _, samples in files)
+    before = system.bytes_on_disk()
+    system.start()
+    settle(system.process, 2, 30)
+    kept = kept_share(system, files)
+    system.stop()
+    after = system.bytes_on_disk()
+    bench.results.put(f"rollcall{label}_bytes_of_an_empty_store", empty)
+    return {"whole": before / whole, "kept": after / (whole * kept), "kept_share": kept}
+
+
+def of_other(bench, kind, files, laptops, retention, label=""):
+    system = bench.system(kind, label, retention_days=400)
+    system.start()
+    for file, _ in files:
+        driver = Driver(bench, system.driver(file, laptops, **{"from": 1}, reports_per_push=15, gather=30, streams=2))
+        driver.go()
+        driver.hear()
+        driver.end()
+    merge(system)
+    whole = sum(samples for _, samples in files)
+    system.stop()
+    before = system.bytes_on_disk()
+    return {"whole": before / whole}
+
+
+def merge(system):
+    """Lets it bring its files into the form that it keeps them in."""
+    if isinstance(system, VictoriaMetrics):
+        system.flush()
+        system.ask("/internal/force_merge")
+    settle(system.process, 2, 60)
+
+
+def kept_share(system, files):
+    """The share of samples that retention left, by the first point that can still be read."""
+    names = header(files[0][0])["devices"][0]
+    _, instance = names["series"][0]
+    answer = json.loads(system.points(system.first_laptop(), names["metrics"][0], instance, 60, 1000))
+    # Retention ends at midnight (UTC); the laptop may have slept then.
+    first = moment(answer["points"][0]["at"]) // 86400 * 86400
+    total = sum(samples for _, samples in files)
+    # A day of the files ends a day before the next.
+    kept = sum(samples * share_after(header(file)["end_ms"] / 1000, first) for file, samples in files)
+    return kept / total
+
+
+def share_after(end, first):
+    return min(max((end - first) / 86400, 0), 1)
+
+
+def moment(text):
+    return calendar.timegm(datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).utctimetuple())
+
+
+def header(file):
+    with open(file, "rb") as opened:
+        return json.loads(opened.readline())
+
+
+def real(bench):
+    """The same on real series, where they are."""
+    made = real_series(bench, bench.size(2, 20, 100))
+    if made is None:
+        return
+    file, samples, laptops = made
+    rows = {"rollcall": of_rollcall(bench, [(file, samples)], laptops, 400, "_real")}
+    for kind in (VictoriaMetrics, InfluxDb):
+        if bench.has(kind):
+            rows[kind.name] = of_other(bench, kind, [(file, samples)], laptops, 400, "_real")
+    tell(bench, rows, "real", "_real")
+    target(bench, rows, "real series")
+
+
+def tell(bench, rows, what, suffix):
+    results = bench.results
+    for name, row in rows.items():
+        results.put(f"{name}{suffix}_bytes_per_sample", row.get("kept", row["whole"]))
+        results.put(f"{name}{suffix}_bytes_per_sample_before_retention", row["whole"])
+    results.row(f"bytes a sample, {what} series, before retention", **{n: r["whole"] for n, r in rows.items()})
+    kept = {name: row["kept"] for name, row in rows.items() if "kept" in row and row["kept_share"] < 1}
+    if kept:
+        results.row(f"bytes a sample, {what} series, after retention removed "
+                    f"{1 - rows['rollcall']['kept_share']:.0%}", **kept)
+        results.note("VictoriaMetrics and InfluxDB are measured with everything kept, which is their best: "
+                     "they drop what expired by the month and by the week")
+
+
+def target(bench, rows, what):
+    theirs = rows.get("victoriametrics", {}).get("whole")
+    ours = rows["rollcall"].get("kept", rows["rollcall"]["whole"])
+    found = f"{ours:.3g} against {theirs:.3g}" if theirs else f"{ours:.3g}, and nothing to compare"
+    bench.results.target(f"at most half of VictoriaMetrics' bytes a sample, {what}",
+                         None if theirs is None else ours <= theirs / 2, found)

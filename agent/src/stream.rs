@@ -231,6 +231,12 @@ impl<'a> Adapter<'a> {
     }
 
     fn acknowledge(&self, sequence: Sequence) {
+        // A collector that was restored from a backup has forgotten what this disk keeps no longer.
+        // Only a full report tells it what has not changed since.
+        let held = self.stream.line.spool().position().next;
+        if held > sequence.next() {
+            self.stream.line.want_full();
+        }
         // An acknowledgement that could not be kept comes again with the next one.
         if let Err(error) = self.stream.line.spool().acknowledge(sequence) {
             tracing::warn!(error = %chain(&error), "an acknowledgement was not kept");

@@ -76,6 +76,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Restore a backup into `--data`, which must be empty or not exist
     Restore(backup::RestoreArgs),
+    /// Move the last reports into history and remove what has expired, now instead of within minutes
+    Upkeep,
     /// Check that everything is as it was written; exit status 0 if so, 3 if something is damaged, 1 if
     /// it could not be looked at
     Check(check::CheckArgs),
@@ -228,6 +230,7 @@ impl CommandLine {
             Command::Audit { limit } => control(&places, Request::Audit { limit }),
             Command::Backup(args) => backup::backup(&places, &args),
             Command::Restore(args) => backup::restore(&places, &args),
+            Command::Upkeep => backup::upkeep(&places),
             Command::Check(args) => check::check(&places, &args),
             Command::CheckConfig => check_config(&places),
             Command::Rules(RulesCommand::Check { file }) => check_rules(Some(file)),

@@ -16,7 +16,7 @@ use crate::audit::AuditLine;
 use crate::device::{Device, Standing};
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Role};
 pub use execute::execute;
-pub use socket::{ControlServer, ask, ask_for_backup, ask_for_check};
+pub use socket::{ControlServer, ask, ask_for_backup, ask_for_check, ask_for_upkeep};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub enum Request {
         /// Whether without the authority, its keys and the admin's API token.
         without_authority: bool,
     },
+    /// Move the log into history and remove what has expired now.
+    Upkeep,
     /// Look through the store, and send what was found after the answer.
     Check,
     /// Show the last lines of the audit log.

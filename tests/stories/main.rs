@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails ends its story")]
 
+mod backup;
 mod bad_input;
 mod bench;
 mod clock;
@@ -10,6 +11,7 @@ mod clones;
 mod configuration;
 mod crash;
 mod data_folder;
+mod durability;
 mod enrolment;
 mod offline;
 mod postfix;

@@ -1,4 +1,4 @@
-//! `backup` and `restore`.
+//! `backup`, `restore` and `upkeep`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -13,7 +13,7 @@ use rollcall_shared::time::{Clock as _, SystemClock, UnixMs};
 use super::{LOCKED_TRIES, LOCKED_WAIT, Places, is_locked};
 use crate::audit::AuditLine;
 use crate::config::Config;
-use crate::control::{ask_for_backup, backup::files_beside};
+use crate::control::{ask_for_backup, ask_for_upkeep, backup::files_beside};
 use crate::store::{
     BackupContent, Store, Write, check_store, restore as restore_store, verify_backup,
 };
@@ -107,6 +107,19 @@ pub(super) fn restore(places: &Places, args: &RestoreArgs) -> anyhow::Result<()>
             places.data.display()
         );
     }
+    Ok(())
+}
+
+pub(super) fn upkeep(places: &Places) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    if runtime.block_on(ask_for_upkeep(&places.data))?.is_none() {
+        let config = Config::read(places.config.as_deref())?;
+        let now = SystemClock.now().wall;
+        let store = Store::open(&places.data, config.store_options(), now)?;
+        runtime.block_on(store.seal(now))?;
+        runtime.block_on(store.enforce_retention(now))?;
+    }
+    println!("done");
     Ok(())
 }
 

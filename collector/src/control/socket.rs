@@ -97,6 +97,7 @@ impl ControlServer {
                     Ok(Ok(Some((stream, Wanted::Backup(files))))) => {
                         server.send_backup(stream, files, shutdown).await;
                     }
+                    Ok(Ok(Some((stream, Wanted::Upkeep)))) => server.send_upkeep(stream).await,
                     Ok(Ok(Some((stream, Wanted::Check)))) => server.send_check(stream).await,
                     Ok(Err(error)) => tracing::warn!(%error, "a control request was not answered"),
                     Ok(Ok(None)) | Err(_) => {}
@@ -131,6 +132,10 @@ impl ControlServer {
                     Answer::Done
                 })
             }
+            Ok(Request::Upkeep) => {
+                wanted = Some(Wanted::Upkeep);
+                Ok(Answer::Done)
+            }
             Ok(Request::Check) => {
                 wanted = Some(Wanted::Check);
                 Ok(Answer::Done)
@@ -156,6 +161,18 @@ impl ControlServer {
             .parent()
             .expect("the socket lies in the data folder");
         backup::files_beside(data).map_err(|error| format!("{error:#}"))
+    }
+
+    async fn send_upkeep(&self, mut stream: UnixStream) {
+        let now = self.clock.now().wall;
+        let done = match self.store.seal(now).await {
+            Ok(()) => self.store.enforce_retention(now).await,
+            failed => failed,
+        };
+        let done = done.map_err(|error| error.to_string());
+        let json = serde_json::to_vec(&done).expect("a text has a form in JSON");
+        // Whoever has gone in the meantime needs no answer.
+        let _ = stream.write_all(&json).await;
     }
 
     async fn send_check(&self, mut stream: UnixStream) {
@@ -205,6 +222,8 @@ impl ControlServer {
 enum Wanted {
     /// A backup, with these files.
     Backup(Vec<BackupFile>),
+    /// Sealing and retention.
+    Upkeep,
     /// A look through the store.
     Check,
 }
@@ -252,13 +271,29 @@ pub async fn ask_for_backup(
 /// # Errors
 /// What the collector says is wrong, or why it could not be asked.
 pub async fn ask_for_check(data: &Path) -> anyhow::Result<Option<CheckReport>> {
-    let Some(stream) = ask_for_more(data, &Request::Check).await? else {
+    ask_for_result(data, &Request::Check).await
+}
+
+/// Asks the collector that runs on `data` to seal and to remove what has expired; `None` when none does.
+///
+/// # Errors
+/// What the collector says is wrong, or why it could not be asked.
+pub async fn ask_for_upkeep(data: &Path) -> anyhow::Result<Option<()>> {
+    let done = ask_for_result::<Result<(), String>>(data, &Request::Upkeep).await?;
+    done.transpose().map_err(anyhow::Error::msg)
+}
+
+async fn ask_for_result<T: serde::de::DeserializeOwned>(
+    data: &Path,
+    request: &Request,
+) -> anyhow::Result<Option<T>> {
+    let Some(stream) = ask_for_more(data, request).await? else {
         return Ok(None);
     };
     let mut json = Vec::new();
     stream.take(ANSWER_BYTES).read_to_end(&mut json).await?;
-    let report = serde_json::from_slice(&json);
-    report
+    let result = serde_json::from_slice(&json);
+    result
         .map(Some)
         .context("the collector ended before it was done; its log says more")
 }

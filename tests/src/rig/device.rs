@@ -29,7 +29,10 @@ use tonic::{Status, Streaming};
 /// How long a simulated laptop waits for a message.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
-const UPTIME_MS: u64 = 60 * 86_400_000;
+/// Longer than any story's history, so that all of it is of the present boot.
+const UPTIME_MS: u64 = 400 * 86_400_000;
+
+/// How long before its enrolment a laptop's first report was taken, unless a story says otherwise.
 const HISTORY_MS: u64 = 50 * 86_400_000;
 
 /// A laptop that has enrolled.
@@ -45,6 +48,10 @@ pub struct Device {
     pub boot: BootId,
     /// How far its wall clock is ahead of the truth.
     pub skew_ms: i64,
+    /// How long before its enrolment its first report was taken, in milliseconds.
+    pub history_ms: u64,
+    /// The time from one report to the next, in milliseconds.
+    pub step_ms: u64,
     /// Its clocks when it enrolled.
     started: Now,
     chain: Vec<CertificateDer<'static>>,
@@ -112,6 +119,8 @@ impl Device {
             spool: SpoolId::generate(),
             boot: BootId::generate(),
             skew_ms: 0,
+            history_ms: HISTORY_MS,
+            step_ms: 1000,
             started: Now {
                 since_boot: SinceBootMs(SystemClock.now().since_boot.0 + UPTIME_MS),
                 ..SystemClock.now()
@@ -186,7 +195,7 @@ impl Device {
         }
     }
 
-    /// This moment by the laptop's clocks; it booted 60 days before this machine.
+    /// This moment by the laptop's clocks; it booted 400 days before this machine.
     #[must_use]
     pub fn now(&self) -> Taken {
         let now = SystemClock.now();
@@ -195,11 +204,11 @@ impl Device {
         Taken::at(Now { wall, since_boot }, self.boot)
     }
 
-    /// When a report was taken: one a second, from 50 days ago on.
+    /// When a report was taken.
     fn taken(&self, sequence: u64) -> Taken {
         let now = self.now();
-        let start = self.started.since_boot.0 - HISTORY_MS;
-        let since_boot = SinceBootMs(start + sequence * 1000);
+        let start = self.started.since_boot.0 - self.history_ms;
+        let since_boot = SinceBootMs(start + sequence * self.step_ms);
         let ago = i64::try_from(now.since_boot.since(since_boot).as_millis()).unwrap_or(i64::MAX);
         let wall = now.wall.plus_ms(-ago);
         Taken::at(Now { wall, since_boot }, self.boot)

@@ -19,6 +19,10 @@ const BATCH: u64 = 7;
 /// its last acknowledgements.
 const AGAIN: u64 = 5;
 
+/// Reports are so far apart: a message that waits for a slow disk shifts the times of its reports by as
+/// much, and their order shall stay.
+const STEP_MS: u64 = 10_000;
+
 const BEFORE_RECONNECT: Duration = Duration::from_millis(30);
 
 /// Laptops under load.
@@ -33,6 +37,12 @@ struct Laptop {
     device: Device,
     acknowledged: AtomicU64,
     broken_promise: Mutex<Option<String>>,
+    /// How often its stream came up.
+    streams: AtomicU64,
+    /// Whether the collector may have been restored from a backup.
+    may_be_set_back: AtomicBool,
+    /// What was acknowledged and lost with the collector, each from the first to the last.
+    lost: Mutex<Vec<(u64, u64)>>,
 }
 
 /// A load that goes on until it is stopped.
@@ -50,11 +60,15 @@ impl Fleet {
     pub async fn enroll(grpc: SocketAddr, token: &str, count: usize) -> Result<Self, Status> {
         let mut laptops = Vec::with_capacity(count);
         for number in 0..count {
-            let device = Device::enroll(grpc, token, &format!("LOAD-{number:04}")).await?;
+            let mut device = Device::enroll(grpc, token, &format!("LOAD-{number:04}")).await?;
+            device.step_ms = STEP_MS;
             laptops.push(Arc::new(Laptop {
                 device,
                 acknowledged: AtomicU64::new(0),
                 broken_promise: Mutex::new(None),
+                streams: AtomicU64::new(0),
+                may_be_set_back: AtomicBool::new(false),
+                lost: Mutex::new(Vec::new()),
             }));
         }
         Ok(Self { laptops })
@@ -97,6 +111,48 @@ impl Fleet {
         });
     }
 
+    /// From now on a collector may have forgotten what it acknowledged, since it was restored from a
+    /// backup. The laptops keep nothing of it, so they go on behind the gap.
+    pub fn expect_set_back(&self) {
+        for laptop in &self.laptops {
+            laptop.may_be_set_back.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// How often the streams of all of them together came up.
+    #[must_use]
+    pub fn streams(&self) -> u64 {
+        let each = self.laptops.iter();
+        each.map(|laptop| laptop.streams.load(Ordering::SeqCst))
+            .sum()
+    }
+
+    /// How many reports were acknowledged and are lost with the collector that was restored.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let gaps = self
+            .laptops
+            .iter()
+            .flat_map(|laptop| lock(&laptop.lost).clone());
+        gaps.map(|(first, last)| last + 1 - first).sum()
+    }
+
+    /// The last sequence that was acknowledged to each laptop.
+    #[must_use]
+    pub fn marks(&self) -> Vec<u64> {
+        let each = self.laptops.iter();
+        each.map(|laptop| laptop.acknowledged.load(Ordering::SeqCst))
+            .collect()
+    }
+
+    /// The first sequence that each laptop has lost with the collector, where it has lost any.
+    #[must_use]
+    pub fn first_lost(&self) -> Vec<Option<u64>> {
+        let each = self.laptops.iter();
+        each.map(|laptop| lock(&laptop.lost).first().map(|(first, _)| *first))
+            .collect()
+    }
+
     /// A collector that came back and had forgotten what it acknowledged, as a laptop saw it.
     #[must_use]
     pub fn broken_promise(&self) -> Option<String> {
@@ -118,11 +174,17 @@ impl Fleet {
             let points = collector.series(&id, "hw.battery.cycles", "BAT0")?;
             let values: Vec<u64> = points.iter().filter_map(as_sequence).collect();
             let acknowledged = laptop.acknowledged.load(Ordering::SeqCst);
-            let stored = values.len() as u64;
+            let lost = lock(&laptop.lost).clone();
+            let stored = values.len() as u64 + lost.iter().map(|(a, b)| b + 1 - a).sum::<u64>();
             require(stored >= acknowledged, || {
                 format!("{id}: {stored} reports are stored, {acknowledged} were acknowledged")
             })?;
+            let is_lost = |at: &u64| {
+                lost.iter()
+                    .any(|(first, last)| (*first..=*last).contains(at))
+            };
             let wrong = (1..)
+                .filter(|at| !is_lost(at))
                 .zip(&values)
                 .find(|(expected, value)| expected != *value);
             require(wrong.is_none(), || {
@@ -145,13 +207,17 @@ impl Laptop {
     async fn stream(&self, grpc: SocketAddr, stop: &AtomicBool) -> Result<(), Status> {
         let known = self.acknowledged.load(Ordering::SeqCst);
         let mut session = self.device.open(grpc, known + 1).await?;
+        self.streams.fetch_add(1, Ordering::SeqCst);
         let stored = session.welcome.last_stored;
-        if stored < known {
+        let mut next = stored.saturating_sub(AGAIN) + 1;
+        if stored < known && self.may_be_set_back.load(Ordering::SeqCst) {
+            lock(&self.lost).push((stored + 1, known));
+            next = known + 1;
+        } else if stored < known {
             let id = self.device.id;
             let broken = format!("{id}: {known} were acknowledged, {stored} are said to be stored");
             *lock(&self.broken_promise) = Some(broken);
         }
-        let mut next = stored.saturating_sub(AGAIN) + 1;
         while !stop.load(Ordering::Relaxed) {
             // One batch is always on the way behind the one that is waited for.
             self.send(&session, next).await?;

@@ -12,6 +12,10 @@
  * keeps them. fsync of a folder makes all of them so far durable. Of the later ones a random number
  * of the first is kept, and the rest is undone from the end.
  *
+ * POWERCUT_FAULTS names a file of three ints, shared with the test, which may change them at any
+ * moment: milliseconds by which every sync is slower; the errno with which writing, making and renaming
+ * fail, 0 for none; the errno with which syncs fail, 0 for none.
+ *
  * With POWERCUT_DEAF set, fsync and fdatasync do not count, as with a disk that lies: with it a
  * test can show that it would notice the loss.
  */
@@ -25,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -59,6 +64,7 @@ static unsigned long backups;
 static char folder[PATH_MAX / 2], spare[PATH_MAX / 2 + 16];
 static size_t folder_length;
 static int deaf;
+static volatile struct { int sync_delay_ms, error, sync_error; } *faults;
 
 #define REAL(name) ((__typeof__(&name))real(#name))
 
@@ -260,6 +266,13 @@ __attribute__((constructor)) static void start(void) {
     REAL(mkdir)(spare, 0700);
     folder_length = strlen(folder);
     deaf = getenv("POWERCUT_DEAF") != NULL;
+    const char *shared = getenv("POWERCUT_FAULTS");
+    int fd = shared ? REAL(open)(shared, O_RDWR | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        void *mapped = mmap(NULL, sizeof *faults, PROT_READ, MAP_SHARED, fd, 0);
+        if (mapped != MAP_FAILED) faults = mapped;
+        close(fd);
+    }
     pthread_t thread;
     if (pthread_create(&thread, NULL, wait_for_the_cut, (void *)trigger)) abort();
 }
@@ -274,7 +287,11 @@ __attribute__((constructor)) static void start(void) {
     errno = error;                  \
     return result
 
+static int refused(int fd);
+static int refused_name(const char *path);
+
 static int truncate_locked(int fd, off_t length) {
+    if (refused(fd)) return -1;
     struct file *file = file_of(fd);
     if (file) {
         struct stat status;
@@ -289,6 +306,8 @@ static int open_locked(int at, const char *path, int flags, mode_t mode) {
     int ours = absolute(at, path, name) && watched(name);
     if (!ours) return REAL(openat)(at, path, flags, mode);
     int made = (flags & O_CREAT) && !exists(name);
+    int writes = made || (flags & O_ACCMODE) != O_RDONLY;
+    if (writes && (made || (faults && faults->error == EROFS)) && refused_name(name)) return -1;
     int fd = REAL(openat)(at, path, flags & ~O_TRUNC, mode);
     if (fd < 0) return fd;
     if (made) noted(MADE_FILE, name);
@@ -311,6 +330,19 @@ int open64(const char *path, int flags, ...) { MODE(flags) WITH_LOCK(int, open_l
 int openat(int at, const char *path, int flags, ...) { MODE(flags) WITH_LOCK(int, open_locked(at, path, flags, mode)); }
 int openat64(int at, const char *path, int flags, ...) { MODE(flags) WITH_LOCK(int, open_locked(at, path, flags, mode)); }
 
+/* Whether a fault makes a change of a watched file fail; errno says why. */
+static int refused(int fd) {
+    if (!faults || !faults->error || !file_of(fd)) return 0;
+    errno = faults->error;
+    return 1;
+}
+
+static int refused_name(const char *path) {
+    if (!faults || !faults->error || !watched(path)) return 0;
+    errno = faults->error;
+    return 1;
+}
+
 static void keep_written(int fd, off_t at, size_t length) {
     struct file *file = file_of(fd);
     if (file) keep(file, at, at + (off_t)length);
@@ -329,18 +361,18 @@ static int is_regular(int fd) {
 
 ssize_t write(int fd, const void *bytes, size_t length) {
     if (!is_regular(fd)) return REAL(write)(fd, bytes, length);
-    WITH_LOCK(ssize_t, (keep_written(fd, position(fd), length), REAL(write)(fd, bytes, length)));
+    WITH_LOCK(ssize_t, refused(fd) ? -1 : (keep_written(fd, position(fd), length), REAL(write)(fd, bytes, length)));
 }
 ssize_t writev(int fd, const struct iovec *parts, int count) {
     if (!is_regular(fd)) return REAL(writev)(fd, parts, count);
-    WITH_LOCK(ssize_t, (keep_written(fd, position(fd), length_of(parts, count)), REAL(writev)(fd, parts, count)));
+    WITH_LOCK(ssize_t, refused(fd) ? -1 : (keep_written(fd, position(fd), length_of(parts, count)), REAL(writev)(fd, parts, count)));
 }
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t at) {
-    WITH_LOCK(ssize_t, (keep_written(fd, at, length), REAL(pwrite64)(fd, bytes, length, at)));
+    WITH_LOCK(ssize_t, refused(fd) ? -1 : (keep_written(fd, at, length), REAL(pwrite64)(fd, bytes, length, at)));
 }
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) { return pwrite64(fd, bytes, length, at); }
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at) {
-    WITH_LOCK(ssize_t, (keep_written(fd, at, length_of(parts, count)), REAL(pwritev64)(fd, parts, count, at)));
+    WITH_LOCK(ssize_t, refused(fd) ? -1 : (keep_written(fd, at, length_of(parts, count)), REAL(pwritev64)(fd, parts, count, at)));
 }
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) { return pwritev64(fd, parts, count, at); }
 int ftruncate64(int fd, off64_t length) { WITH_LOCK(int, truncate_locked(fd, length)); }
@@ -352,7 +384,20 @@ ssize_t copy_file_range(int in, off64_t *from, int out, off64_t *to, size_t leng
     return REAL(copy_file_range)(in, from, out, to, length, flags);
 }
 
+/* Before the lock is taken: a slow disk keeps nobody from writing. */
+static void wait_for_a_slow_disk(int fd) {
+    if (!faults || !faults->sync_delay_ms) return;
+    pthread_mutex_lock(&lock);
+    int ours = file_of(fd) != NULL;
+    pthread_mutex_unlock(&lock);
+    if (ours) usleep(1000 * faults->sync_delay_ms);
+}
+
 static int sync_locked(int fd, int (*sync)(int)) {
+    if (faults && faults->sync_error && file_of(fd)) {
+        errno = faults->sync_error;
+        return -1;
+    }
     int failed = sync(fd);
     if (failed || deaf || !folder_length) return failed;
     struct stat status;
@@ -365,12 +410,13 @@ static int sync_locked(int fd, int (*sync)(int)) {
     if (file) forget(file);
     return 0;
 }
-int fsync(int fd) { WITH_LOCK(int, sync_locked(fd, REAL(fsync))); }
-int fdatasync(int fd) { WITH_LOCK(int, sync_locked(fd, REAL(fdatasync))); }
+int fsync(int fd) { wait_for_a_slow_disk(fd); WITH_LOCK(int, sync_locked(fd, REAL(fsync))); }
+int fdatasync(int fd) { wait_for_a_slow_disk(fd); WITH_LOCK(int, sync_locked(fd, REAL(fdatasync))); }
 
 static int rename_locked(int from_at, const char *from, int to_at, const char *to, unsigned flags) {
     char source[PATH_MAX], target[PATH_MAX], backup[PATH_MAX] = "";
     int ours = absolute(from_at, from, source) && absolute(to_at, to, target) && watched(target);
+    if (ours && refused_name(target)) return -1;
     if (ours) back_up(target, backup);
     int failed = REAL(renameat2)(from_at, from, to_at, to, flags);
     if (!ours) return failed;
@@ -402,8 +448,10 @@ int unlinkat(int at, const char *path, int flags) { WITH_LOCK(int, remove_locked
 
 static int make_folder_locked(int at, const char *path, mode_t mode) {
     char name[PATH_MAX];
+    int ours = absolute(at, path, name) && watched(name);
+    if (ours && refused_name(name)) return -1;
     int failed = REAL(mkdirat)(at, path, mode);
-    if (!failed && absolute(at, path, name) && watched(name)) noted(MADE_FOLDER, name);
+    if (!failed && ours) noted(MADE_FOLDER, name);
     return failed;
 }
 int mkdir(const char *path, mode_t mode) { WITH_LOCK(int, make_folder_locked(AT_FDCWD, path, mode)); }

@@ -21,6 +21,18 @@ pub const STATUS: i32 = 137;
 pub struct PowerCut {
     library: PathBuf,
     trigger: PathBuf,
+    faults: PathBuf,
+}
+
+/// What a disk does wrong, from now on. Numbers of errors are those of the system.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Milliseconds by which every sync is slower.
+    pub sync_delay_ms: u32,
+    /// The error with which writing, making and renaming fail; 0 for none.
+    pub error: i32,
+    /// The error with which syncs fail; 0 for none.
+    pub sync_error: i32,
 }
 
 impl PowerCut {
@@ -40,10 +52,35 @@ impl PowerCut {
             .arg(&source);
         command.args(["-ldl", "-lpthread"]);
         let _ = process::run(&mut command, COMPILE_LIMIT).success();
-        Self {
+        let power = Self {
             library,
             trigger: folder.join("powercut.trigger"),
-        }
+            faults: folder.join("powercut.faults"),
+        };
+        power.fault(Faults::default());
+        power
+    }
+
+    /// Has the disk do this from now on, also in a process that runs already.
+    ///
+    /// # Panics
+    /// When the faults cannot be told.
+    pub fn fault(&self, faults: Faults) {
+        let delay = i32::try_from(faults.sync_delay_ms).expect("a sync is late by seconds at most");
+        let numbers = [delay, faults.error, faults.sync_error];
+        let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_ne_bytes()).collect();
+        let mut options = fs::OpenOptions::new();
+        let file = options
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&self.faults);
+        // In place, since the process has the file mapped.
+        let written = file.and_then(|file| {
+            use std::os::unix::fs::FileExt as _;
+            file.write_all_at(&bytes, 0)
+        });
+        written.expect("the faults can be told");
     }
 
     /// Has it preloaded into later runs of a collector. `deaf`: syncs do not count.
@@ -59,6 +96,7 @@ impl PowerCut {
             ("LD_PRELOAD", text(&self.library)),
             ("POWERCUT_FOLDER", text(watched)),
             ("POWERCUT_TRIGGER", text(&self.trigger)),
+            ("POWERCUT_FAULTS", text(&self.faults)),
         ];
         if deaf {
             variables.push(("POWERCUT_DEAF", "1".to_owned()));

@@ -205,8 +205,8 @@ async fn flip(whole: &Path, expected: &str, each: usize) -> Tally {
     tally
 }
 
-fn rounds() -> usize {
-    let rounds = std::env::var("ROLLCALL_ROUNDS").ok();
+fn flips() -> usize {
+    let rounds = std::env::var("ROLLCALL_FLIPS").ok();
     rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(4)
 }
 
@@ -225,7 +225,7 @@ async fn a_flipped_byte_in_any_file_is_harmless_or_told() {
     assert_eq!(places(&killed), Vec::<String>::new());
     assert_eq!(places(&ended), Vec::<String>::new());
     for whole in [&killed, &ended] {
-        let tally = flip(whole, &expected, rounds()).await;
+        let tally = flip(whole, &expected, flips()).await;
         eprintln!("{}: {tally:?}", whole.display());
         assert!(tally.refused > 0, "{tally:?}");
     }

@@ -40,6 +40,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// A sleep that lasted this much longer than asked for was the machine's own.
 const ASLEEP_AFTER: Duration = Duration::from_secs(30);
 
+/// Counts of the status that merely go on are written after so many intervals of sending.
+const STATUS_INTERVALS: u32 = 3;
+
 /// Changes of status within this time are written together.
 const STATUS_SETTLING: Duration = Duration::from_millis(250);
 
@@ -194,10 +197,7 @@ impl Agent {
         let own = spool_readings(self.line.spool().stats());
         let collected = collect.run_due(now, configuration, &trust, own).await;
         footprint::give_back();
-        if collect.has_run_network(now) {
-            // Handshakes and look-ups run again in minutes, start-up never does.
-            footprint::leave_code();
-        }
+        footprint::leave_code();
         let Some(collected) = collected else {
             return;
         };
@@ -225,7 +225,7 @@ impl Agent {
         while status.changed().await.is_ok() {
             let ago = self.clock.now().since_boot.since(at);
             let schedule = self.line.watch_configuration().borrow().schedule;
-            let interval = Duration::from_secs(schedule.send_s.into());
+            let interval = STATUS_INTERVALS * Duration::from_secs(schedule.send_s.into());
             let is_worth_it = status
                 .borrow_and_update()
                 .is_worth_writing(&written, ago, interval);

@@ -228,12 +228,6 @@ impl Collect {
         self.forced.extend(Probe::OF_NETWORK);
     }
 
-    /// Whether the probes of the network ran at `now`.
-    #[must_use]
-    pub fn has_run_network(&self, now: Now) -> bool {
-        self.last_run.get(&Probe::Reach) == Some(&now.since_boot)
-    }
-
     /// Readings that found no room in a report, since the start.
     #[must_use]
     pub const fn overflow(&self) -> u64 {

@@ -13,7 +13,8 @@ pub fn keep_small() {
     linux::keep_small();
 }
 
-/// Takes code that ran, and may not run again for minutes, out of this process's memory.
+/// Takes code that ran out of this process's memory. What runs every minute comes back within
+/// microseconds; what ran at the start, or for a handshake, does not stay for it.
 pub fn leave_code() {
     #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
     linux::leave_code();

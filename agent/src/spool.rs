@@ -12,9 +12,10 @@
 //! ```
 //! All numbers are little-endian. What holds at every moment, power loss included:
 //!
-//! - `append` returns after the record is durable. `append_soon` returns when the system has the
-//!   record: the end of the agent does not lose it, the end of power may. `read_from`, by which
-//!   reports are sent, makes durable what is not yet.
+//! - `append` returns after the record is durable. `append_soon` keeps the record in memory until
+//!   some have come together, or something else is written or read: a kill or a power loss takes at
+//!   most [`UNWRITTEN_REPORTS`] of them. `read_from`, by which reports are sent, and an orderly end
+//!   write them first, so that none is sent that is not durable.
 //! - A sequence that `append` has returned, or that was read, is never given to another report of
 //!   the same spool. When
 //!   the last segment ends in damage, which may hide sequences, a new segment begins beyond all
@@ -66,6 +67,13 @@ const HEAD: &str = "head";
 const FRESH_HEAD: &str = "head.new";
 const REPAIRED: &str = "repaired.new";
 const SEGMENT_SUFFIX: &str = ".segment";
+
+/// Reports that `append_soon` keeps in memory: those of five minutes. Each write dirties two pages,
+/// one of them the inode's, so that one report a minute would write 12 MB a day.
+pub const UNWRITTEN_REPORTS: u64 = 5;
+
+/// Bytes of those reports; one of changes has some 100.
+const UNWRITTEN_BYTES: usize = 16 * 1024;
 
 /// A segment of which all is acknowledged is left behind for a new one from this size on, so that a
 /// laptop that is online keeps little on disk.
@@ -149,6 +157,9 @@ pub struct Spool<F: Files = DiskFiles> {
     tail_is_dirty: bool,
     /// The last segment holds records that power loss may still take.
     tail_is_unsynced: bool,
+    /// Records that are not in a file yet; their sequences are the last that were given.
+    unwritten: Vec<u8>,
+    unwritten_reports: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -198,6 +209,8 @@ impl<F: Files> Spool<F> {
             next: 1,
             tail_is_dirty: false,
             tail_is_unsynced: false,
+            unwritten: Vec::new(),
+            unwritten_reports: 0,
         };
         // Without any segment nothing on this disk tells which sequences were given already.
         if head.is_none() || spool.segments.is_empty() {
@@ -221,9 +234,8 @@ impl<F: Files> Spool<F> {
         self.append_with(payload, true)
     }
 
-    /// Keeps a report as [`Self::append`] does, but durably only with what follows: the next
-    /// `append`, `read_from` or segment, or what the system does by itself, within about 30 s. A sync
-    /// for each ordinary report would cost a journal's commit and a wake-up every minute.
+    /// Gives a report its sequence as [`Self::append`] does, and keeps it in memory until
+    /// [`UNWRITTEN_REPORTS`] are written together, or until the next `append` or `read_from`.
     ///
     /// # Errors
     /// Those of [`Self::append`].
@@ -235,20 +247,54 @@ impl<F: Files> Spool<F> {
         if payload.len() > limits::REPORT_BYTES {
             return Err(SpoolError::TooLarge(payload.len()));
         }
-        let record = record::encode(self.next, payload);
-        self.make_room_for(record.len() as u64)?;
+        let sequence = self.next;
+        let before = self.unwritten.len();
+        self.unwritten.extend(record::encode(sequence, payload));
+        self.unwritten_reports += 1;
+        self.next += 1;
+        let is_much =
+            self.unwritten_reports >= UNWRITTEN_REPORTS || self.unwritten.len() >= UNWRITTEN_BYTES;
+        if (durably || is_much)
+            && let Err(error) = self.write_unwritten(durably)
+        {
+            self.unwritten.truncate(before);
+            self.unwritten_reports -= 1;
+            self.next = sequence;
+            return Err(error);
+        }
+        Ok(Sequence(sequence))
+    }
+
+    /// Writes what is kept in memory, all or nothing of it.
+    fn write_unwritten(&mut self, durably: bool) -> Result<(), SpoolError> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let records = std::mem::take(&mut self.unwritten);
+        let written = self.write_making_room(&records, durably);
+        if written.is_ok() {
+            self.unwritten_reports = 0;
+        } else {
+            self.unwritten = records;
+        }
+        written
+    }
+
+    fn write_making_room(&mut self, records: &[u8], durably: bool) -> Result<(), SpoolError> {
+        self.make_room_for(records.len() as u64)?;
         loop {
-            match self.write_record(&record, durably) {
+            match self.write_records(records, durably) {
                 Err(error) if error.is_full_disk() && self.segments.len() > 1 => {
                     self.drop_oldest()?;
                 }
-                Err(error) => return Err(error),
-                Ok(()) => break,
+                written => return written,
             }
         }
-        let sequence = Sequence(self.next);
-        self.next += 1;
-        Ok(sequence)
+    }
+
+    /// The first sequence that is in no file.
+    const fn written_end(&self) -> u64 {
+        self.next - self.unwritten_reports
     }
 
     /// Records from `from` on that are not acknowledged, in order, as many as fit into `max_bytes`
@@ -262,6 +308,7 @@ impl<F: Files> Spool<F> {
         from: Sequence,
         max_bytes: usize,
     ) -> Result<Vec<Record>, SpoolError> {
+        self.write_unwritten(true)?;
         self.sync_tail()?;
         let from = from.0.max(self.head.start());
         let holding = self
@@ -283,6 +330,9 @@ impl<F: Files> Spool<F> {
     /// What the file system says; the acknowledgement then comes again.
     pub fn acknowledge(&mut self, sequence: Sequence) -> Result<(), SpoolError> {
         let sequence = sequence.0.min(self.next - 1);
+        if sequence >= self.written_end() {
+            self.write_unwritten(true)?;
+        }
         if sequence <= self.head.acknowledged {
             return Ok(());
         }
@@ -299,7 +349,7 @@ impl<F: Files> Spool<F> {
         let held = self
             .segments
             .front()
-            .map_or(self.next, |segment| segment.first);
+            .map_or(self.written_end(), |segment| segment.first);
         SpoolPosition {
             spool: self.head.spool,
             next: Sequence(held.max(self.head.start()).min(self.next)),
@@ -335,6 +385,8 @@ impl<F: Files> Spool<F> {
     /// # Errors
     /// What the file system says; the reports are forgotten all the same once the head is written.
     pub fn discard(&mut self) -> Result<(), SpoolError> {
+        self.unwritten.clear();
+        self.unwritten_reports = 0;
         self.write_fresh_head(Head {
             acknowledged: self.next - 1,
             ..Head::new()
@@ -357,9 +409,9 @@ impl<F: Files> Spool<F> {
         Ok(())
     }
 
-    fn write_record(&mut self, record: &[u8], durably: bool) -> Result<(), SpoolError> {
-        if self.needs_new_segment(record.len() as u64) {
-            self.begin_segment(self.next)?;
+    fn write_records(&mut self, records: &[u8], durably: bool) -> Result<(), SpoolError> {
+        if self.needs_new_segment(records.len() as u64) {
+            self.begin_segment(self.written_end())?;
         }
         let tail = self
             .segments
@@ -367,7 +419,7 @@ impl<F: Files> Spool<F> {
             .copied()
             .expect("a segment was begun where there was none");
         let name = tail.name();
-        let mut written = self.files.write_at(&name, tail.bytes, record);
+        let mut written = self.files.write_at(&name, tail.bytes, records);
         if durably {
             written = written.and_then(|()| self.files.sync(&name));
         }
@@ -376,7 +428,7 @@ impl<F: Files> Spool<F> {
             return Err(failed("write", &name, source));
         }
         if let Some(tail) = self.segments.back_mut() {
-            tail.bytes += record.len() as u64;
+            tail.bytes += records.len() as u64;
         }
         self.tail_is_unsynced = !durably;
         Ok(())
@@ -395,12 +447,12 @@ impl<F: Files> Spool<F> {
         Ok(())
     }
 
-    fn needs_new_segment(&self, record_bytes: u64) -> bool {
+    fn needs_new_segment(&self, bytes: u64) -> bool {
         let Some(tail) = self.segments.back() else {
             return true;
         };
-        let is_full = tail.bytes > 0 && tail.bytes + record_bytes > self.limits.segment_bytes;
-        let is_done = self.head.start() == self.next && tail.bytes >= LEAVE_BEHIND_BYTES;
+        let is_full = tail.bytes > 0 && tail.bytes + bytes > self.limits.segment_bytes;
+        let is_done = self.head.start() == self.written_end() && tail.bytes >= LEAVE_BEHIND_BYTES;
         self.tail_is_dirty || is_full || is_done
     }
 
@@ -428,7 +480,7 @@ impl<F: Files> Spool<F> {
         let through = self
             .segments
             .get(1)
-            .map_or(self.next, |segment| segment.first)
+            .map_or(self.written_end(), |segment| segment.first)
             - 1;
         let lost = self.count_held(oldest, through)?;
         self.write_head(Head {
@@ -480,7 +532,7 @@ impl<F: Files> Spool<F> {
     fn end_of(&self, at: usize) -> u64 {
         self.segments
             .get(at + 1)
-            .map_or(self.next, |segment| segment.first)
+            .map_or(self.written_end(), |segment| segment.first)
     }
 
     /// Writes the next generation of the head into the older slot.
@@ -566,6 +618,14 @@ impl<F: Files> Spool<F> {
 
     fn read_file(&self, name: &str) -> Result<Vec<u8>, SpoolError> {
         self.files.read(name).map_err(|e| failed("read", name, e))
+    }
+}
+
+impl<F: Files> Drop for Spool<F> {
+    fn drop(&mut self) {
+        if let Err(error) = self.write_unwritten(true) {
+            tracing::warn!(%error, "the last reports were not written");
+        }
     }
 }
 

@@ -113,7 +113,7 @@ impl Changes {
         for reading in readings {
             let key = (reading.metric().code, reading.instance().to_owned());
             fresh.insert(key.clone());
-            let latest = reading.value().clone();
+            let latest = rounded(reading.metric(), reading.value());
             let sent = self.known.remove(&key).and_then(|known| known.sent);
             self.known.insert(
                 key,
@@ -168,6 +168,28 @@ impl Changes {
             .retain(|_, known| !(known.gone && known.sent.as_ref() == Some(&known.latest)));
         collected
     }
+}
+
+/// A number to a tenth of its deadband, as a decimal. The rest is noise that nobody compares, and a
+/// short decimal takes the collector one byte for ever where a ratio as it was computed takes seven.
+fn rounded(metric: &Metric, value: &Value) -> Value {
+    let Value::Number(number) = value else {
+        return value.clone();
+    };
+    if metric.deadband <= 0.0 {
+        return value.clone();
+    }
+    let digits = (metric.deadband / 10.0).log10().floor() as i32;
+    // By a division by a power of ten, which gives exactly the decimal's own number.
+    let rounded = if digits < 0 {
+        let scale = 10_f64.powi(-digits);
+        (number * scale).round() / scale
+    } else {
+        let scale = 10_f64.powi(digits);
+        (number / scale).round() * scale
+    };
+    // Without the sign of a zero.
+    Value::Number(rounded + 0.0)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,6 +266,26 @@ mod tests {
 
     fn charge(value: f64) -> Reading {
         Reading::number(&BATTERY_CHARGE, "BAT0", value)
+    }
+
+    #[test]
+    fn a_number_travels_to_a_tenth_of_its_deadband() {
+        use rollcall_shared::metric::{BATTERY_CYCLES, UPTIME};
+        let number = |metric, value| rounded(metric, &Value::Number(value));
+        assert_eq!(
+            number(&BATTERY_CHARGE, 0.836_538_461_538_461_6),
+            Value::Number(0.837)
+        );
+        assert_eq!(
+            number(&BATTERY_HEALTH, 0.489_894_514),
+            Value::Number(0.4899)
+        );
+        assert_eq!(number(&UPTIME, 7_261.0), Value::Number(7_300.0));
+        assert_eq!(number(&BATTERY_CYCLES, 731.0), Value::Number(731.0));
+        let zero = number(&BATTERY_CHARGE, -0.000_01);
+        assert!(zero.as_number().is_some_and(|zero| zero.is_sign_positive()));
+        let text = Value::Text("as it is".to_owned());
+        assert_eq!(rounded(&BATTERY_CHARGE, &text), text);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! A file on a network that is gone may never answer. A job that takes long therefore keeps its
 //! thread for itself, and those behind it get another. The threads are not the runtime's, whose end
-//! would wait for them.
+//! would wait for them. What the jobs found is handed over together, so that whoever waits wakes once.
 
 use std::collections::VecDeque;
 use std::io;
@@ -30,6 +30,8 @@ pub struct Reader {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<(u64, Job)>,
+    /// What waits to be handed over, until there are no more jobs.
+    found: Vec<Found>,
     /// The number of the next job, and of the next thread.
     next: u64,
     /// The thread that takes the jobs; one that finds another's number here ends.
@@ -38,7 +40,10 @@ struct Queue {
     at: Option<u64>,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce() -> Found + Send>;
+
+/// Hands over what a job found.
+type Found = Box<dyn FnOnce() + Send>;
 
 impl Reader {
     /// Runs a job on the thread and gives what it gives; `None` where it panicked. The job goes on
@@ -52,8 +57,11 @@ impl Reader {
     ) -> io::Result<Option<T>> {
         let (send, mut receive) = oneshot::channel();
         let own = self.push(Box::new(move || {
-            // Nobody listens any more where the probe was cut off.
-            let _ = send.send(job());
+            let found = job();
+            Box::new(move || {
+                // Nobody listens any more where the probe was cut off.
+                let _ = send.send(found);
+            })
         }))?;
         loop {
             let before = lock(&self.queue).at;
@@ -85,6 +93,7 @@ impl Reader {
         }
         queue.thread = None;
         queue.at = None;
+        hand_over(&mut queue.found);
         if !queue.jobs.is_empty() {
             self.start(&mut queue)?;
         }
@@ -124,6 +133,7 @@ impl Queue {
         self.at = job.as_ref().map(|(number, _)| *number);
         if job.is_none() {
             self.thread = None;
+            hand_over(&mut self.found);
         }
         job.map(|(_, job)| job)
     }
@@ -145,7 +155,22 @@ fn work(queue: &Mutex<Queue>, thread: u64) {
             return;
         };
         // What a panic leaves half done is dropped with the job; its waiter is told by the channel.
-        let _ = catch_unwind(AssertUnwindSafe(job));
+        let Ok(found) = catch_unwind(AssertUnwindSafe(job)) else {
+            continue;
+        };
+        let mut queue = lock(queue);
+        if queue.thread == Some(thread) {
+            queue.found.push(found);
+        } else {
+            // Late, and alone: the others have gone on.
+            found();
+        }
+    }
+}
+
+fn hand_over(found: &mut Vec<Found>) {
+    for found in std::mem::take(found) {
+        found();
     }
 }
 

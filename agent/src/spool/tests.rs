@@ -378,6 +378,59 @@ fn a_clone_forgets_and_a_spool_that_fell_back_keeps() {
     );
 }
 
+#[test]
+fn ordinary_reports_are_written_together_and_before_they_are_read() {
+    let files = PoweredFiles::default();
+    let (mut spool, _) = open(&files, SMALL);
+    let empty = files.used();
+    for number in 1..UNWRITTEN_REPORTS {
+        assert_eq!(
+            spool.append_soon(&payload(number)).unwrap(),
+            Sequence(number)
+        );
+    }
+    assert_eq!(files.used(), empty, "nothing is written yet");
+    assert_eq!(spool.stats().last, Sequence(UNWRITTEN_REPORTS - 1));
+    spool.append_soon(&payload(UNWRITTEN_REPORTS)).unwrap();
+    assert!(files.used() > empty, "they are written together");
+
+    let last = spool.append_soon(b"read").unwrap();
+    let read = spool.read_from(last, 1000).unwrap();
+    assert_eq!(read.len(), 1);
+    let after = files.after_power_loss(&mut Dice::new(1));
+    assert_eq!(
+        open(&after, SMALL).0.stats().last,
+        last,
+        "what was read is durable"
+    );
+
+    let last = spool.append_soon(b"at the end").unwrap();
+    drop(spool);
+    let after = files.after_power_loss(&mut Dice::new(2));
+    assert_eq!(
+        open(&after, SMALL).0.stats().last,
+        last,
+        "an orderly end writes the rest"
+    );
+}
+
+#[test]
+fn a_report_that_finds_no_room_leaves_those_in_memory_as_they_are() {
+    let files = PoweredFiles::default();
+    let (mut spool, _) = open(&files, SMALL);
+    spool.append_soon(b"first").unwrap();
+    spool.append_soon(b"second").unwrap();
+    files.set_capacity(Some(files.used()));
+    assert!(spool.append(b"urgent").is_err());
+    files.set_capacity(None);
+    assert_eq!(spool.append(b"again").unwrap(), Sequence(3));
+    let held: Vec<_> = read_all(&mut spool).into_values().collect();
+    assert_eq!(
+        held,
+        [b"first".to_vec(), b"second".to_vec(), b"again".to_vec()]
+    );
+}
+
 /// What a spool has promised: which reports `append` returned for and what was acknowledged.
 #[derive(Default)]
 struct Promises {

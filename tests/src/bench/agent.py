@@ -1,80 +1,64 @@
-"""What the agent takes of a laptop, beside other agents: memory, processor time, wake-ups, bytes sent."""
+"""What the agent takes of a laptop, beside other agents: memory, processor, wake-ups, bytes sent, disk."""
 
-import json
 import os
 import pathlib
-import time
+import shutil
+import subprocess
 
-from bench.processes import Process, tree
-from bench.systems import Rollcall, free_port
+from bench import footprint
 
-PROGRAMS = ["rollcall-collector", "rollcall-agent", "rollcall-bench"]
-PACKAGES = ["zabbix-agent2", "prometheus-node-exporter", "collectd-core"]
+PROGRAMS = ["rollcall-collector"]
+PACKAGES = ["collectd-core", "zabbix-agent2", "prometheus-node-exporter", "iproute2", "openssl"]
+
+# What the agent promises, with every probe on at its default interval, on an ordinary school day.
+TARGETS = {
+    "pss_mb": 4.0,
+    "cpu_s_per_hour": 0.3,
+    "wakeups_per_minute": 12,
+    "wire_bytes_per_day": 100_000,
+    "disk_write_bytes_per_day": 5_000_000,
+    "binary_mb": 6.0,
+}
 
 
 def run(bench):
-    seconds = bench.size(3, 40, 600)
-    bench.results.parameters(seconds=seconds)
-    started = {"rollcall_agent": rollcall(bench)}
-    for name, program, command in others(bench):
-        if bench.packages.has(program, program):
-            started[name] = Process(name, [bench.program(program), *command], bench.logs)
-    time.sleep(bench.size(1, 8, 60))
-    before = {name: counted(process) for name, process in started.items()}
-    time.sleep(seconds)
-    found = {}
-    for name, process in started.items():
-        process.check()
-        found[name] = figures(process, before[name], counted(process), seconds)
-        bench.results.put(name, found[name])
-    for figure in ("pss_mb", "rss_mb", "cpu_s_per_hour", "wakeups_per_minute"):
-        bench.results.row(figure.replace("_", " "), **{name: seen[figure] for name, seen in found.items()})
-    bench.results.note("each program with its own defaults and nobody asking it; wake-ups are voluntary context "
-                       "switches of all its threads")
+    window_s = bench.size(5, 45, 900)
+    bench.results.parameters(window_s=window_s, real_time=bench.long)
+    try:
+        found = footprint.measure(agent(bench), bench.binaries / "rollcall-collector",
+                                  bench.folder / "laptop", window_s, bench.long, bench.say)
+    except RuntimeError as reason:
+        bench.results.note(f"not measured: {reason}")
+        return
+    for name, figures in found.items():
+        bench.results.put(name, figures)
+    for figure in TARGETS:
+        cells = {name: figures[figure] for name, figures in found.items() if figure in figures}
+        bench.results.row(figure, **cells)
+    for name in ("rollcall_agent", "rollcall_agent_offline"):
+        for figure, most in TARGETS.items():
+            value = found[name][figure]
+            bench.results.target(f"{name}: {figure} at most {most}", value <= most, value)
+    tell_how(bench, found["rollcall_agent"])
 
 
-def rollcall(bench):
-    """A collector, and an agent that has enrolled with it."""
-    system = bench.system(Rollcall)
-    system.enrol(1, 1)
-    token = bench.folder / "token"
-    text = system.tool("rollcall-collector", ["token", "create", "--site", "Bench", "--uses", 1, "--data", system.data])
-    token.write_text(next(word for word in text.split() if word.startswith("rc1.")))
-    token.chmod(0o600)
-    system.start()
-    config = bench.folder / "agent.toml"
-    config.write_text(f"collector = {json.dumps(system.grpc)}\n")
-    options = ["--data", bench.folder / "agent-data", "--config", config]
-    agent = bench.binaries / "rollcall-agent"
-    bench.tool(agent, [*options, "enroll", "--collector", system.grpc, "--token-file", token])
-    return Process("rollcall-agent", [agent, *options, "run"], bench.logs)
+def tell_how(bench, ours):
+    bench.results.note(f"a window of {ours['window_s']} s, in which our agent does what it does in "
+                       f"{ours['hours_in_window']} hours; the others run at their own pace, once a minute")
+    bench.results.note(f"a day of our agent is {ours['hours_of_day']} hours with the lid open, one of the others 24; "
+                       "its collector, and theirs, is real or speaks their protocol")
+    bench.results.note(f"trying {len(footprint.TARGETS)} learning platforms every five minutes is not in "
+                       f"wire_bytes_per_day; it takes {ours['reachability_bytes_per_day']} bytes a day")
 
 
-def others(bench):
-    zabbix, collectd = bench.folder / "zabbix.conf", bench.folder / "collectd.conf"
-    zabbix.write_text(f"LogType=console\nServer=127.0.0.1\nListenPort={free_port(range(20050, 32000, 7))}\nListenIP=127.0.0.1\n"
-                      f"Hostname=bench\nControlSocket={bench.folder / 'zabbix.sock'}\n")
-    plugins = "".join(f"LoadPlugin {name}\n" for name in ("cpu", "memory", "df", "disk", "interface", "load"))
-    collectd.write_text(f'BaseDir "{bench.folder}"\nPIDFile "{bench.folder}/collectd.pid"\nInterval 60\n{plugins}')
-    return [("zabbix_agent2", "zabbix_agent2", ["-c", zabbix, "-f"]),
-            ("node_exporter", "prometheus-node-exporter", [f"--web.listen-address=127.0.0.1:{free_port()}"]),
-            ("collectd", "collectd", ["-C", collectd, "-f"])]
-
-
-def counted(process):
-    return process.cpu_s(), wakeups(process.pid)
-
-
-def wakeups(pid):
-    total = 0
-    for one in tree(pid):
-        for task in os.listdir(f"/proc/{one}/task"):
-            for line in pathlib.Path(f"/proc/{one}/task/{task}/status").read_text().splitlines():
-                if line.startswith("voluntary_ctxt_switches"):
-                    total += int(line.split()[1])
-    return total
-
-
-def figures(process, before, after, seconds):
-    return {**process.memory_mb(), "cpu_s_per_hour": (after[0] - before[0]) / seconds * 3600,
-            "wakeups_per_minute": (after[1] - before[1]) / seconds * 60, "wire_bytes_per_day": None}
+def agent(bench):
+    """The agent as it is installed on laptops, built for size."""
+    given = os.environ.get("ROLLCALL_BENCH_BINARIES")
+    if given:
+        return pathlib.Path(given).resolve() / "rollcall-agent"
+    bench.say("building the agent for size (some minutes the first time)")
+    cargo = shutil.which("cargo") or str(pathlib.Path.home() / ".cargo/bin/cargo")
+    command = [cargo, "build", "--locked", "--profile", "agent", "-p", "rollcall-agent"]
+    if subprocess.run(command, cwd=footprint.REPOSITORY).returncode != 0:
+        raise RuntimeError("the agent's build failed; see above")
+    return bench.binaries.parent / "agent" / "rollcall-agent"

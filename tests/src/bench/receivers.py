@@ -1,4 +1,4 @@
-"""The other ends of what tests/bench_agent.py measures: each speaks the protocol of its program as
+"""The other ends of what footprint.py measures: each speaks the protocol of its program as
 far as that program's own server does, and drops what it is told."""
 
 import http.client

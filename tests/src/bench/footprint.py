@@ -3,8 +3,8 @@
 Every program runs in a network namespace of its own, with a receiver of its own behind a virtual
 cable whose bytes the kernel counts, headers included. All run at the same time.
 
-`measure(...)` is what `tests/bench agent` calls; `tests/bench_agent.py --help` says how to run it
-alone. Root is needed, for the namespaces.
+`measure(...)` is what `tests/bench agent` calls; this file runs alone too, with `--help`. Root is
+needed, for the namespaces.
 
 How each number comes about:
   pss_mb, rss_mb       the median of three looks, children included
@@ -30,10 +30,9 @@ import sys
 import threading
 import time
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-RECEIVERS = REPOSITORY / "tests" / "bench_receivers.py"
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+RECEIVERS = pathlib.Path(__file__).with_name("receivers.py")
 FIXTURES = REPOSITORY / "agent/src/collect/fixtures"
-PACKAGES = ["collectd-core", "zabbix-agent2", "prometheus-node-exporter", "iproute2", "openssl"]
 PROGRAMS = {
     "collectd": "/usr/sbin/collectd",
     "zabbix_agent2": "/usr/sbin/zabbix_agent2",
@@ -52,14 +51,21 @@ def space(name):
     return f"rollcall-bench-{os.getpid()}-{name}"
 
 
+def make_space(name):
+    """A namespace with a loopback, and without IPv6, which would talk of itself on its own."""
+    ip("netns", "add", name)
+    ip("-n", name, "link", "set", "lo", "up")
+    for links in ("all", "default"):
+        ip("netns", "exec", name, "sysctl", "-qw", f"net.ipv6.conf.{links}.disable_ipv6=1")
+
+
 class Cable:
     """A namespace for one program, and a cable from it to the receivers."""
 
     def __init__(self, name, at):
         self.space, self.other = space(name), space("receivers")
         self.at, self.links = at, []
-        ip("netns", "add", self.space)
-        ip("-n", self.space, "link", "set", "lo", "up")
+        make_space(self.space)
         self.ours, self.theirs = self.lay(0)
 
     def lay(self, number):
@@ -71,6 +77,13 @@ class Cable:
         for space, link, address in ((self.space, near, ours), (self.other, far, theirs)):
             ip("-n", space, "address", "add", f"{address}/30", "dev", link)
             ip("-n", space, "link", "set", link, "up")
+        # Neighbours that are known are not asked for: only what the programs send is counted.
+        for space, link, other, address in ((self.space, near, far, theirs),
+                                            (self.other, far, near, ours)):
+            elsewhere = self.other if space == self.space else self.space
+            there = json.loads(ip("-n", elsewhere, "-j", "link", "show", other))[0]["address"]
+            ip("-n", space, "neigh", "replace", address, "lladdr", there, "dev", link,
+               "nud", "permanent")
         if number == 0:
             ip("-n", self.space, "route", "add", "default", "via", theirs)
         self.links.append(near)
@@ -152,7 +165,8 @@ class Program:
 def measure(agent, collector, folder, window_s=50, real_time=False, say=print):
     """Measures all programs for `window_s` and gives a result for each. `real_time` has our agent run
     by its default intervals instead of these divided by 60."""
-    install()
+    if os.geteuid() != 0:
+        raise RuntimeError("root is needed, for network namespaces")
     bench = Bench(pathlib.Path(agent), pathlib.Path(collector), pathlib.Path(folder), say)
     try:
         return bench.run(window_s, 1 if real_time else 60)
@@ -168,11 +182,10 @@ class Bench:
 
     def run(self, window_s, haste):
         subprocess.run(["ip", "netns", "delete", space("receivers")], stderr=subprocess.DEVNULL)
-        ip("netns", "add", space("receivers"))
-        ip("-n", space("receivers"), "link", "set", "lo", "up")
+        make_space(space("receivers"))
         self.prepare_laptop(haste)
-        offline = self.start_ours("rollcall_offline", 2, enrolled_by=None)
-        online = self.start_ours("rollcall", 1, enrolled_by=offline)
+        offline = self.start_ours("rollcall_agent_offline", 2, enrolled_by=None)
+        online = self.start_ours("rollcall_agent", 1, enrolled_by=offline)
         self.start_peers()
         self.settle(haste)
         calibration = self.calibrate(online, haste)
@@ -187,13 +200,13 @@ class Bench:
         results = {}
         for program in self.programs:
             live, whole = program.stop()
-            gone = max(0, whole - live - calibration) if program.name.startswith("rollcall") else 0
+            gone = max(0, whole - live - calibration) if program.name.startswith("rollcall_agent") else 0
             results[program.name] = self.result(
                 program, before[program.name], after[program.name], memory[program.name], gone, haste)
         return results
 
     def result(self, program, before, after, memory, gone, haste):
-        ours = program.name.startswith("rollcall")
+        ours = program.name.startswith("rollcall_agent")
         haste = haste if ours else 1
         window_s = after["at"] - before["at"]
         hours = window_s * haste / 3600
@@ -304,7 +317,7 @@ class Bench:
     def settle(self, haste):
         """Lets every probe run once, and takes the offline agent's collector away."""
         self.live(8 if haste > 1 else 90)
-        end(self.rollcall_offline_collector)
+        end(self.rollcall_agent_offline_collector)
         self.live(2)
 
     def calibrate(self, online, haste):
@@ -312,7 +325,7 @@ class Bench:
         stopped and started, and then lives for as long again."""
         live, whole = online.stop()
         self.programs.remove(online)
-        again = self.run_ours("rollcall", online.cable)
+        again = self.run_ours("rollcall_agent", online.cable)
         self.programs.sort(key=lambda program: program is not again)
         self.live(10 if haste > 1 else 92)
         return whole - live
@@ -406,19 +419,6 @@ class Bench:
             cable.remove()
             shutil.rmtree(f"/etc/netns/{cable.space}", ignore_errors=True)
         subprocess.run(["ip", "netns", "delete", space("receivers")], stderr=subprocess.DEVNULL)
-
-
-def install():
-    """Installs the other programs from Debian, without starting their services."""
-    if os.geteuid() != 0:
-        raise SystemExit("tests/bench agent needs root, for network namespaces")
-    present = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *PACKAGES],
-                             capture_output=True, text=True).stdout.splitlines()
-    missing = [package for package in PACKAGES if f"{package} installed" not in present]
-    if missing:
-        # The exit status 101 of policy-rc.d keeps the packages' services from being started.
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        run("apt-get", "install", "-y", "--no-install-recommends", *missing, env=environment)
 
 
 def ip(*arguments):

@@ -22,15 +22,19 @@ mod descriptors;
 mod drive;
 mod filesystem;
 mod fill;
+#[cfg(target_os = "linux")]
+pub mod history;
 mod laptop;
 pub mod live;
 mod machines;
 mod network;
+pub mod scenario;
 pub mod shares;
 mod sheet;
 mod system;
 #[cfg(test)]
 mod tests;
+pub mod truth;
 
 use rollcall_shared::configuration::Schedule;
 use rollcall_shared::reading::Reading;
@@ -46,6 +50,7 @@ pub use machines::{DriveKind, DriveModel, Family, Machine, System};
 pub use network::Outage;
 
 use chance::Chance;
+use scenario::Event;
 use sheet::Sheet;
 
 /// What lessons depend on, where nobody configures other targets.
@@ -55,6 +60,7 @@ pub const TARGETS: [&str; 3] = ["Google Classroom", "Canvas", "Clever"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fleet {
     seed: u64,
+    event: Option<Event>,
 }
 
 /// A laptop that is awake at a moment, and all that its readings follow from.
@@ -99,7 +105,16 @@ impl Fleet {
     /// The fleet of a seed. It has no end: each laptop follows from its number alone.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self { seed }
+        Self { seed, event: None }
+    }
+
+    /// The same fleet with something that befalls it.
+    #[must_use]
+    pub const fn with(self, event: Event) -> Self {
+        Self {
+            seed: self.seed,
+            event: Some(event),
+        }
     }
 
     pub(crate) const fn chance(&self) -> Chance {
@@ -109,7 +124,7 @@ impl Fleet {
     /// The laptop with a number.
     #[must_use]
     pub fn laptop(&self, number: u32) -> Laptop {
-        Laptop::new(self.seed, number)
+        Laptop::new(*self, number)
     }
 }
 

@@ -10,6 +10,7 @@ mod clock;
 mod clones;
 mod configuration;
 mod crash;
+mod crowd;
 mod data_folder;
 mod durability;
 mod enrolment;

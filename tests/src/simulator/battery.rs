@@ -31,6 +31,8 @@ pub struct Battery {
     design_mwh: f64,
     charger_w: f64,
     counts_cycles: bool,
+    /// The share of its capacity that an event has cost.
+    lost: f64,
 }
 
 /// How firmware tells of capacity.
@@ -73,6 +75,9 @@ impl Battery {
             charger_w: laptop.machine.charger_w,
             counts_cycles: laptop.fleet.spread(Topic::CountsCycles, laptop.number)
                 < shares::COUNTED_CYCLES,
+            lost: laptop
+                .event
+                .map_or(0.0, |event| event.battery_loss(laptop, at)),
         }
     }
 
@@ -92,7 +97,7 @@ impl Battery {
         let (median, spread) = FADE_PER_YEAR;
         let per_year = median * (spread * chance.bell(Topic::Fade)).exp();
         let new = 1.0 + chance.between(Topic::Initial, -0.03, 0.04);
-        (new - per_year * self.life.age_days / 365.25).max(LEAST_HEALTH)
+        (new - self.lost - per_year * self.life.age_days / 365.25).max(LEAST_HEALTH)
     }
 
     /// Full charges so far.

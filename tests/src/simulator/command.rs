@@ -12,6 +12,8 @@ use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 use super::crowd::{self, CrowdOptions, EnrolOptions};
+use super::history::files::{ExportOptions, export};
+use super::history::store::{FillOptions, fill};
 use super::live;
 
 /// A school district's laptops, simulated. Without a command: streams their readings to a collector
@@ -34,6 +36,10 @@ enum Command {
     /// Send the reports of thousands of laptops, and measure how long each acknowledgement takes
     #[command(args_override_self = true)]
     Crowd(CrowdOptions),
+    /// Fill the store of a collector that does not run with a fleet's past
+    Fill(FillOptions),
+    /// Write a fleet's past, and the truth about it, to files
+    Export(ExportOptions),
 }
 
 /// Runs the program; its exit status is 0 after a signal, 1 after an error.
@@ -57,6 +63,15 @@ fn run(line: CommandLine, runtime: &Runtime) -> anyhow::Result<()> {
     match line.command {
         Some(Command::Enrol(options)) => runtime.block_on(crowd::enrol(&options)),
         Some(Command::Crowd(options)) => run_crowd(&options, runtime),
+        Some(Command::Fill(options)) => {
+            let filled = runtime.block_on(fill(&options))?;
+            println!("{} reports, {} readings", filled.reports, filled.readings);
+            Ok(())
+        }
+        Some(Command::Export(options)) => {
+            println!("{} numbers", export(&options)?);
+            Ok(())
+        }
         None => {
             let options = line.live.context("an option is missing; see --help")?;
             let live = async || live::run(&options, StopSignal::listen()?.received()).await;

@@ -46,6 +46,9 @@ pub fn utilization(laptop: &Laptop, at: UnixMs) -> f64 {
         .bell(Topic::Fill)
         * 0.001;
     let used = system + (top - system) * way + daily;
+    let used = laptop
+        .event
+        .map_or(used, |event| event.disk_use(laptop, used, at));
     (used * 10_000.0).round() / 10_000.0
 }
 

@@ -6,9 +6,11 @@ use rollcall_shared::id::{BootId, DeviceId, SpoolId};
 use rollcall_shared::report::Taken;
 use rollcall_shared::time::{SinceBootMs, UnixMs};
 
+use super::Fleet;
 use super::calendar::{DAY_S, Local, Zone};
 use super::chance::{Chance, Topic, weighted};
 use super::machines::{Family, Machine, System, machine_at, system_at};
+use super::scenario::Event;
 use super::shares;
 
 /// A school and where it lies in time.
@@ -62,7 +64,8 @@ pub struct Laptop {
     /// Days between two restarts.
     restart_every: i64,
     serial_hash: String,
-    seed: u64,
+    fleet_of: Fleet,
+    pub(super) event: Option<Event>,
 }
 
 /// What the empty clock of a mainboard starts from: 2019-01-01.
@@ -76,12 +79,12 @@ const ENROLLED_EACH_MS: u64 = 700;
 const RESTART_SECOND: u32 = 4 * 3600 + 1800;
 
 impl Laptop {
-    pub(super) fn new(seed: u64, number: u32) -> Self {
-        let fleet = Chance::seeded(seed);
+    pub(super) fn new(of: Fleet, number: u32) -> Self {
+        let (seed, fleet) = (of.seed, of.chance());
         let chance = fleet.of(Topic::Laptop, i64::from(number));
         let machine = machine_at(fleet.spread(Topic::Machine, number));
         let serial = serial(seed, number);
-        Self {
+        let mut laptop = Self {
             number,
             chance,
             fleet,
@@ -96,8 +99,26 @@ impl Laptop {
             clone_of: clone_of(fleet, number),
             restart_every: restart_every(chance),
             serial_hash: hash_of("system-serial", &serial),
-            seed,
+            fleet_of: of,
+            event: of.event,
+        };
+        if let Some(event) = of.event {
+            event.mark(&mut laptop);
         }
+        laptop
+    }
+
+    /// A fraction of this laptop's own.
+    pub(super) const fn own(&self, topic: Topic) -> f64 {
+        self.chance.fraction(topic)
+    }
+
+    /// The place in the fleet of another laptop's school.
+    pub(super) fn school_of(&self, number: u32) -> u32 {
+        school_index(
+            self.fleet.spread(Topic::School, number),
+            number / SCHOOLS_SHARE_LAPTOPS,
+        )
     }
 
     /// Its number in the fleet.
@@ -130,7 +151,7 @@ impl Laptop {
     /// Another laptop of the same fleet.
     #[must_use]
     pub fn sibling(&self, number: u32) -> Self {
-        Self::new(self.seed, number)
+        Self::new(self.fleet_of, number)
     }
 
     /// Its school.
@@ -168,9 +189,12 @@ impl Laptop {
     pub fn fingerprint(&self) -> HardwareFingerprint {
         let drive = self.clone_of.unwrap_or(self.number);
         HardwareFingerprint::from_serials(
-            Some(&format!("board {}", serial(self.seed, self.number))),
-            Some(&serial(self.seed, self.number)),
-            Some(&format!("drive {}", serial(self.seed, drive))),
+            Some(&format!(
+                "board {}",
+                serial(self.fleet_of.seed, self.number)
+            )),
+            Some(&serial(self.fleet_of.seed, self.number)),
+            Some(&format!("drive {}", serial(self.fleet_of.seed, drive))),
         )
     }
 
@@ -312,6 +336,10 @@ fn restart_every(chance: Chance) -> i64 {
 const SCHOOLS_SHARE_LAPTOPS: u32 = 2400;
 const SCHOOLS_TOGETHER: u32 = 6;
 
+fn school_index(fraction: f64, block: u32) -> u32 {
+    block * SCHOOLS_TOGETHER + (fraction * f64::from(SCHOOLS_TOGETHER)) as u32
+}
+
 fn school_at(fraction: f64, block: u32) -> School {
     const NAMES: [&str; 12] = [
         "Lincoln",
@@ -328,7 +356,7 @@ fn school_at(fraction: f64, block: u32) -> School {
         "Earhart",
     ];
     const LEVELS: [&str; 3] = ["Elementary School", "Middle School", "High School"];
-    let index = block * SCHOOLS_TOGETHER + (fraction * f64::from(SCHOOLS_TOGETHER)) as u32;
+    let index = school_index(fraction, block);
     let at = index as usize;
     let (name, level, round) = (NAMES[at % 12], LEVELS[at % 3], at / 36);
     // 12 and 3 are not coprime: the level turns once more with each dozen.

@@ -29,7 +29,7 @@ pub enum Outage {
 }
 
 /// Outages last half an hour.
-const SLOT_S: i64 = 1800;
+pub const SLOT_S: i64 = 1800;
 
 /// The share of half hours in which a flaky home, a good one, and a school are without a network.
 const FLAKY_SHARE: f64 = 0.15;
@@ -39,9 +39,27 @@ const SCHOOL_SHARE: f64 = 0.000_6;
 /// The share of half hours in which a service fails for everybody.
 const SERVICE_SHARE: f64 = 0.000_8;
 
+/// Whether the laptop's school is without a network at a moment, as it happens to each now and then.
+#[must_use]
+pub fn school_is_out(laptop: &Laptop, at: UnixMs) -> bool {
+    let school = laptop
+        .fleet
+        .of(Topic::School, i64::from(laptop.school.index));
+    let slot = at.seconds().div_euclid(SLOT_S);
+    school
+        .of(Topic::Outage, slot)
+        .holds(Topic::Outage, SCHOOL_SHARE)
+}
+
 /// What fails at the laptop's place at a moment, if anything does.
 #[must_use]
 pub fn outage(laptop: &Laptop, place: Place, at: UnixMs) -> Option<Outage> {
+    let of_event = laptop
+        .event
+        .and_then(|event| event.outage(laptop, place, at));
+    if of_event.is_some() {
+        return of_event;
+    }
     let slot = at.seconds().div_euclid(SLOT_S);
     let (chance, share) = match (place, laptop.home) {
         (Place::Campus, _) => {

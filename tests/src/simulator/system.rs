@@ -1,7 +1,7 @@
 //! The operating system, the hardware, and what moves by the minute: processor, memory, heat.
 
 use rollcall_shared::metric;
-use rollcall_shared::time::{civil_from_days, days_from_civil};
+use rollcall_shared::time::{UnixMs, civil_from_days, days_from_civil};
 
 use super::Moment;
 use super::battery::wobble;
@@ -18,6 +18,9 @@ const INSTALLED_WITHIN_DAYS: f64 = 12.0;
 /// Days after which somebody repairs updates that fail.
 const REPAIRED_AFTER_DAYS: f64 = 120.0;
 
+/// The revision of an update that breaks something.
+const BAD_REVISION: u32 = 9999;
+
 /// Writes what is read once in an hour: the system, its updates and the hardware.
 pub fn write(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
     let patched = patched_day(laptop, moment.day);
@@ -25,7 +28,7 @@ pub fn write(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
     sheet.text(&metric::OS_TYPE, "", family_word(laptop.machine.family));
     sheet.text(&metric::OS_NAME, "", system.name);
     sheet.text(&metric::OS_VERSION, "", system.version);
-    sheet.text(&metric::OS_BUILD, "", &build(laptop, patched));
+    sheet.text(&metric::OS_BUILD, "", &build(laptop, patched, moment.at));
     match system.support_ends {
         Some((year, month, date)) => {
             let left = days_from_civil(year, month, date) - moment.day;
@@ -87,8 +90,14 @@ pub fn write_fast(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
     write_heat(laptop, moment, busy, sheet);
 }
 
+/// Whether dust keeps the laptop's heat in.
+#[must_use]
+pub fn is_dusty(laptop: &Laptop) -> bool {
+    laptop.fleet.spread(Topic::Heat, laptop.number) < shares::HOT_LAPTOPS
+}
+
 fn write_heat(laptop: &Laptop, moment: &Moment, busy: f64, sheet: &mut Sheet) {
-    let dusty = laptop.fleet.spread(Topic::Heat, laptop.number) < shares::HOT_LAPTOPS;
+    let dusty = is_dusty(laptop);
     let critical = 100.0;
     let extra = if dusty { 24.0 } else { 0.0 };
     let degrees = (36.0 + 34.0 * busy + extra + wobble(laptop.chance, Topic::Heat, moment.at))
@@ -119,7 +128,7 @@ fn write_updates(laptop: &Laptop, moment: &Moment, patched: i64, sheet: &mut She
     sheet.flag(&metric::RESTART_PENDING, "", booted_day <= patched);
     let is_out = moment.day - last_patch_day(moment.day);
     let waits = last_patch_day(moment.day) > patched - INSTALLED_WITHIN_DAYS as i64 && is_out < 2;
-    let failing = failing_days(laptop, moment);
+    let failing = failing_days(laptop, moment.at);
     let pending = failing.map_or(if waits { 3.0 } else { 0.0 }, |days| {
         2.0 + (days / 10.0).floor()
     });
@@ -146,11 +155,11 @@ fn write_updates(laptop: &Laptop, moment: &Moment, patched: i64, sheet: &mut She
 }
 
 /// Since how many days updates fail, where they do.
-fn failing_days(laptop: &Laptop, moment: &Moment) -> Option<f64> {
+pub fn failing_days(laptop: &Laptop, at: UnixMs) -> Option<f64> {
     let fails = laptop.fleet.spread(Topic::Updates, laptop.number) < shares::FAILING_UPDATES;
     fails.then(|| {
         laptop
-            .life(Topic::Updates, Topic::Patch, REPAIRED_AFTER_DAYS, moment.at)
+            .life(Topic::Updates, Topic::Patch, REPAIRED_AFTER_DAYS, at)
             .age_days
     })
 }
@@ -170,7 +179,13 @@ fn patched_day(laptop: &Laptop, day: i64) -> i64 {
 }
 
 /// The build with a revision that grows by the month; some laptops are a month or two behind.
-fn build(laptop: &Laptop, patched: i64) -> String {
+fn build(laptop: &Laptop, patched: i64, at: UnixMs) -> String {
+    if laptop
+        .event
+        .is_some_and(|event| event.has_bad_update(laptop, at))
+    {
+        return format!("{}.{BAD_REVISION}", laptop.system.build);
+    }
     let (year, month, _) = civil_from_days(patched);
     let behind = *weighted(
         laptop.chance.fraction(Topic::Build),

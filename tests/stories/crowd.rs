@@ -71,13 +71,13 @@ fn stored(collector: &Collector) -> BTreeMap<u32, u64> {
     (0..LAPTOPS).map(of).collect()
 }
 
-/// A minute of 300 laptops in four seconds, each report acknowledged is stored once.
+/// A minute of 300 laptops in six seconds: each report acknowledged is stored once.
 #[test]
 fn a_crowd_is_stored_once_with_its_wrong_clocks_and_clones() {
     let folder = rig::folder();
     let mut collector = enrolled(folder.path());
     collector.run();
-    let more = "--interval 5 --per-message 4 --speed 15 --seconds 4 --connect-rate 300";
+    let more = "--interval 5 --per-message 4 --speed 10 --seconds 6 --connect-rate 75";
     let options = options(folder.path(), &collector, more);
     let counts = run_here(&options, &AtomicBool::new(false)).unwrap();
     check_counts(&counts);
@@ -104,7 +104,8 @@ fn check_counts(counts: &Counts) {
     assert!(counts.lost.is_empty(), "{:?}", counts.lost);
     assert_eq!(counts.full_handshakes, u64::from(LAPTOPS));
     let latency = counts.latency.summary();
-    assert_eq!(latency.count, counts.messages);
+    // What is acknowledged after the measured time has a latency too.
+    assert!(latency.count >= counts.messages && counts.messages > 500, "{latency:?}");
     assert!(latency.p50 > 0.0 && latency.max < 10_000.0, "{latency:?}");
 }
 
@@ -115,7 +116,7 @@ fn a_crowd_outlives_the_collector() {
     let folder = rig::folder();
     let mut collector = enrolled(folder.path());
     collector.run();
-    let more = "--closed 1 --resting 0.5 --seconds 60 --connect-rate 0 --changed-only";
+    let more = "--closed 1 --resting 0.1 --seconds 60 --connect-rate 0 --changed-only";
     let options = options(folder.path(), &collector, more);
     let stop = std::sync::Arc::new(AtomicBool::new(false));
     let crowd = {
@@ -143,7 +144,11 @@ fn a_crowd_outlives_the_collector() {
     let stored: u64 = stored(&collector).values().sum();
     assert!(!counts.lost.is_empty(), "the crash was noticed");
     assert_eq!(counts.unanswered, 0);
-    assert!(counts.resumed_handshakes > 0, "{counts:?}");
+    assert!(
+        counts.resumed_handshakes > 0,
+        "of {}",
+        counts.full_handshakes
+    );
     // The last acknowledgements before the crash may have been lost on the way.
     assert!(
         counts.reports_in_all <= stored,

@@ -368,6 +368,7 @@ impl Engine {
         let Some(line) = &mut self.laptops[index as usize].line else {
             return false;
         };
+        line.has_sent = true;
         if let Err(error) = line.send(&message, is_compressed, &mut self.traffic) {
             self.lose(index, &format!("broken: {}", error.kind()), now);
             return false;
@@ -437,10 +438,8 @@ impl Engine {
             (_, Some(End::Reset)) => self.lose(index, "reset", now),
             (_, Some(End::GoAway)) => self.lose(index, "told to go away", now),
             _ if line.is_closed() => self.lose(index, "closed", now),
-            _ => {
-                self.advance(index, now);
-                self.rest_if_done(index, now);
-            }
+            _ if self.may_rest(index, now) => self.rest(index, now),
+            _ => self.advance(index, now),
         }
     }
 
@@ -448,9 +447,7 @@ impl Engine {
         let laptop = &mut self.laptops[index as usize];
         match down.message {
             Some(Said::Welcome(welcome)) => {
-                let lost = laptop.member.on_the_way().len();
                 let new = laptop.member.welcome(welcome.last_stored, welcome.credit);
-                self.on_the_way -= lost;
                 laptop.backoff.reset();
                 if let Some(line) = &mut laptop.line {
                     line.is_welcome = true;
@@ -521,18 +518,18 @@ impl Engine {
     }
 
     /// A laptop that rests between messages leaves once everything is acknowledged.
-    fn rest_if_done(&mut self, index: u32, now: u64) {
-        let laptop = &mut self.laptops[index as usize];
-        let Some(line) = &mut laptop.line else { return };
-        let done = laptop.rests
-            && line.is_welcome
-            && laptop.member.is_idle(&self.parts.plan, now)
-            && laptop.member.acknowledged() > 0;
-        if done {
+    fn may_rest(&self, index: u32, now: u64) -> bool {
+        let laptop = &self.laptops[index as usize];
+        let has_sent = laptop.line.as_ref().is_some_and(|line| line.has_sent);
+        laptop.rests && has_sent && laptop.member.may_rest(&self.parts.plan, now)
+    }
+
+    fn rest(&mut self, index: u32, now: u64) {
+        if let Some(line) = &mut self.laptops[index as usize].line {
             line.finish(&mut self.traffic);
-            self.drop_line(index);
-            self.wake_at(index, now);
         }
+        self.drop_line(index);
+        self.wake_at(index, now);
     }
 
     fn lose(&mut self, index: u32, how: &str, now: u64) {
@@ -544,9 +541,11 @@ impl Engine {
     }
 
     fn drop_line(&mut self, index: u32) {
-        if self.laptops[index as usize].line.take().is_some() {
+        let laptop = &mut self.laptops[index as usize];
+        if laptop.line.take().is_some() {
             self.open -= 1;
         }
+        self.on_the_way -= laptop.member.disconnect();
         if let Some(next) = self.queued.pop_front() {
             self.laptops[next as usize].is_queued = false;
             self.wake_at(next, now_us());

@@ -25,6 +25,8 @@ pub struct Line {
     pub began_us: u64,
     /// Whether Welcome has come.
     pub is_welcome: bool,
+    /// Whether reports went over it.
+    pub has_sent: bool,
     /// Whether its handshake was counted.
     pub is_counted: bool,
     is_closed: bool,
@@ -89,6 +91,7 @@ impl Line {
             http2,
             began_us: now_us,
             is_welcome: false,
+            has_sent: false,
             is_counted: false,
             is_closed: false,
         })

@@ -158,10 +158,13 @@ impl Member {
         &self.on_the_way
     }
 
-    /// Whether everything that was taken so far is acknowledged.
+    /// Whether a laptop that rests between messages may leave: everything is acknowledged, and nothing
+    /// more is due. In the closed loop it leaves after each message.
     #[must_use]
-    pub fn is_idle(&self, plan: &Plan, now_us: u64) -> bool {
-        self.on_the_way.is_empty() && !matches!(self.step(plan, now_us), Step::Send { .. })
+    pub fn may_rest(&self, plan: &Plan, now_us: u64) -> bool {
+        let is_closed = matches!(plan.pace, Pace::Closed { .. });
+        let is_due = matches!(self.step(plan, now_us), Step::Send { .. });
+        self.on_the_way.is_empty() && (is_closed || !is_due)
     }
 
     /// What to do at a moment on an open stream; off the stream, whether there is anything to send.
@@ -239,16 +242,23 @@ impl Member {
         (first, base + first + 1)
     }
 
-    /// Takes note of Welcome: the collector has everything up to `last_stored`, and what was on the
-    /// way beyond that is sent again. The answer is how many reports that acknowledges.
+    /// Takes note of a lost connection: what was on the way is to be sent again, unless Welcome says
+    /// that it arrived. The answer is how many messages that were.
+    pub fn disconnect(&mut self) -> usize {
+        self.sent = self.acknowledged;
+        let lost = self.on_the_way.len();
+        self.on_the_way.clear();
+        lost
+    }
+
+    /// Takes note of Welcome: the collector has everything up to `last_stored`. The answer is how many reports that acknowledges.
     pub fn welcome(&mut self, last_stored: u64, credit: u32) -> u64 {
         let base = *self.base.get_or_insert(last_stored);
         let before = self.acknowledged;
-        self.acknowledged = last_stored.saturating_sub(base).min(self.sent);
+        self.acknowledged = last_stored.saturating_sub(base).max(before);
         self.sent = self.acknowledged;
         self.credit = u64::from(credit);
-        self.on_the_way.clear();
-        self.acknowledged.saturating_sub(before)
+        self.acknowledged - before
     }
 
     /// Takes note of an acknowledgement; `settled` hears of each message that it covers. The answer is
@@ -378,6 +388,8 @@ mod tests {
         }
         assert_eq!(member.step(&plan, 20 * SECOND), Step::Acknowledgement);
         // Seven of ten were stored when the connection broke.
+        assert_eq!(member.disconnect(), 2);
+        assert!(member.on_the_way().is_empty());
         assert_eq!(member.welcome(107, 64), 7);
         assert_eq!(member.note_sent(5, 0, 0), (7, 108));
         assert_eq!(member.acknowledge(112, |_| {}), 5);

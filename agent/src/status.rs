@@ -145,7 +145,7 @@ impl Status {
         self.outline() != written.outline() || is_caught_up || ago >= interval
     }
 
-    /// Everything but the counts that go on with each report.
+    /// Everything but the counts and times that go on with each report and each try.
     fn outline(&self) -> Self {
         Self {
             spool: SpoolStatus {
@@ -156,6 +156,11 @@ impl Status {
             last_ack: self.last_ack.as_ref().map(|_| Ack {
                 sequence: 0,
                 at: UnixMs(0),
+            }),
+            // The same problem again, as with each try of a month offline, is no news.
+            last_error: self.last_error.as_ref().map(|problem| Problem {
+                at: UnixMs(0),
+                ..problem.clone()
             }),
             ..self.clone()
         }
@@ -261,6 +266,18 @@ mod tests {
             ..waiting(1, 10)
         };
         assert!(at_once(&lost));
+        let problem = |words: &str, at| Status {
+            last_error: Some(Problem {
+                words: words.to_owned(),
+                at: UnixMs(at),
+            }),
+            ..lost.clone()
+        };
+        let news = |fresh: Status, written: Status| {
+            fresh.is_worth_writing(&written, Duration::from_secs(60), INTERVAL)
+        };
+        assert!(!news(problem("refused", 2), problem("refused", 1)));
+        assert!(news(problem("not found", 2), problem("refused", 1)));
         let mut dropped = waiting(1, 10);
         dropped.spool.dropped = 1;
         assert!(at_once(&dropped));

@@ -27,7 +27,8 @@ def run(bench):
     try:
         found = footprint.measure(agent(bench), bench.binaries / "rollcall-collector",
                                   bench.folder / "laptop", window_s, bench.long, bench.say)
-    except RuntimeError as reason:
+    except (RuntimeError, OSError) as reason:
+        bench.results.put("not_measured", str(reason))
         bench.results.note(f"not measured: {reason}")
         return
     for name, figures in found.items():

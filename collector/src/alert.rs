@@ -8,6 +8,8 @@ use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::incident::IncidentId;
+
 /// One occurrence of a problem, from its first sign to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -89,6 +91,9 @@ pub struct Alert {
     pub fired: Option<UnixMs>,
     /// When it was resolved.
     pub resolved: Option<UnixMs>,
+    /// The incident that it belongs to, once channels may be told.
+    #[serde(default)]
+    pub incident: Option<IncidentId>,
 }
 
 impl AlertId {

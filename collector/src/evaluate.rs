@@ -1,12 +1,13 @@
 //! Evaluate: from what is known of a device to alerts, on signal and on timer by one code path.
 //!
 //! The evaluation itself is pure and lies in [`device`]; here it is fed and its changes are committed
-//! together with the notifications that they call for.
+//! What channels are told of them is decided at the `desk`, incident by incident.
 
 pub mod backtest;
 pub mod book;
 pub mod calendar;
 pub mod condition;
+mod desk;
 pub mod device;
 pub mod forecast;
 pub mod incidents;
@@ -18,12 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_shared::id::DeviceId;
-use rollcall_shared::time::Clock;
+use rollcall_shared::time::{Clock, UnixMs};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::device::DeviceState;
-use crate::notify::route::{Route, notifications};
+use crate::notify::route::Route;
 use crate::store::{Change, Store, StoreError, Write};
 use book::RuleBook;
 use device::{AlertChange, Moment, evaluate};
@@ -79,23 +80,29 @@ impl Evaluator {
         let mut changes = self.store.changes();
         let mut timer = tokio::time::interval(EVERY);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut attend_at = UnixMs(0);
         loop {
+            let mut is_news = false;
             let mut due = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 _ = timer.tick() => Due::All,
                 () = self.book.changed() => Due::All,
-                change = changes.recv() => match due_by(change) {
-                    Some(due) => due,
-                    None => continue,
-                },
+                change = changes.recv() => {
+                    is_news |= matches!(change, Ok(Change::Incidents));
+                    match due_by(change) {
+                        Some(due) => due,
+                        None => continue,
+                    }
+                }
             };
             if due != Due::All {
                 tokio::time::sleep(GATHER).await;
             }
             while let Some(change) = next_waiting(&mut changes) {
+                is_news |= matches!(change, Ok(Change::Incidents));
                 due.add(due_by(change));
             }
-            match self.round(&due).await {
+            match self.round_and_desk(&due, is_news, &mut attend_at).await {
                 Ok(()) => {}
                 Err(error @ (StoreError::Failed(_) | StoreError::Closed)) => {
                     return Err(error.into());
@@ -109,7 +116,24 @@ impl Evaluator {
         }
     }
 
-    async fn round(&self, due: &Due) -> Result<(), StoreError> {
+    async fn round_and_desk(
+        &self,
+        due: &Due,
+        is_news: bool,
+        attend_at: &mut UnixMs,
+    ) -> Result<(), StoreError> {
+        let is_news = self.round(due).await? || is_news;
+        let now = self.clock.now().wall;
+        // A clock that was set back makes it due too.
+        let is_late = !(0..desk::LONGEST_REST_MS).contains(&attend_at.since(now));
+        if is_news || is_late {
+            *attend_at = self.attend().await?;
+        }
+        Ok(())
+    }
+
+    /// Evaluates the devices that are due; whether an alert began or ceased to fire.
+    async fn round(&self, due: &Due) -> Result<bool, StoreError> {
         let states: Vec<Arc<DeviceState>> = match due {
             Due::All => self.store.devices(),
             Due::Some(ids) => ids.iter().filter_map(|id| self.store.device(*id)).collect(),
@@ -120,9 +144,11 @@ impl Evaluator {
         }
         let now = self.clock.now().wall;
         self.outlooks.read_some(&self.store, &states, now).await?;
-        let mut writes = Vec::new();
+        let (mut writes, mut is_news) = (Vec::new(), false);
         for (at, state) in states.iter().enumerate() {
-            writes.extend(self.writes_of(state, self.moment()));
+            let of_device = self.writes_of(state, self.moment());
+            is_news |= of_device.iter().any(desk::is_news);
+            writes.extend(of_device);
             if writes.len() >= WRITES {
                 self.store.commit(std::mem::take(&mut writes)).await?;
             }
@@ -130,10 +156,10 @@ impl Evaluator {
                 tokio::task::yield_now().await;
             }
         }
-        if writes.is_empty() {
-            return Ok(());
+        if !writes.is_empty() {
+            self.store.commit(writes).await?;
         }
-        self.store.commit(writes).await
+        Ok(is_news)
     }
 
     /// A change is read within a fast interval, and then waits to be sent with others.
@@ -145,24 +171,19 @@ impl Evaluator {
         }
     }
 
-    /// The changes of a device's alerts, each followed by the notifications that belong to it.
+    /// The changes of a device's alerts.
     fn writes_of(&self, state: &DeviceState, moment: Moment) -> Vec<Write> {
         let rules = self.book.rules();
         let open = self.store.open_alerts_of(state.device.id);
         let state = &self.outlooks.add_to(state, moment.now);
         let changes = evaluate(&rules, state, &open, moment);
-        let mut writes = Vec::new();
-        for change in changes {
-            let told = notifications(&change, state, &self.routes, moment.now);
-            log(&change);
-            writes.push(match change {
-                AlertChange::Note(alert) | AlertChange::Fire(alert) => Write::PutAlert(alert),
-                AlertChange::Withdraw(key) => Write::RemoveAlert(key),
-                AlertChange::Resolve(alert) => Write::ResolveAlert(alert),
-            });
-            writes.extend(told.into_iter().map(Write::PutNotification));
-        }
-        writes
+        changes.iter().for_each(log);
+        let writes = changes.into_iter().map(|change| match change {
+            AlertChange::Note(alert) | AlertChange::Fire(alert) => Write::PutAlert(alert),
+            AlertChange::Withdraw(key) => Write::RemoveAlert(key),
+            AlertChange::Resolve(alert) => Write::ResolveAlert(alert),
+        });
+        writes.collect()
     }
 }
 

@@ -3,6 +3,7 @@
 //! One laptop with several findings for one audience is one incident; so are many laptops that share a
 //! cause. A channel opens one ticket for each incident, and closes it by the same hand.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,11 +12,14 @@ use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::alert::{AlertKey, Audience, Severity};
+use crate::alert::{AlertId, AlertKey, Audience, Severity};
 
 /// Findings that an incident names one by one; the rest are counted. With their evidence they stay
 /// well within a value of the store.
 pub const FINDINGS: usize = 8;
+
+/// Sites that an incident names.
+pub const SITES: usize = 8;
 
 /// Bytes of a finding's evidence that an incident keeps.
 pub const EVIDENCE_BYTES: usize = 320;
@@ -77,7 +81,9 @@ pub enum Cause {
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Which alert's.
+    /// Which alert.
+    pub alert: AlertId,
+    /// What that is about.
     pub key: AlertKey,
     /// The rule's title.
     pub title: String,
@@ -119,6 +125,8 @@ pub struct Incident {
     pub title: String,
     /// The site that it is dealt with for; `None` where it is not one site's.
     pub site: Option<Label>,
+    /// The sites of its devices when channels were told last, at most [`SITES`].
+    pub sites: Vec<Label>,
     /// Where it stands.
     pub state: IncidentState,
     /// When its first finding began.
@@ -145,6 +153,8 @@ pub struct Incident {
     pub told: u32,
     /// When channels were told last.
     pub told_at: UnixMs,
+    /// The channels that know of it.
+    pub told_to: BTreeSet<String>,
     /// How many devices it had when channels were told last.
     pub told_devices: u32,
     /// Who deals with it.
@@ -219,6 +229,47 @@ impl fmt::Display for Scope {
 }
 
 impl Incident {
+    /// An incident that begins with this finding, which is not added yet; nobody was told.
+    #[must_use]
+    pub fn new(cause: Cause, audience: Audience, first: &Finding, now: UnixMs) -> Self {
+        Self {
+            id: IncidentId::generate(),
+            cause,
+            audience,
+            severity: first.severity,
+            title: first.title.clone(),
+            site: None,
+            sites: Vec::new(),
+            state: IncidentState::Open,
+            since: first.since,
+            opened: now,
+            recovered: None,
+            closed: None,
+            reopened: 0,
+            confidence: None,
+            findings: Vec::new(),
+            devices: 1,
+            most_devices: 1,
+            exposed: 1,
+            told: 0,
+            told_at: now,
+            told_to: BTreeSet::new(),
+            told_devices: 0,
+            acknowledged: None,
+            not_useful: None,
+            merged_into: None,
+        }
+    }
+
+    /// The gravest finding that is not over; the first where all are.
+    #[must_use]
+    pub fn leading(&self) -> Option<&Finding> {
+        let open = self.findings.iter().filter(|f| f.resolved.is_none());
+        // Of equals the last counts as the greatest: the first is wanted.
+        let gravest = open.rev().max_by_key(|finding| finding.severity);
+        gravest.or_else(|| self.findings.first())
+    }
+
     /// The finding of this alert, where it is among those named.
     #[must_use]
     pub fn finding(&self, key: &AlertKey) -> Option<&Finding> {

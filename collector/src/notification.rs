@@ -1,22 +1,22 @@
 //! A Notification: something that a channel must be told, kept in the outbox until it was told.
 
-use rollcall_shared::id::Label;
+use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, AlertId};
+use crate::incident::{Incident, IncidentId};
 
-/// An entry of the outbox. It is written in the same atomic batch as the alert's change.
+/// An entry of the outbox. It is written in the same atomic batch as the incident's change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notification {
     /// The idempotency key: the same for every attempt to deliver it.
     pub key: NotificationKey,
-    /// The alert as it was then.
-    pub alert: Alert,
-    /// The site of the alert's device.
-    pub site: Label,
-    /// What the device is, in words for a ticket, such as its vendor and model.
-    pub device_name: String,
+    /// What it says about the incident.
+    pub event: Event,
+    /// The incident as it was then.
+    pub incident: Incident,
+    /// What its devices are, in words for a ticket, such as vendor and model; at most [`DEVICES`].
+    pub devices: Vec<DeviceName>,
     /// When it was written.
     pub created: UnixMs,
     /// How often its delivery was tried.
@@ -29,22 +29,36 @@ pub struct Notification {
     pub set_aside: bool,
 }
 
-/// Which alert's change is told to which channel.
+/// Devices that a notification names; more are counted. Twenty lines fit a ticket and, with the
+/// findings, a value of the store.
+pub const DEVICES: usize = 20;
+
+/// A device by the words that a ticket uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceName {
+    /// Its identity.
+    pub id: DeviceId,
+    /// What it is, such as its vendor and model.
+    pub name: String,
+}
+
+/// Which change of which incident is told to which channel. Those of one incident sort in the order in
+/// which they must be told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NotificationKey {
-    /// Which alert.
-    pub alert: AlertId,
-    /// `fired` or `resolved`.
-    pub event: Event,
+    /// Which incident.
+    pub incident: IncidentId,
+    /// The number of what is told of it; the first is 1.
+    pub number: u32,
     /// The channel's name.
     pub channel: String,
 }
 
-/// What the notification says, in the order in which it must be told.
+/// What the notification says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// First.
+    /// It began.
     Fired,
     /// There is more to say while it goes on.
     Updated,
@@ -68,8 +82,8 @@ impl Event {
 }
 
 impl std::fmt::Display for NotificationKey {
-    /// The idempotency key as receivers see it: `<alert>.<event>.<channel>`.
+    /// The idempotency key as receivers see it: `<incident>.<number>.<channel>`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.alert, self.event.word(), self.channel)
+        write!(f, "{}.{}.{}", self.incident, self.number, self.channel)
     }
 }

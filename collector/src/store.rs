@@ -28,6 +28,7 @@ mod tape;
 mod tests;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -39,9 +40,10 @@ use rollcall_shared::report::Report;
 use rollcall_shared::time::UnixMs;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::alert::{Alert, AlertKey};
+use crate::alert::{Alert, AlertKey, AlertState};
 use crate::audit::AuditLine;
 use crate::device::{Device, DeviceState};
+use crate::incident::{Incident, IncidentId};
 use crate::notification::{Notification, NotificationKey};
 pub use archive::{End, Head};
 pub use backup::{Backup, BackupError, BackupFile};
@@ -118,6 +120,10 @@ pub enum Write {
     RemoveAlert(AlertKey),
     /// Moves an alert to the history; its `resolved` is set.
     ResolveAlert(Alert),
+    /// Makes or replaces an incident.
+    PutIncident(Incident),
+    /// Moves a closed incident to the history.
+    ArchiveIncident(Incident),
     /// Makes or replaces an entry of the outbox.
     PutNotification(Notification),
     /// Removes a delivered entry of the outbox.
@@ -139,6 +145,8 @@ pub enum Change {
     Device(DeviceId),
     /// An alert.
     Alerts,
+    /// An incident.
+    Incidents,
     /// The outbox.
     Outbox,
     /// The agents' configuration.
@@ -433,6 +441,48 @@ impl Store {
             .collect()
     }
 
+    /// Incidents that are open or were closed lately, by id.
+    #[must_use]
+    pub fn incidents(&self) -> BTreeMap<IncidentId, Incident> {
+        self.shared().memory().incidents.clone()
+    }
+
+    /// An incident that is open or was closed lately.
+    #[must_use]
+    pub fn incident(&self, id: IncidentId) -> Option<Incident> {
+        self.shared().memory().incidents.get(&id).cloned()
+    }
+
+    /// Incidents that were closed from `from` to `to` and archived since, the latest first, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the history cannot be read.
+    pub fn closed_incidents(
+        &self,
+        from: UnixMs,
+        to: UnixMs,
+        limit: usize,
+    ) -> Result<Vec<Incident>, StoreError> {
+        let (from, to) = (keys::time(from), keys::time(to.plus_ms(1)));
+        let tree = TreeName::IncidentHistory;
+        let found = self.shared().hot.database.range(tree as usize, &from, &to);
+        found
+            .rev()
+            .take(limit)
+            .map(|pair| hot::parse_record(tree, pair))
+            .collect()
+    }
+
+    /// The alerts that fire, by key.
+    #[must_use]
+    pub fn firing_alerts(&self) -> Vec<Alert> {
+        let memory = self.shared().memory();
+        let alerts = memory.alerts.values();
+        let firing = alerts.filter(|alert| alert.state == AlertState::Firing);
+        firing.cloned().collect()
+    }
+
     /// The outbox, by key.
     #[must_use]
     pub fn notifications(&self) -> Vec<Notification> {
@@ -517,6 +567,7 @@ impl Write {
             Self::PutAlert(_) | Self::RemoveAlert(_) | Self::ResolveAlert(_) => {
                 Some(Change::Alerts)
             }
+            Self::PutIncident(_) | Self::ArchiveIncident(_) => Some(Change::Incidents),
             Self::PutNotification(_) | Self::RemoveNotification(_) => Some(Change::Outbox),
             Self::PutConfiguration(_) => Some(Change::Configuration),
             Self::PutToken(_) | Self::PutApiToken(_) | Self::RemoveApiToken(_) | Self::Audit(_) => {

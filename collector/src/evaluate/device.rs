@@ -267,6 +267,7 @@ impl View<'_> {
             observed,
             fired: None,
             resolved: None,
+            incident: None,
         };
         Some(self.settle(readings, alert))
     }
@@ -373,6 +374,7 @@ impl View<'_> {
             observed: seen,
             fired: Some(self.now),
             resolved: None,
+            incident: None,
         }
     }
 

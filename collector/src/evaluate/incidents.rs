@@ -65,8 +65,8 @@ pub trait Fleet {
 pub struct Scene<'a> {
     /// The rules in force.
     pub rules: &'a RuleSet,
-    /// Every alert that fires, with the incident that it belongs to.
-    pub firing: &'a [(Alert, Option<IncidentId>)],
+    /// Every alert that fires.
+    pub firing: &'a [Alert],
     /// Incidents that are open, and those that were closed within [`REOPEN_MS`].
     pub incidents: &'a BTreeMap<IncidentId, Incident>,
     /// Until when an alert must not be told; `None` where it may be.
@@ -154,8 +154,10 @@ impl<'a> Desk<'a> {
     fn new(scene: &'a Scene<'a>) -> Self {
         let mut members: BTreeMap<IncidentId, Vec<&Alert>> = BTreeMap::new();
         let mut waiting = Vec::new();
-        for (alert, incident) in scene.firing {
-            let open = incident.filter(|id| scene.incidents.get(id).is_some_and(is_open));
+        for alert in scene.firing {
+            let open = alert
+                .incident
+                .filter(|id| scene.incidents.get(id).is_some_and(is_open));
             match open {
                 Some(id) => members.entry(id).or_default().push(alert),
                 None => waiting.push((alert, false)),
@@ -232,6 +234,7 @@ fn hold_ms(incident: &Incident) -> i64 {
 fn finding(alert: &Alert) -> Finding {
     let evidence = &alert.evidence;
     Finding {
+        alert: alert.id,
         key: alert.key.clone(),
         title: alert.title.clone(),
         evidence: evidence[..evidence.floor_char_boundary(EVIDENCE_BYTES)].to_owned(),
@@ -263,31 +266,7 @@ fn add_finding(incident: &mut Incident, alert: &Alert) -> bool {
 }
 
 fn new_incident(cause: Cause, audience: Audience, alert: &Alert, now: UnixMs) -> Incident {
-    Incident {
-        id: IncidentId::generate(),
-        cause,
-        audience,
-        severity: alert.severity,
-        title: alert.title.clone(),
-        site: None,
-        state: IncidentState::Open,
-        since: alert.since,
-        opened: now,
-        recovered: None,
-        closed: None,
-        reopened: 0,
-        confidence: None,
-        findings: Vec::new(),
-        devices: 1,
-        most_devices: 1,
-        exposed: 1,
-        told: 0,
-        told_at: now,
-        told_devices: 0,
-        acknowledged: None,
-        not_useful: None,
-        merged_into: None,
-    }
+    Incident::new(cause, audience, &finding(alert), now)
 }
 
 fn devices_of(alerts: &[&Alert]) -> u32 {

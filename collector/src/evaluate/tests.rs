@@ -128,21 +128,30 @@ async fn a_worn_battery_becomes_one_alert_and_one_notification_and_is_resolved_o
             .any(|a| a.state == AlertState::Firing)
     };
     school.until("firing", fires).await;
+    school
+        .until("told", |store| !store.notifications().is_empty())
+        .await;
     let told = school.store.notifications();
     assert_eq!(told.len(), 1);
     assert_eq!(
-        (told[0].key.event, told[0].alert.key.rule.as_str()),
+        (
+            told[0].event,
+            told[0].incident.findings[0].key.rule.as_str()
+        ),
         (Event::Fired, "battery-worn")
     );
     school.report(13, 14, 0.98).await;
     school
         .until("resolved", |store| store.open_alerts().is_empty())
         .await;
+    school
+        .until("told twice", |store| store.notifications().len() == 2)
+        .await;
     let events: Vec<Event> = school
         .store
         .notifications()
         .iter()
-        .map(|n| n.key.event)
+        .map(|n| n.event)
         .collect();
     assert_eq!(events, [Event::Fired, Event::Resolved]);
     let history = school

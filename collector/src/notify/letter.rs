@@ -6,9 +6,10 @@ use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 use serde_json::json;
 
-use crate::alert::{Alert, AlertId, AlertKey, AlertState, Audience, Severity};
+use crate::alert::{AlertId, AlertKey, AlertState, Audience, Severity};
 use crate::evaluate::rules::RuleSet;
-use crate::notification::{Event, Notification, NotificationKey};
+use crate::incident::{Cause, Finding, Incident};
+use crate::notification::{DeviceName, Event, Notification, NotificationKey};
 
 /// A notification with everything that a reader needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,12 +30,21 @@ impl Letter {
     /// The letter of a notification, by the rules in force.
     #[must_use]
     pub fn new(notification: Notification, rules: &RuleSet) -> Self {
-        let rule = rules.get(&notification.alert.key.rule);
+        let incident = &notification.incident;
+        let leading = incident.leading();
+        let rule = leading.and_then(|finding| rules.get(&finding.key.rule));
+        let shared = rule.and_then(|rule| rule.shared.as_ref());
+        let family = match (&incident.cause, shared) {
+            (Cause::Shared { .. }, Some(shared)) if !shared.broadcast.is_empty() => {
+                Some(&shared.broadcast)
+            }
+            _ => rule.map(|rule| &rule.family),
+        };
         Self {
             is_test: false,
-            since: rules.calendar.show(notification.alert.since),
+            since: rules.calendar.show(incident.since),
             runbook: rule.map(|rule| rule.runbook.clone()).unwrap_or_default(),
-            family: rule.map(|rule| rule.family.clone()).unwrap_or_default(),
+            family: family.cloned().unwrap_or_default(),
             notification,
         }
     }
@@ -42,34 +52,37 @@ impl Letter {
     /// A letter that tests a channel.
     #[must_use]
     pub fn test(channel: &str, now: UnixMs) -> Self {
-        let alert = Alert {
-            id: AlertId::generate(),
+        let device = DeviceId::from_bytes([0; 16]);
+        let finding = Finding {
+            alert: AlertId::generate(),
             key: AlertKey {
-                device: DeviceId::from_bytes([0; 16]),
+                device,
                 rule: "test".to_owned(),
                 instance: String::new(),
             },
-            state: AlertState::Firing,
-            severity: Severity::Info,
-            audience: Audience::HelpDesk,
             title: "Test of this channel".to_owned(),
             evidence: "Somebody asked Rollcall to test this channel. No laptop is affected."
                 .to_owned(),
+            severity: Severity::Info,
             since: now,
-            held_ms: 0,
-            observed: now,
-            fired: Some(now),
             resolved: None,
         };
+        let mut incident = Incident::new(Cause::Device(device), Audience::HelpDesk, &finding, now);
+        incident.findings.push(finding);
+        incident.told = 1;
+        incident.sites = vec!["test".parse().expect("`test` is a label")];
         let notification = Notification {
             key: NotificationKey {
-                alert: alert.id,
-                event: Event::Fired,
+                incident: incident.id,
+                number: incident.told,
                 channel: channel.to_owned(),
             },
-            alert,
-            site: "test".to_owned().try_into().expect("`test` is a label"),
-            device_name: "No laptop".to_owned(),
+            event: Event::Fired,
+            incident,
+            devices: vec![DeviceName {
+                id: device,
+                name: "No laptop".to_owned(),
+            }],
             created: now,
             attempts: 0,
             due: now,
@@ -91,12 +104,12 @@ impl Letter {
         self.notification.key.to_string()
     }
 
-    /// The key of the first letter about the same alert to the same channel.
+    /// The key of the first letter about the same incident to the same channel.
     #[must_use]
     pub fn thread_key(&self) -> String {
         let key = &self.notification.key;
         let first = NotificationKey {
-            event: Event::Fired,
+            number: 1,
             ..key.clone()
         };
         first.to_string()
@@ -105,57 +118,144 @@ impl Letter {
     /// The subject of an e-mail, on one line.
     #[must_use]
     pub fn subject(&self) -> String {
-        let Notification {
-            alert,
-            site,
-            device_name,
-            ..
-        } = &self.notification;
-        let word = match self.event_word() {
-            "resolved" => "resolved",
-            _ => alert.severity.word(),
+        let incident = &self.notification.incident;
+        let word = match self.notification.event {
+            Event::Resolved => "resolved",
+            Event::Reopened => "again",
+            _ => incident.severity.word(),
         };
-        let subject = format!("[Rollcall] {word} {}: {device_name}, {site}", alert.title);
+        let title = self.title();
+        let subject = format!(
+            "[Rollcall] {word} {title}: {}, {}",
+            self.what(),
+            self.place()
+        );
         subject.replace(char::is_control, " ")
+    }
+
+    /// The incident's title, with how many further findings it has.
+    fn title(&self) -> String {
+        let incident = &self.notification.incident;
+        let title = match (&incident.cause, incident.leading()) {
+            (Cause::Device(_), Some(leading)) => &leading.title,
+            _ => &incident.title,
+        };
+        let open = incident.findings.iter().filter(|f| f.resolved.is_none());
+        match (&incident.cause, open.count()) {
+            (Cause::Device(_), open @ 2..) => format!("{title} (and {} more)", open - 1),
+            _ => title.clone(),
+        }
+    }
+
+    /// What it is about: a laptop, or how many.
+    fn what(&self) -> String {
+        let incident = &self.notification.incident;
+        match (&incident.cause, &self.notification.devices[..]) {
+            (Cause::Device(_), [device, ..]) => device.name.clone(),
+            (Cause::Device(_), []) => "Laptop".to_owned(),
+            _ => format!("{} laptops", incident.most_devices),
+        }
+    }
+
+    fn place(&self) -> String {
+        match (
+            &self.notification.incident.site,
+            &self.notification.incident.sites[..],
+        ) {
+            (Some(site), _) | (None, [site]) => site.to_string(),
+            (None, []) => "no site".to_owned(),
+            (None, several) => format!("{} sites", several.len()),
+        }
     }
 
     /// The text of an e-mail.
     #[must_use]
     pub fn text(&self) -> String {
-        let alert = &self.notification.alert;
-        let mut text = format!("{}\n{}\n\n", alert.title, alert.evidence);
-        let laptop = format!(
-            "{}, {}",
-            self.notification.device_name, self.notification.site
-        );
-        let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9} {value}\n"));
-        line("Laptop:", &laptop);
-        line("Device:", &alert.key.device.to_string());
-        line(
-            "Since:",
-            &format!("{}, that is {}", rfc_3339(alert.since), self.since),
-        );
-        if let Some(resolved) = alert.resolved {
-            line("Resolved:", &rfc_3339(resolved));
+        let incident = &self.notification.incident;
+        let mut text = format!("{}\n", self.title());
+        for finding in &incident.findings {
+            text.push_str(&self.finding_line(finding));
         }
-        line("Severity:", alert.severity.word());
-        line("For:", alert.audience.word());
-        line("Rule:", &alert.key.rule);
-        if self.event_word() == "resolved" {
-            text.push_str("\nThis is over; nothing is left to be done.\n");
+        text.push('\n');
+        text.push_str(&self.facts());
+        if self.notification.event == Event::Resolved {
+            text.push_str(match incident.merged_into {
+                Some(_) => "\nThis is part of a larger incident, which has a ticket of its own.\n",
+                None => "\nThis is over; nothing is left to be done.\n",
+            });
             return text;
         }
+        text.push_str(&self.advice());
+        text
+    }
+
+    fn finding_line(&self, finding: &Finding) -> String {
+        let over = match finding.resolved {
+            Some(_) if self.notification.event != Event::Resolved => " (over)",
+            _ => "",
+        };
+        let alone = self.notification.incident.findings.len() == 1;
+        let title = match alone {
+            true => String::new(),
+            false => format!("{}: ", finding.title),
+        };
+        format!("{title}{}{over}\n", finding.evidence)
+    }
+
+    fn facts(&self) -> String {
+        let Notification {
+            incident, devices, ..
+        } = &self.notification;
+        let mut text = String::new();
+        let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9} {value}\n"));
+        line("Laptop:", &format!("{}, {}", self.what(), self.place()));
+        for device in devices {
+            line("Device:", &device.id.to_string());
+        }
+        let named = u32::try_from(devices.len()).unwrap_or(u32::MAX);
+        if incident.devices > named {
+            line("", &format!("and {} more", incident.devices - named));
+        }
+        line(
+            "Since:",
+            &format!("{}, that is {}", rfc_3339(incident.since), self.since),
+        );
+        if let Some(closed) = incident.closed {
+            line("Resolved:", &rfc_3339(closed));
+        }
+        line("Severity:", incident.severity.word());
+        line("For:", incident.audience.word());
+        if let Some(confidence) = incident.confidence {
+            let (affected, exposed) = (incident.most_devices, incident.exposed);
+            let percent = (confidence * 100.0).round();
+            let sure = format!("{affected} of {exposed} laptops there, {percent} % sure");
+            line("Shared:", &sure);
+        }
+        let mut rules: Vec<&str> = incident
+            .findings
+            .iter()
+            .map(|f| f.key.rule.as_str())
+            .collect();
+        rules.dedup();
+        line("Rule:", &rules.join(", "));
+        line("Incident:", &incident.id.to_string());
+        text
+    }
+
+    fn advice(&self) -> String {
+        let mut text = String::new();
         if !self.runbook.is_empty() {
             text.push_str(&format!(
                 "\nWhat to do\n==========\n{}\n",
                 self.runbook.trim()
             ));
         }
+        let reader = match self.notification.incident.cause {
+            Cause::Device(_) => "For the family",
+            Cause::Shared { .. } => "For all families",
+        };
         for (language, family) in &self.family {
-            text.push_str(&format!(
-                "\nFor the family ({language})\n{}\n",
-                family.trim()
-            ));
+            text.push_str(&format!("\n{reader} ({language})\n{}\n", family.trim()));
         }
         text
     }
@@ -164,46 +264,76 @@ impl Letter {
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         let Notification {
-            alert,
-            site,
-            device_name,
+            incident,
+            devices,
             created,
             ..
         } = &self.notification;
+        let leading = incident.leading();
         json!({
             "type": format!("alert.{}", self.event_word()),
             "timestamp": created.to_string(),
             "data": {
-                "alert": {
-                    "id": alert.id.to_string(),
-                    "rule": alert.key.rule,
-                    "instance": alert.key.instance,
-                    "state": alert.state.word(),
-                    "severity": alert.severity.word(),
-                    "audience": alert.audience.word(),
-                    "title": alert.title,
-                    "evidence": alert.evidence,
-                    "since": alert.since.to_string(),
-                    "fired": alert.fired.map(|at| at.to_string()),
-                    "resolved": alert.resolved.map(|at| at.to_string()),
+                "incident": {
+                    "id": incident.id.to_string(),
+                    "number": incident.told,
+                    "state": incident.state.word(),
+                    "severity": incident.severity.word(),
+                    "audience": incident.audience.word(),
+                    "title": self.title(),
+                    "shared": matches!(incident.cause, Cause::Shared { .. }),
+                    "confidence": incident.confidence,
+                    "devices": incident.devices,
+                    "most_devices": incident.most_devices,
+                    "since": incident.since.to_string(),
+                    "opened": incident.opened.to_string(),
+                    "closed": incident.closed.map(|at| at.to_string()),
+                    "reopened": incident.reopened,
+                    "merged_into": incident.merged_into.map(|id| id.to_string()),
                 },
-                "device": {
-                    "id": alert.key.device.to_string(),
-                    "name": device_name,
-                },
-                "site": site.as_str(),
+                "alert": leading.map(|finding| self.finding_json(finding)),
+                "alerts": incident.findings.iter().map(|f| self.finding_json(f)).collect::<Vec<_>>(),
+                "device": devices.first().map(device_json),
+                "devices": devices.iter().map(device_json).collect::<Vec<_>>(),
+                "site": self.place(),
+                "sites": incident.sites.iter().map(rollcall_shared::id::Label::as_str).collect::<Vec<_>>(),
                 "runbook": self.runbook,
                 "family": self.family,
             },
         })
     }
 
-    const fn event_word(&self) -> &'static str {
+    fn finding_json(&self, finding: &Finding) -> serde_json::Value {
+        let state = match finding.resolved {
+            Some(_) => AlertState::Resolved,
+            None => AlertState::Firing,
+        };
+        json!({
+            "id": finding.alert.to_string(),
+            "device": finding.key.device.to_string(),
+            "rule": finding.key.rule,
+            "instance": finding.key.instance,
+            "state": state.word(),
+            "severity": finding.severity.word(),
+            "audience": self.notification.incident.audience.word(),
+            "title": finding.title,
+            "evidence": finding.evidence,
+            "since": finding.since.to_string(),
+            "fired": self.notification.incident.opened.to_string(),
+            "resolved": finding.resolved.map(|at| at.to_string()),
+        })
+    }
+
+    fn event_word(&self) -> &'static str {
         if self.is_test {
             return "test";
         }
-        self.notification.key.event.word()
+        self.notification.event.word()
     }
+}
+
+fn device_json(device: &DeviceName) -> serde_json::Value {
+    json!({ "id": device.id.to_string(), "name": device.name })
 }
 
 fn rfc_3339(at: UnixMs) -> String {
@@ -220,11 +350,18 @@ pub mod tests {
         let now = UnixMs(1_788_361_200_000);
         let mut letter = Letter::test("desk", now);
         let told = &mut letter.notification;
-        told.key.event = event;
-        told.alert.key.rule = "battery-worn".to_owned();
-        told.alert.title = "Battery is worn out".to_owned();
-        told.alert.severity = Severity::Warning;
-        told.alert.resolved = (event == Event::Resolved).then_some(now.plus_ms(86_400_000));
+        told.event = event;
+        let incident = &mut told.incident;
+        let finding = &mut incident.findings[0];
+        finding.key.rule = "battery-worn".to_owned();
+        finding.title = "Battery is worn out".to_owned();
+        finding.severity = Severity::Warning;
+        incident.title.clone_from(&finding.title);
+        incident.severity = Severity::Warning;
+        if event == Event::Resolved {
+            (incident.told, told.key.number) = (2, 2);
+            incident.end(now.plus_ms(86_400_000));
+        }
         Letter::new(letter.notification, &RuleSet::built_in())
     }
 
@@ -257,6 +394,6 @@ pub mod tests {
         assert!(letter.subject().starts_with("[Rollcall] resolved Battery"));
         assert!(letter.text().contains("Resolved: 2026-09-03T15:00:00Z"));
         assert_ne!(letter.key(), letter.thread_key());
-        assert!(letter.thread_key().ends_with(".fired.desk"));
+        assert!(letter.thread_key().ends_with(".1.desk"));
     }
 }

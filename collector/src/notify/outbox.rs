@@ -1,7 +1,8 @@
 //! What a channel does next with its part of the outbox. Pure.
 //!
-//! - An alert is told before its resolution, and one at a time.
-//! - An alert that was never attempted to be told and is over already is told not at all.
+//! - What is told of an incident is told in the order of its numbers, and one at a time.
+//! - An incident that was never attempted to be told and is over already is told not at all.
+//! - An update that was never attempted and has a successor is left out.
 //! - What was attempted is told to the end, since the receiver may have it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use rollcall_shared::backoff::Backoff;
 use rollcall_shared::time::UnixMs;
 
 use super::Outcome;
-use crate::alert::AlertId;
+use crate::incident::IncidentId;
 use crate::notification::{Event, Notification, NotificationKey};
 
 /// The ceiling of the first wait after a failure: a server that restarts is back by the second.
@@ -40,25 +41,19 @@ pub struct Plan {
 /// The plan for one channel's notifications, of which `allowed` may be delivered now.
 #[must_use]
 pub fn plan(of_channel: &[Notification], allowed: usize, now: UnixMs) -> Plan {
-    let mut by_alert: BTreeMap<AlertId, Vec<&Notification>> = BTreeMap::new();
+    let mut by_incident: BTreeMap<IncidentId, Vec<&Notification>> = BTreeMap::new();
     for notification in of_channel.iter().filter(|n| !n.set_aside) {
-        by_alert
-            .entry(notification.key.alert)
-            .or_default()
-            .push(notification);
+        let incident = notification.key.incident;
+        by_incident.entry(incident).or_default().push(notification);
     }
     let mut plan = Plan::default();
     let mut heads: Vec<&Notification> = Vec::new();
-    for mut of_alert in by_alert.into_values() {
-        of_alert.sort_by_key(|notification| notification.key.event);
-        match of_alert[..] {
-            [fired, resolved, ..] if is_moot(fired, resolved) => {
-                plan.withdraw
-                    .extend([fired.key.clone(), resolved.key.clone()]);
-            }
-            [first, ..] => heads.push(first),
-            [] => {}
-        }
+    for mut of_incident in by_incident.into_values() {
+        of_incident.sort_by_key(|notification| notification.key.number);
+        let left_out = superfluous(&of_incident);
+        heads.extend(of_incident.get(left_out));
+        let withdrawn = of_incident[..left_out].iter();
+        plan.withdraw.extend(withdrawn.map(|n| n.key.clone()));
     }
     heads.sort_by_key(|notification| (notification.due, notification.created));
     let due = heads.iter().filter(|n| n.due <= now);
@@ -74,8 +69,22 @@ pub fn plan(of_channel: &[Notification], allowed: usize, now: UnixMs) -> Plan {
     plan
 }
 
-fn is_moot(fired: &Notification, resolved: &Notification) -> bool {
-    (fired.key.event, resolved.key.event) == (Event::Fired, Event::Resolved) && fired.attempts == 0
+/// How many at the head need not be told: all when it is over and nobody has heard of it; updates that
+/// a later word overtakes.
+fn superfluous(of_incident: &[&Notification]) -> usize {
+    let untold = |notification: &&Notification| notification.attempts == 0;
+    let (Some(first), Some(last)) = (of_incident.first(), of_incident.last()) else {
+        return 0;
+    };
+    let is_unheard = matches!(first.event, Event::Fired | Event::Reopened) && untold(first);
+    if is_unheard && last.event == Event::Resolved {
+        return of_incident.len();
+    }
+    let later = of_incident.len() - 1;
+    of_incident[..later]
+        .iter()
+        .take_while(|n| n.event == Event::Updated && untold(n))
+        .count()
 }
 
 /// The notification after an attempt that did not succeed, with `random` in `[0, 1)`.
@@ -167,7 +176,7 @@ mod tests {
     fn pair() -> [Notification; 2] {
         let fired = letter(Event::Fired).notification;
         let mut resolved = fired.clone();
-        resolved.key.event = Event::Resolved;
+        (resolved.event, resolved.key.number) = (Event::Resolved, 2);
         [fired, resolved]
     }
 
@@ -192,6 +201,19 @@ mod tests {
         let plan = plan(&[fired.clone(), resolved.clone()], 9, NOW);
         assert_eq!(plan.withdraw, [fired.key, resolved.key]);
         assert!(plan.deliver.is_empty());
+    }
+
+    #[test]
+    fn an_update_is_overtaken_by_the_next_word() {
+        let [mut updated, mut resolved] = pair();
+        (updated.event, updated.key.number) = (Event::Updated, 2);
+        resolved.key.number = 3;
+        let overtaken = plan(&[updated.clone(), resolved.clone()], 9, NOW);
+        assert_eq!(overtaken.withdraw, [updated.key.clone()]);
+        assert_eq!(overtaken.deliver, [resolved.clone()]);
+        updated.attempts = 1;
+        let begun = plan(&[updated.clone(), resolved], 9, NOW);
+        assert_eq!((begun.deliver, begun.withdraw), (vec![updated], vec![]));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use rollcall_shared::id::Label;
 use rollcall_shared::time::UnixMs;
 
-use crate::alert::{Alert, Audience, Severity};
+use crate::alert::{Audience, Severity};
 use crate::device::DeviceState;
-use crate::evaluate::device::AlertChange;
-use crate::notification::{Event, Notification, NotificationKey};
+use crate::incident::Incident;
+use crate::notification::{DeviceName, Event, Notification, NotificationKey};
 
 /// What a channel wants to be told; an empty list admits all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,65 +22,84 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether the channel wants to be told.
+    /// Whether the channel wants to be told of an incident whose devices are of these sites.
     #[must_use]
-    pub fn admits(&self, alert: &Alert, site: &Label) -> bool {
-        alert.severity >= self.min_severity
-            && (self.audiences.is_empty() || self.audiences.contains(&alert.audience))
-            && (self.sites.is_empty() || self.sites.contains(site))
+    pub fn admits(&self, incident: &Incident, sites: &[Label]) -> bool {
+        incident.severity >= self.min_severity
+            && (self.audiences.is_empty() || self.audiences.contains(&incident.audience))
+            && (self.sites.is_empty() || sites.iter().any(|site| self.sites.contains(site)))
     }
 }
 
-/// The notifications that belong into the same batch as a change of an alert.
+/// The notifications that belong into the same batch as a change of an incident, and the channels that
+/// know of it from then on. Who has not heard of it yet hears that it fires, whatever is news to others;
+/// of its end only those hear who know of it.
 #[must_use]
 pub fn notifications(
-    change: &AlertChange,
-    state: &DeviceState,
+    incident: &mut Incident,
+    event: Event,
+    concerned: &Concerned,
     routes: &[Route],
     now: UnixMs,
 ) -> Vec<Notification> {
-    let (alert, event) = match change {
-        AlertChange::Fire(alert) => (alert, Event::Fired),
-        AlertChange::Resolve(alert) if alert.fired.is_some() => (alert, Event::Resolved),
-        _ => return Vec::new(),
+    let mut told = Vec::new();
+    for route in routes {
+        let event = match event {
+            _ if incident.told_to.contains(&route.channel) => event,
+            Event::Resolved => continue,
+            _ if route.admits(incident, &concerned.sites) => Event::Fired,
+            _ => continue,
+        };
+        incident.told_to.insert(route.channel.clone());
+        told.push((route.channel.clone(), event));
+    }
+    let notification = |(channel, event): (String, Event)| Notification {
+        key: NotificationKey {
+            incident: incident.id,
+            number: incident.told,
+            channel,
+        },
+        event,
+        incident: incident.clone(),
+        devices: concerned.devices.clone(),
+        created: now,
+        attempts: 0,
+        due: now,
+        last_error: String::new(),
+        set_aside: false,
     };
-    let site = &state.device.site;
-    let wanted = routes.iter().filter(|route| route.admits(alert, site));
-    wanted
-        .map(|route| Notification {
-            key: NotificationKey {
-                alert: alert.id,
-                event,
-                channel: route.channel.clone(),
-            },
-            alert: alert.clone(),
-            site: site.clone(),
-            device_name: device_name(state),
-            created: now,
-            attempts: 0,
-            due: now,
-            last_error: String::new(),
-            set_aside: false,
-        })
-        .collect()
+    told.into_iter().map(notification).collect()
 }
 
-fn device_name(state: &DeviceState) -> String {
+/// Whom an incident concerns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Concerned {
+    /// The sites of its devices.
+    pub sites: Vec<Label>,
+    /// Its devices, as many as are named.
+    pub devices: Vec<DeviceName>,
+}
+
+/// A device by the words that a ticket uses.
+#[must_use]
+pub fn device_name(state: &DeviceState) -> DeviceName {
     let device = &state.device;
     let name = format!("{} {}", device.vendor, device.model);
-    match name.trim() {
+    let name = match name.trim() {
         "" => "Laptop".to_owned(),
         name => name.to_owned(),
+    };
+    DeviceName {
+        id: device.id,
+        name,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::letter::tests::letter;
     use super::*;
-    use crate::evaluate::device::laptop::{HOUR, Laptop};
-    use crate::evaluate::rules::RuleSet;
-    use rollcall_shared::metric;
-    use rollcall_shared::reading::Value;
+    use crate::evaluate::device::laptop::START;
 
     fn route(channel: &str) -> Route {
         Route {
@@ -92,10 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_to_those_who_want_it() {
-        let mut laptop = Laptop::new();
-        laptop.read(&metric::BATTERY_HEALTH, "BAT0", Value::Number(0.4));
-        let changes = laptop.run(&RuleSet::built_in(), HOUR);
+    fn an_incident_is_told_to_those_who_want_it() {
+        let letter = letter(Event::Fired).notification;
+        let mut told_incident = letter.incident;
         let coach = Route {
             audiences: vec![Audience::TechnologyCoach],
             ..route("coach")
@@ -109,15 +127,27 @@ mod tests {
             ..route("elsewhere")
         };
         let routes = [route("all"), coach, grave, elsewhere];
-        let told: Vec<Notification> = changes
-            .iter()
-            .flat_map(|change| notifications(change, &laptop.state, &routes, laptop.now))
-            .collect();
-        assert_eq!(told.len(), 1, "noting and pending tell nobody: {told:?}");
+        let mut concerned = Concerned {
+            sites: vec!["Lincoln".parse().unwrap()],
+            devices: letter.devices,
+        };
+        let told = |incident: &mut Incident, event, concerned: &Concerned| -> Vec<String> {
+            let told = notifications(incident, event, concerned, &routes, START);
+            told.into_iter()
+                .map(|n| format!("{} {}", n.key.channel, n.event.word()))
+                .collect()
+        };
+        let incident = &mut told_incident;
+        assert_eq!(told(incident, Event::Fired, &concerned), ["all fired"]);
+        concerned.sites.push("Washington".parse().unwrap());
         assert_eq!(
-            (told[0].key.channel.as_str(), told[0].key.event),
-            ("all", Event::Fired)
+            told(incident, Event::Updated, &concerned),
+            ["all updated", "elsewhere fired"]
         );
-        assert_eq!(told[0].device_name, "LENOVO 300e");
+        let nobody = Concerned::default();
+        assert_eq!(
+            told(incident, Event::Resolved, &nobody),
+            ["all resolved", "elsewhere resolved"]
+        );
     }
 }

@@ -152,7 +152,7 @@ fn told(event: Event) -> Notification {
 /// The resolution of what `fired` told.
 fn resolution(fired: &Notification) -> Notification {
     let mut resolved = fired.clone();
-    resolved.key.event = Event::Resolved;
+    (resolved.event, resolved.key.number) = (Event::Resolved, 2);
     resolved
 }
 

@@ -16,7 +16,8 @@ use super::{Guidance, Query, Surroundings};
 use crate::alert::{Alert, AlertId, AlertKey, AlertState, Audience, Severity};
 use crate::audit::AuditLine;
 use crate::device::{Device, Standing};
-use crate::notification::{Event, Notification, NotificationKey};
+use crate::incident::{Cause, Finding, Incident};
+use crate::notification::{DeviceName, Event, Notification, NotificationKey};
 use crate::store::{ApiTokenRecord, Arrival, Role, Store, StoreOptions, Write};
 
 /// The time in the tests.
@@ -190,6 +191,7 @@ pub(super) fn alert(device: DeviceId, rule: &str, severity: Severity, state: Ale
         observed: NOW,
         fired: (state != AlertState::Pending).then_some(NOW.plus_ms(-3_600_000)),
         resolved: None,
+        incident: None,
     }
 }
 
@@ -215,15 +217,32 @@ fn notification(device: DeviceId, site: &str, attempts: u32) -> Notification {
         Severity::Critical,
         AlertState::Firing,
     );
+    let finding = Finding {
+        alert: alert.id,
+        key: alert.key,
+        title: alert.title,
+        evidence: alert.evidence,
+        severity: alert.severity,
+        since: alert.since,
+        resolved: None,
+    };
+    let mut incident = Incident::new(Cause::Device(device), alert.audience, &finding, NOW);
+    incident.findings.push(finding);
+    incident.told = 1;
+    incident.site = Some(label(site));
+    incident.sites = vec![label(site)];
     Notification {
         key: NotificationKey {
-            alert: alert.id,
-            event: Event::Fired,
+            incident: incident.id,
+            number: 1,
             channel: "tickets".to_owned(),
         },
-        alert,
-        site: label(site),
-        device_name: "Dell Latitude 3120".to_owned(),
+        event: Event::Fired,
+        incident,
+        devices: vec![DeviceName {
+            id: device,
+            name: "Dell Latitude 3120".to_owned(),
+        }],
         created: NOW.plus_ms(-90_000),
         attempts,
         due: NOW,

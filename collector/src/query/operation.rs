@@ -1,5 +1,6 @@
 //! Answers about the collector itself: the outbox, the audit log, whether it is ready.
 
+use rollcall_shared::id::Label;
 use serde::Serialize;
 
 use super::{At, Query, QueryError, Viewer};
@@ -97,7 +98,7 @@ impl Query {
     pub fn outbox(&self, viewer: &Viewer) -> Result<OutboxAnswer, QueryError> {
         viewer.require(Role::Technician)?;
         let mut waiting = self.store.notifications();
-        waiting.retain(|entry| viewer.sees_site(&entry.site));
+        waiting.retain(|entry| viewer.sees_all(&entry.incident.sites));
         waiting.sort_by_key(|entry| (!is_stuck(entry), entry.created));
         let stuck = waiting.iter().filter(|entry| is_stuck(entry)).count() as u64;
         Ok(OutboxAnswer {
@@ -156,13 +157,17 @@ const fn outbox_state(waiting: usize, stuck: u64) -> &'static str {
 }
 
 fn entry(entry: &Notification) -> OutboxEntry {
+    let sites: Vec<&str> = entry.incident.sites.iter().map(Label::as_str).collect();
     OutboxEntry {
         key: entry.key.to_string(),
         channel: entry.key.channel.clone(),
-        event: entry.key.event.word(),
-        title: entry.alert.title.clone(),
-        device: entry.alert.key.device.to_string(),
-        site: entry.site.to_string(),
+        event: entry.event.word(),
+        title: entry.incident.title.clone(),
+        device: entry
+            .devices
+            .first()
+            .map_or_else(String::new, |d| d.id.to_string()),
+        site: sites.join(", "),
         created_at: At(entry.created),
         due_at: At(entry.due),
         attempts: entry.attempts,

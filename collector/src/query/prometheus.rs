@@ -234,7 +234,7 @@ fn expose_outbox(out: &mut Exposition, query: &Query, viewer: &Viewer) {
     let (mut waiting, mut stuck) = (Tally::default(), Tally::default());
     let mut oldest = None;
     for entry in query.store.notifications() {
-        if !viewer.sees_site(&entry.site) {
+        if !viewer.sees_all(&entry.incident.sites) {
             continue;
         }
         stuck.add(entry.key.channel.clone(), u64::from(is_stuck(&entry)));

@@ -33,6 +33,13 @@ impl Viewer {
         self.sees_everything() || self.sites.contains(site)
     }
 
+    /// Whether none of these sites is hidden from them.
+    #[must_use]
+    pub fn sees_all(&self, sites: &[Label]) -> bool {
+        self.sees_everything()
+            || (!sites.is_empty() && sites.iter().all(|site| self.sites.contains(site)))
+    }
+
     /// Whether they may see a device.
     #[must_use]
     pub fn sees(&self, state: &DeviceState) -> bool {

@@ -228,6 +228,9 @@ impl Hot {
         for alert in self.records::<crate::alert::Alert>(TreeName::Alerts)? {
             memory.alerts.insert(alert.key.clone(), alert);
         }
+        for incident in self.records::<crate::incident::Incident>(TreeName::Incidents)? {
+            memory.incidents.insert(incident.id, incident);
+        }
         for entry in self.records::<crate::notification::Notification>(TreeName::Outbox)? {
             memory.outbox.insert(entry.key.clone(), entry);
         }

@@ -10,7 +10,9 @@
 //!   state          device[16] piece[2]                    -> Snapshot, zstd, in pieces
 //!   alerts         device[16] text(rule) text(instance)   -> Alert that is not resolved, JSON
 //!   alert_history  resolved[8] alert[16]                  -> Alert, JSON
-//!   outbox         alert[16] event[1] channel             -> Notification, JSON
+//!   incidents      incident[16]                           -> Incident that is open or was lately, JSON
+//!   incident_history closed[8] incident[16]               -> Incident, JSON
+//!   outbox         incident[16] number[4] channel         -> Notification, JSON
 //!   tokens         id                                     -> EnrolmentTokenRecord, JSON
 //!   api_tokens     name                                   -> ApiTokenRecord, JSON
 //!   audit          at[8] number[8]                        -> AuditLine, JSON
@@ -33,7 +35,8 @@ use rollcall_shared::time::{UnixMs, civil_from_days, days_from_civil};
 
 use crate::alert::{Alert, AlertKey};
 use crate::device::SeriesKey;
-use crate::notification::{Event, NotificationKey};
+use crate::incident::Incident;
+use crate::notification::NotificationKey;
 
 /// The schema that this version writes.
 pub const SCHEMA: u32 = 1;
@@ -75,6 +78,10 @@ pub enum TreeName {
     Alerts,
     /// Alerts that are.
     AlertHistory,
+    /// Incidents that are open, or were lately.
+    Incidents,
+    /// Incidents that were closed longer ago.
+    IncidentHistory,
     /// What channels are still to be told.
     Outbox,
     /// Enrolment tokens.
@@ -87,7 +94,7 @@ pub enum TreeName {
 
 impl TreeName {
     /// Every tree, in the order of its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Meta,
         Self::Devices,
         Self::Cursors,
@@ -95,6 +102,8 @@ impl TreeName {
         Self::State,
         Self::Alerts,
         Self::AlertHistory,
+        Self::Incidents,
+        Self::IncidentHistory,
         Self::Outbox,
         Self::Tokens,
         Self::ApiTokens,
@@ -111,6 +120,8 @@ impl TreeName {
             Self::State => "state",
             Self::Alerts => "alerts",
             Self::AlertHistory => "alert_history",
+            Self::Incidents => "incidents",
+            Self::IncidentHistory => "incident_history",
             Self::Outbox => "outbox",
             Self::Tokens => "tokens",
             Self::ApiTokens => "api_tokens",
@@ -162,15 +173,16 @@ pub fn resolved(alert: &Alert) -> Vec<u8> {
     [&time(at)[..], alert.id.as_bytes()].concat()
 }
 
+/// Key in `incident_history`.
+pub fn closed(incident: &Incident) -> Vec<u8> {
+    let at = incident.closed.unwrap_or(incident.opened);
+    [&time(at)[..], incident.id.as_bytes()].concat()
+}
+
 /// Key in `outbox`.
 pub fn notification(key: &NotificationKey) -> Vec<u8> {
-    let event = match key.event {
-        Event::Fired => 0,
-        Event::Resolved => 1,
-        Event::Updated => 2,
-        Event::Reopened => 3,
-    };
-    [key.alert.as_bytes(), &[event][..], key.channel.as_bytes()].concat()
+    let number = key.number.to_be_bytes();
+    [key.incident.as_bytes(), &number[..], key.channel.as_bytes()].concat()
 }
 
 /// Key in `audit`.

@@ -19,6 +19,7 @@ use super::records::{ApiTokenRecord, EnrolmentTokenRecord};
 use super::{Arrival, Write};
 use crate::alert::{Alert, AlertKey};
 use crate::device::{Device, DeviceState, Latest, SeriesKey};
+use crate::incident::{Incident, IncidentId};
 use crate::notification::{Notification, NotificationKey};
 
 /// Reports that follow each other within this many intervals belong to one time awake: an agent that
@@ -36,6 +37,7 @@ pub(super) struct Memory {
     pub devices: HashMap<DeviceId, Entry>,
     pub cursors: Cursors,
     pub alerts: BTreeMap<AlertKey, Alert>,
+    pub incidents: BTreeMap<IncidentId, Incident>,
     pub outbox: BTreeMap<NotificationKey, Notification>,
     pub tokens: BTreeMap<String, EnrolmentTokenRecord>,
     pub api_tokens: BTreeMap<String, ApiTokenRecord>,
@@ -94,6 +96,12 @@ impl Memory {
             }
             Write::ResolveAlert(alert) => {
                 self.alerts.remove(&alert.key);
+            }
+            Write::PutIncident(incident) => {
+                self.incidents.insert(incident.id, incident.clone());
+            }
+            Write::ArchiveIncident(incident) => {
+                self.incidents.remove(&incident.id);
             }
             Write::PutNotification(notification) => {
                 self.outbox

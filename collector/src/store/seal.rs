@@ -74,7 +74,11 @@ impl Store {
             .history
             .remove_before(oldest)
             .map_err(failed)?;
-        for tree in [TreeName::AlertHistory, TreeName::Audit] {
+        for tree in [
+            TreeName::AlertHistory,
+            TreeName::IncidentHistory,
+            TreeName::Audit,
+        ] {
             let database = &self.shared().hot.database;
             let old = database.range(tree as usize, &[], &keys::time(oldest));
             let old: Result<Vec<_>, _> = old.map(|pair| pair.map(|(key, _)| key)).collect();

@@ -98,6 +98,20 @@ impl Shared {
                     history,
                 ]);
             }
+            Write::PutIncident(incident) => put(
+                TreeName::Incidents,
+                incident.id.as_bytes(),
+                record("an incident", incident)?,
+            ),
+            Write::ArchiveIncident(incident) => {
+                let history = put(
+                    TreeName::IncidentHistory,
+                    &keys::closed(incident),
+                    record("an incident", incident)?,
+                );
+                let gone = remove(TreeName::Incidents, incident.id.as_bytes());
+                return Ok(vec![gone, history]);
+            }
             Write::PutNotification(entry) => {
                 let key = keys::notification(&entry.key);
                 put(TreeName::Outbox, &key, record("a notification", entry)?)

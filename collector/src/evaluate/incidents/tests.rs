@@ -19,7 +19,7 @@ const STEP: i64 = 15_000;
 struct District {
     rules: RuleSet,
     laptops: BTreeMap<DeviceId, (Traits, Label)>,
-    firing: BTreeMap<AlertKey, (Alert, Option<IncidentId>)>,
+    firing: BTreeMap<AlertKey, Alert>,
     incidents: BTreeMap<IncidentId, Incident>,
     silenced: BTreeSet<DeviceId>,
     told: Vec<(IncidentId, Event)>,
@@ -90,8 +90,9 @@ impl District {
             observed: self.now,
             fired: Some(self.now),
             resolved: None,
+            incident: None,
         };
-        self.firing.insert(key, (alert, None));
+        self.firing.insert(key, alert);
     }
 
     fn fire_all(&mut self, devices: &[DeviceId], rule: &str, instance: &str) {
@@ -123,7 +124,7 @@ impl District {
 
     fn apply(&mut self, decision: Decision) {
         for (key, id) in decision.assigned {
-            self.firing.get_mut(&key).expect("it fires").1 = Some(id);
+            self.firing.get_mut(&key).expect("it fires").incident = Some(id);
         }
         let mut numbers: BTreeMap<IncidentId, u32> = BTreeMap::new();
         for (id, event) in &decision.told {
@@ -145,8 +146,10 @@ impl District {
             let cause = format!("{:?} {:?}", incident.cause, incident.audience);
             assert!(open.insert(cause.clone()), "{cause} is open twice");
         }
-        for (alert, incident) in self.firing.values() {
-            let Some(id) = incident else { continue };
+        for alert in self.firing.values() {
+            let Some(id) = &alert.incident else {
+                continue;
+            };
             let incident = &self.incidents[id];
             if incident.state == IncidentState::Open {
                 let device = incident.cause == Cause::Device(alert.key.device);

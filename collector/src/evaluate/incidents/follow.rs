@@ -22,7 +22,7 @@ impl<'a> Desk<'a> {
 
     fn follow_one(&mut self, before: Incident, members: &[&'a Alert]) {
         let mut incident = before.clone();
-        self.mark_resolved(&mut incident, members);
+        let is_less = self.mark_resolved(&mut incident, members);
         incident.devices = devices_of(members);
         incident.most_devices = incident.most_devices.max(incident.devices);
         if has_recovered(&incident) {
@@ -35,7 +35,8 @@ impl<'a> Desk<'a> {
         } else {
             incident.recovered = None;
         }
-        if self.acknowledgement_ran_out(&mut incident) || self.has_grown(&incident, members) {
+        let ran_out = self.acknowledgement_ran_out(&mut incident);
+        if ran_out || is_less || self.has_grown(&incident, members) {
             return self.tell(incident, Event::Updated);
         }
         if is_worth_storing(&before, &incident) {
@@ -43,13 +44,17 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn mark_resolved(&self, incident: &mut Incident, members: &[&'a Alert]) {
+    /// Marks findings that are gone; whether one of a laptop that has others still is.
+    fn mark_resolved(&self, incident: &mut Incident, members: &[&'a Alert]) -> bool {
+        let mut is_less = false;
         for finding in &mut incident.findings {
             let goes_on = members.iter().any(|alert| alert.key == finding.key);
             if !goes_on && finding.resolved.is_none() {
                 finding.resolved = Some(self.scene.now);
+                is_less = true;
             }
         }
+        is_less && !members.is_empty() && matches!(incident.cause, Cause::Device(_))
     }
 
     /// Closes it. Devices that have not recovered have another reason: they wait no longer.

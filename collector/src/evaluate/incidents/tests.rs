@@ -208,6 +208,11 @@ fn one_laptop_with_three_findings_is_one_ticket_a_desk() {
     district.recover(|key| key.rule == "drive-failing");
     district.run(MINUTE);
     assert_eq!(district.count(Event::Resolved), 0, "two findings are left");
+    assert_eq!(
+        district.count(Event::Updated),
+        2,
+        "that one is over is told"
+    );
     district.recover(|_| true);
     district.run(MINUTE);
     assert_eq!(district.count(Event::Resolved), 2);

@@ -9,8 +9,9 @@ use super::super::cursors::Cursor;
 use super::super::keys::{self, TreeName, meta};
 use super::super::log;
 use super::{CheckReport, Finding, HOT, RESTORE};
-use crate::alert::{Alert, AlertId};
+use crate::alert::Alert;
 use crate::device::Device;
+use crate::incident::{Incident, IncidentId};
 use crate::notification::Notification;
 
 /// A device's spool.
@@ -25,7 +26,9 @@ pub(super) struct Agreement {
     cursors: HashMap<Of, Cursor>,
     /// The entries of the log, each with the first and the last sequence of each spool in it.
     log: BTreeMap<u64, BTreeMap<Of, (u64, u64)>>,
-    alerts: BTreeSet<AlertId>,
+    incidents: BTreeSet<IncidentId>,
+    /// The incidents that open alerts belong to.
+    explained: BTreeSet<IncidentId>,
     alerting: BTreeSet<DeviceId>,
     outbox: Vec<Notification>,
 }
@@ -51,10 +54,14 @@ impl Agreement {
                 let Ok(alert) = serde_json::from_slice::<Alert>(value) else {
                     return;
                 };
-                self.alerts.insert(alert.id);
                 if tree == TreeName::Alerts {
                     self.alerting.insert(alert.key.device);
+                    self.explained.extend(alert.incident);
                 }
+            }
+            TreeName::Incidents | TreeName::IncidentHistory => {
+                let incident = serde_json::from_slice::<Incident>(value);
+                self.incidents.extend(incident.map(|incident| incident.id));
             }
             TreeName::Outbox => self
                 .outbox
@@ -130,10 +137,14 @@ impl Agreement {
         for entry in self
             .outbox
             .iter()
-            .filter(|entry| !self.alerts.contains(&entry.key.alert))
+            .filter(|entry| !self.incidents.contains(&entry.key.incident))
         {
             let place = format!("outbox {}", entry.key);
-            tell(place, "there is no such alert".to_owned(), "an alert");
+            tell(place, "there is no such incident".to_owned(), "an incident");
+        }
+        for incident in self.explained.difference(&self.incidents) {
+            let place = format!("alerts of incident {incident}");
+            tell(place, "there is no such incident".to_owned(), "an incident");
         }
     }
 

@@ -16,6 +16,7 @@ use super::{CheckReport, Finding, RESTORE};
 use crate::alert::Alert;
 use crate::audit::AuditLine;
 use crate::device::Device;
+use crate::incident::Incident;
 use crate::notification::Notification;
 
 /// A tree of the hot database while it is read in the order of its keys.
@@ -188,6 +189,14 @@ fn verify(tree: TreeName, key: &[u8], value: &[u8]) -> Result<(), Problem> {
             let alert: Alert = json(value)?;
             same(key, &keys::resolved(&alert))
         }
+        TreeName::Incidents => {
+            let incident: Incident = json(value)?;
+            same(key, incident.id.as_bytes())
+        }
+        TreeName::IncidentHistory => {
+            let incident: Incident = json(value)?;
+            same(key, &keys::closed(&incident))
+        }
         TreeName::Outbox => {
             let entry: Notification = json(value)?;
             same(key, &keys::notification(&entry.key))
@@ -307,10 +316,13 @@ fn words(tree: TreeName, key: &[u8]) -> String {
             let rest = key.get(16..).unwrap_or_default();
             format!("{}, {}", device(key.get(..16)), texts(rest).join(" "))
         }
-        TreeName::AlertHistory | TreeName::Audit => keys::parse_time(key)
-            .map_or_else(|| key.escape_ascii().to_string(), |at| format!("of {at}")),
+        TreeName::Incidents => key.escape_ascii().to_string(),
+        TreeName::AlertHistory | TreeName::IncidentHistory | TreeName::Audit => {
+            keys::parse_time(key)
+                .map_or_else(|| key.escape_ascii().to_string(), |at| format!("of {at}"))
+        }
         TreeName::Outbox => {
-            let channel = key.get(17..).unwrap_or_default();
+            let channel = key.get(20..).unwrap_or_default();
             format!("for channel {}", String::from_utf8_lossy(channel))
         }
     }
@@ -350,6 +362,8 @@ const fn lost(tree: TreeName) -> &'static str {
         TreeName::State => "the latest readings of a laptop",
         TreeName::Alerts => "an open alert",
         TreeName::AlertHistory => "an alert that was resolved",
+        TreeName::Incidents => "an incident that is open or was lately",
+        TreeName::IncidentHistory => "an incident that was closed",
         TreeName::Outbox => "a message that a channel is still to be sent",
         TreeName::Tokens => "an enrolment token",
         TreeName::ApiTokens => "an API token",

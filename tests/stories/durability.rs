@@ -26,6 +26,9 @@ const ROUNDS: u32 = 16;
 /// Rounds after which everything is compared, which takes longer than a round.
 const COMPARE_EVERY: u32 = 25;
 
+/// A few hundred reports a round, so that hundreds of rounds can be compared in the end.
+const REST: Duration = Duration::from_millis(100);
+
 /// Weeks of the laptop whose history expires.
 const OLD_WEEKS: u64 = 52;
 
@@ -67,6 +70,7 @@ fn durability_kills_and_cuts_at_random_moments() {
         .block_on(Fleet::enroll(collector.grpc, &token, LAPTOPS))
         .unwrap();
     runtime.block_on(fill_weeks(&collector, &token));
+    fleet.rest_between_messages(REST);
     let load = {
         let _inside = runtime.enter();
         fleet.start(collector.grpc)

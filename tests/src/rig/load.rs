@@ -37,6 +37,8 @@ struct Laptop {
     device: Device,
     acknowledged: AtomicU64,
     broken_promise: Mutex<Option<String>>,
+    /// Milliseconds between two messages.
+    pause_ms: AtomicU64,
     /// How often its stream came up.
     streams: AtomicU64,
     /// Whether the collector may have been restored from a backup.
@@ -66,6 +68,7 @@ impl Fleet {
                 device,
                 acknowledged: AtomicU64::new(0),
                 broken_promise: Mutex::new(None),
+                pause_ms: AtomicU64::new(0),
                 streams: AtomicU64::new(0),
                 may_be_set_back: AtomicBool::new(false),
                 lost: Mutex::new(Vec::new()),
@@ -116,6 +119,14 @@ impl Fleet {
     pub fn expect_set_back(&self) {
         for laptop in &self.laptops {
             laptop.may_be_set_back.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Has each laptop rest between two messages, for stories that go on for long.
+    pub fn rest_between_messages(&self, pause: Duration) {
+        let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        for laptop in &self.laptops {
+            laptop.pause_ms.store(ms, Ordering::SeqCst);
         }
     }
 
@@ -171,9 +182,10 @@ impl Fleet {
         }
         for laptop in &self.laptops {
             let id = laptop.device.id.to_string();
+            // Before the look at the store, since a load may go on.
+            let acknowledged = laptop.acknowledged.load(Ordering::SeqCst);
             let points = collector.series(&id, "hw.battery.cycles", "BAT0")?;
             let values: Vec<u64> = points.iter().filter_map(as_sequence).collect();
-            let acknowledged = laptop.acknowledged.load(Ordering::SeqCst);
             let lost = lock(&laptop.lost).clone();
             let stored = values.len() as u64 + lost.iter().map(|(a, b)| b + 1 - a).sum::<u64>();
             require(stored >= acknowledged, || {
@@ -221,6 +233,7 @@ impl Laptop {
         while !stop.load(Ordering::Relaxed) {
             // One batch is always on the way behind the one that is waited for.
             self.send(&session, next).await?;
+            tokio::time::sleep(Duration::from_millis(self.pause_ms.load(Ordering::SeqCst))).await;
             session.acknowledged(next - 1).await?;
             next += BATCH;
             self.acknowledged

@@ -1,6 +1,7 @@
-//! A crowd of simulated laptops at a real collector: what it counts as acknowledged is stored, once.
+//! A crowd of simulated laptops at a real collector: what it counts as acknowledged is stored, once;
+//! and what such laptops report is what the agent would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,10 +10,12 @@ use rollcall_collector::store::{Store, StoreOptions};
 use rollcall_shared::limits;
 use rollcall_shared::time::{Clock as _, SystemClock};
 use rollcall_tests::rig;
+use rollcall_tests::rig::binaries;
 use rollcall_tests::rig::collector::Collector;
 use rollcall_tests::rig::device::runtime;
 use rollcall_tests::rig::patience::{PATIENCE, eventually, require};
 use rollcall_tests::simulator::crowd::{Counts, CrowdOptions, EnrolOptions, enrol, run_here};
+use rollcall_tests::simulator::live::Start;
 use rollcall_tests::simulator::{Fleet, WallClock};
 
 const LAPTOPS: u32 = 300;
@@ -105,7 +108,10 @@ fn check_counts(counts: &Counts) {
     assert_eq!(counts.full_handshakes, u64::from(LAPTOPS));
     let latency = counts.latency.summary();
     // What is acknowledged after the measured time has a latency too.
-    assert!(latency.count >= counts.messages && counts.messages > 500, "{latency:?}");
+    assert!(
+        latency.count >= counts.messages && counts.messages > 500,
+        "{latency:?}"
+    );
     assert!(latency.p50 > 0.0 && latency.max < 10_000.0, "{latency:?}");
 }
 
@@ -159,5 +165,45 @@ fn a_crowd_outlives_the_collector() {
         counts.reports_in_all + 1000 > stored,
         "{} of {stored}",
         counts.reports_in_all
+    );
+}
+
+/// What the model writes down looks like what the agent reads on this very machine: no reading that
+/// an agent could not send, the same ones in the main, and about as large.
+#[test]
+fn the_models_reports_look_like_the_agents_own() {
+    let folder = rig::folder();
+    let mut command = std::process::Command::new(binaries::agent());
+    let _ = command.args(["report", "--data"]).arg(folder.path());
+    let output = command.output().unwrap();
+    let real: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let real = real["report"]["readings"].as_array().unwrap();
+    let of_real: BTreeSet<String> = real
+        .iter()
+        .map(|r| r["metric"].as_str().unwrap().to_owned())
+        .collect();
+    let at = Start::Lesson.moment(SystemClock.now().wall);
+    let fleet = Fleet::new(1);
+    let (mut of_model, mut counts) = (BTreeSet::new(), Vec::new());
+    for readings in (0..200).filter_map(|number| fleet.laptop(number).readings(at)) {
+        counts.push(readings.len());
+        of_model.extend(
+            readings
+                .iter()
+                .map(|reading| reading.metric().name.to_owned()),
+        );
+    }
+    // What an agent says of itself, a live simulated laptop adds by the agent's own code.
+    let of_laptop = |name: &&String| !name.starts_with("rollcall.");
+    let unknown: Vec<&String> = of_real.difference(&of_model).filter(of_laptop).collect();
+    assert!(
+        unknown.is_empty(),
+        "the agent reads what the model does not: {unknown:?}"
+    );
+    let mean = counts.iter().sum::<usize>() / counts.len();
+    assert!(
+        (40..160).contains(&mean),
+        "{mean} readings a report, the agent has {}",
+        real.len()
     );
 }

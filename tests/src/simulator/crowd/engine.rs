@@ -37,6 +37,10 @@ const COMPRESSION: i32 = 1;
 /// How long acknowledgements are awaited after the last message.
 const PATIENCE_US: u64 = 10_000_000;
 
+/// How long those who stay connected are awaited before anybody sends, and how often that is looked at.
+const GATHER_US: u64 = 120_000_000;
+const GATHER_STEP_US: u64 = 500_000;
+
 /// How often a line of progress is written.
 const TELL_EVERY_US: u64 = 10_000_000;
 
@@ -170,6 +174,7 @@ impl Engine {
         loop {
             self.wait(&mut events)?;
             let now = now_us();
+            self.await_the_others(now);
             if self.cpu_at_start.is_none() && now >= self.parts.plan.start_us {
                 (self.cpu_at_start, traffic_at_start) = (Some(cpu_s()), self.traffic);
             }
@@ -189,6 +194,22 @@ impl Engine {
                 self.take_leave(now);
                 return Ok(self.counts);
             }
+        }
+    }
+
+    /// Puts the start off while some that are to stay connected are not, so that what is measured is
+    /// the crowd and not its arrival; all at once is meant to be measured.
+    fn await_the_others(&mut self, now: u64) {
+        let plan = &mut self.parts.plan;
+        let is_near = self.cpu_at_start.is_none() && now + GATHER_STEP_US / 2 >= plan.start_us;
+        let patient = now < self.parts.began.0 + GATHER_US;
+        if !is_near || !patient || self.parts.connect_rate == 0 {
+            return;
+        }
+        let is_there = |laptop: &Laptop| laptop.rests || laptop.is_welcome();
+        if !self.laptops.iter().all(is_there) {
+            let wait = (now + GATHER_STEP_US).saturating_sub(plan.start_us);
+            (plan.start_us, plan.end_us) = (plan.start_us + wait, plan.end_us + wait);
         }
     }
 

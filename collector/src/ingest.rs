@@ -10,8 +10,10 @@ mod counters;
 mod pacing;
 mod patience;
 mod refuse;
+mod secure;
 mod session;
 mod streams;
+mod transport;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -29,8 +31,7 @@ use rollcall_shared::time::{Clock, UnixMs};
 use rollcall_shared::tls::{self, DeviceCertificate};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService as _;
@@ -45,11 +46,7 @@ pub use accept::Peer;
 use boots::Boots;
 pub use counters::{IngestCounters, Reason};
 use refuse::Refusals;
-use session::Session;
 use streams::Streams;
-
-/// Messages down that wait for a laptop: an acknowledgement each for what it may have on the way.
-const DOWN: usize = 16;
 
 /// The longest request for a certificate: a signing request has [`limits::CSR_BYTES`] at most, the
 /// rest of it far less. Strangers may send one, so that 512 of them hold 128 MB at most, with
@@ -133,13 +130,14 @@ impl Ingest {
     ) -> anyhow::Result<()> {
         let shutdown = self.shared.shutdown.clone();
         let watcher = tokio::spawn(streams::end_those_of_the_revoked(Arc::clone(&self.shared)));
-        let connections = accept::connections(listener, tls, Arc::clone(&self.shared));
-        let routes = self.beside(routes);
+        let shared = Arc::clone(&self.shared);
+        let routes = self.beside(routes).prepare();
+        let connections = accept::connections(listener, tls, shared, routes.clone());
         let served = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(STREAMS_PER_CONNECTION)
-            .layer(tonic::service::InterceptorLayer::new(name_the_peer))
+            .layer(tower::util::MapRequestLayer::new(name_the_peer))
             .add_routes(routes)
             .serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned());
         let ended = tokio::select! {
@@ -175,8 +173,14 @@ async fn past(shutdown: CancellationToken) {
     tokio::time::sleep(SHUTDOWN).await;
 }
 
+/// Tells a request who asks.
+fn told_of_the_peer<B>(mut request: http::Request<B>, caller: Caller) -> http::Request<B> {
+    request.extensions_mut().insert(caller);
+    name_the_peer(request)
+}
+
 /// Puts the address where services that know nothing of devices look for it.
-fn name_the_peer(mut request: Request<()>) -> Result<Request<()>, Status> {
+fn name_the_peer<B>(mut request: http::Request<B>) -> http::Request<B> {
     if let Some(Caller { peer, .. }) = request.extensions().get::<Caller>().cloned() {
         let address = tonic::transport::server::TcpConnectInfo {
             local_addr: None,
@@ -185,7 +189,7 @@ fn name_the_peer(mut request: Request<()>) -> Result<Request<()>, Status> {
         request.extensions_mut().insert(address);
         request.extensions_mut().insert(peer);
     }
-    Ok(request)
+    request
 }
 
 impl Shared {
@@ -244,21 +248,19 @@ impl AgentService for Ingest {
         }))
     }
 
-    type StreamStream = ReceiverStream<Result<v1::Down, Status>>;
+    type StreamStream = tokio_stream::Empty<Result<v1::Down, Status>>;
 
+    /// Streams of laptops are served by [`transport`]; who comes here has no certificate of a device.
     async fn stream(
         &self,
         request: Request<Streaming<v1::Up>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (shared, peer) = (&self.shared, peer_of(&request));
-        let device = match authority::authenticate(&shared.store, peer.certificate, shared.now()) {
-            Ok(device) => device,
-            Err(refusal) => return Err(shared.refuse(refusal, peer, "stream").await),
+        let refusal = match authority::authenticate(&shared.store, peer.certificate, shared.now()) {
+            Ok(_) => Refusal::CertificateMissing,
+            Err(refusal) => refusal,
         };
-        let (down, answers) = mpsc::channel(DOWN);
-        let session = Session::new(Arc::clone(shared), peer, device.id, down);
-        tokio::spawn(session.run(request.into_inner()));
-        Ok(Response::new(ReceiverStream::new(answers)))
+        Err(shared.refuse(refusal, peer, "stream").await)
     }
 }
 

@@ -11,17 +11,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rollcall_shared::limits;
 use rollcall_shared::tls::DeviceCertificate;
+use rustix::net::sockopt;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
 use tonic::transport::server::Connected;
 
 use super::patience::{Patience, Served};
-use super::{Reason, Shared, device_of};
+use super::secure::Secure;
+use super::{Reason, Shared, device_of, transport};
 
 /// Handshakes at once. One takes about 0.3 ms of a processor, so this is a queue of about 1.3 s for
 /// two; those who come later wait in the kernel's. Whoever connects and says nothing holds a place
@@ -73,31 +74,52 @@ impl Peer {
     }
 }
 
-/// A connection that has shaken hands.
+/// A stranger's connection that has shaken hands.
 pub(super) struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: Secure,
     caller: Caller,
-    shared: Arc<Shared>,
-    /// Its place among the strangers, if it is one, and how long it may keep that silently.
+    counted: Counted,
+    /// Its place among the strangers, and how long it may keep that silently.
     place: Option<(OwnedSemaphorePermit, Patience)>,
 }
 
-/// The connections that come in, until the shutdown.
+/// A connection is counted for as long as this lives.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.counters.connections.fetch_add(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The strangers' connections that come in, until the shutdown; laptops of the fleet are served
+/// apart from them, and may make calls to `routes` too.
 pub(super) fn connections(
     listener: TcpListener,
     tls: Arc<ArcSwap<ServerConfig>>,
     shared: Arc<Shared>,
+    routes: Routes,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(READY);
-    tokio::spawn(accept(listener, tls, shared, ready));
+    tokio::spawn(accept(listener, tls, shared, (routes, ready)));
     ReceiverStream::new(connections)
 }
+
+/// Where connections go: laptops to the routes, strangers to the server that is ready for them.
+type Onward = (Routes, mpsc::Sender<io::Result<Connection>>);
 
 async fn accept(
     listener: TcpListener,
     tls: Arc<ArcSwap<ServerConfig>>,
     shared: Arc<Shared>,
-    ready: mpsc::Sender<io::Result<Connection>>,
+    onward: Onward,
 ) {
     let places = Arc::new(Semaphore::new(HANDSHAKES));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
@@ -113,12 +135,11 @@ async fn accept(
                 continue;
             }
         };
-        let acceptor = TlsAcceptor::from(tls.load_full());
-        let (shared, ready) = (Arc::clone(&shared), ready.clone());
+        let (tls, shared) = (tls.load_full(), Arc::clone(&shared));
+        let onward = onward.clone();
         tokio::spawn(async move {
-            if let Some(connection) = shake_hands(&acceptor, stream, address, shared).await {
-                // The server takes no more once it shuts down.
-                let _ = ready.send(Ok(connection)).await;
+            if let Some(secure) = shake_hands(tls, stream, address, &shared).await {
+                welcome(secure, address, shared, onward).await;
             }
             drop(place);
         });
@@ -126,47 +147,74 @@ async fn accept(
 }
 
 async fn shake_hands(
-    acceptor: &TlsAcceptor,
+    tls: Arc<ServerConfig>,
     stream: TcpStream,
     address: SocketAddr,
-    shared: Arc<Shared>,
-) -> Option<Connection> {
-    // Acknowledgements are small and must not wait for more.
-    let _ = stream.set_nodelay(true);
-    let shaken = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
-    let stream = match shaken {
-        Ok(Ok(stream)) => stream,
+    shared: &Shared,
+) -> Option<Secure> {
+    prepare(&stream);
+    let shaken = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, Secure::accept(stream, tls)).await;
+    match shaken {
+        Ok(Ok(secure)) => Some(secure),
         Ok(Err(error)) => {
             shared.note_bad_handshake(address, &error).await;
-            return None;
+            None
         }
         Err(_) => {
             shared.counters.count(Reason::HandshakeTimeout, 1);
-            return None;
+            None
         }
-    };
-    let certificate = device_of(stream.get_ref().1.peer_certificates());
+    }
+}
+
+/// Hands a connection on: a laptop of the fleet is served by a task of its own.
+async fn welcome(secure: Secure, address: SocketAddr, shared: Arc<Shared>, onward: Onward) {
+    let (routes, ready) = onward;
+    let certificate = device_of(secure.peer_certificates());
     let served = Served::default();
-    let place = match certificate {
-        Some(_) => None,
-        None => {
-            let patience = Patience::new(served.clone(), shared.patience);
-            Some((shared.place_for_stranger()?, patience))
-        }
+    let peer = Peer {
+        address,
+        certificate,
     };
-    shared.counters.connections.fetch_add(1, Ordering::Relaxed);
-    Some(Connection {
-        stream,
-        caller: Caller {
-            peer: Peer {
-                address,
-                certificate,
-            },
-            served,
-        },
-        shared,
-        place,
-    })
+    let caller = Caller {
+        peer,
+        served: served.clone(),
+    };
+    if certificate.is_some() {
+        let counted = Counted::new(Arc::clone(&shared));
+        tokio::spawn(async move {
+            transport::serve(secure, caller, shared, routes).await;
+            drop(counted);
+        });
+        return;
+    }
+    let Some(place) = shared.place_for_stranger() else {
+        return;
+    };
+    let patience = Patience::new(served, shared.patience);
+    let connection = Connection {
+        stream: secure,
+        caller,
+        counted: Counted::new(shared),
+        place: Some((place, patience)),
+    };
+    // The server takes no more once it shuts down.
+    let _ = ready.send(Ok(connection)).await;
+}
+
+/// Options of a socket. That a laptop is still there costs no message and nobody's processor: the
+/// kernel asks after [`limits::KEEPALIVE_INTERVAL`] of silence, three times, and one that has gone is
+/// noticed after about four and a half minutes. Without them a connection works as well.
+fn prepare(stream: &TcpStream) {
+    // Acknowledgements are small and must not wait for more.
+    let _ = stream.set_nodelay(true);
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    #[cfg(target_os = "linux")]
+    {
+        let _ = sockopt::set_tcp_keepidle(stream, limits::KEEPALIVE_INTERVAL);
+        let _ = sockopt::set_tcp_keepintvl(stream, limits::KEEPALIVE_TIMEOUT);
+        let _ = sockopt::set_tcp_keepcnt(stream, 3);
+    }
 }
 
 impl Shared {
@@ -195,15 +243,6 @@ impl Shared {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.shared
-            .counters
-            .connections
-            .fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Connected for Connection {
     type ConnectInfo = Caller;
 
@@ -224,7 +263,7 @@ impl Connection {
         }
         // Its place is free from here on, and it is counted once.
         self.place = None;
-        self.shared.counters.count(Reason::StrangerSilent, 1);
+        self.counted.0.counters.count(Reason::StrangerSilent, 1);
         Err(io::ErrorKind::TimedOut.into())
     }
 }

@@ -15,14 +15,14 @@ use rollcall_shared::limits;
 use rollcall_shared::metric;
 use rollcall_shared::refusal::Refusal;
 use rollcall_shared::time::UnixMs;
-use tokio::sync::mpsc;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 
 use super::admission::{Admission, admit, clock_reading, short_text};
 use super::boots::Seen;
 use super::counters::UnderWay;
 use super::pacing::{Pace, pace};
 use super::streams::Place;
+use super::transport::Link;
 use super::{Peer, Reason, Shared, refuse};
 use crate::device::{Device, DeviceState, Standing};
 use crate::store::{Arrival, StoreError, Write};
@@ -30,17 +30,12 @@ use crate::store::{Arrival, StoreError, Write};
 /// How long a new stream may take to say Hello: a connection's own time limit.
 const HELLO: Duration = limits::CONNECT_TIMEOUT;
 
-/// How long a laptop may leave what it is told unread.
-const UNREAD: Duration = Duration::from_secs(60);
-
-type Down = mpsc::Sender<Result<v1::Down, Status>>;
-
 /// A stream.
-pub(super) struct Session {
+pub(super) struct Session<'a> {
     shared: Arc<Shared>,
     peer: Peer,
     device: DeviceId,
-    down: Down,
+    link: Link<'a>,
     pace: Pace,
 }
 
@@ -60,33 +55,29 @@ impl Drop for Presence<'_> {
     }
 }
 
-impl Session {
-    pub fn new(shared: Arc<Shared>, peer: Peer, device: DeviceId, down: Down) -> Self {
+impl<'a> Session<'a> {
+    pub fn new(shared: Arc<Shared>, peer: Peer, device: DeviceId, link: Link<'a>) -> Self {
         Self {
             shared,
             peer,
             device,
-            down,
+            link,
             pace: Pace::EASY,
         }
     }
 
     /// Converses until one side ends it.
-    pub async fn run(mut self, mut up: Streaming<v1::Up>) {
+    ///
+    /// # Errors
+    /// Why the stream ends, as the laptop is to be told.
+    pub async fn run(mut self) -> Result<(), Status> {
         let shared = Arc::clone(&self.shared);
         let _counted = UnderWay::new(&shared.counters.streams);
-        if let Err(status) = self.converse(&shared, &mut up).await {
-            // Whoever has gone hears no reason.
-            let _ = self.down.send_timeout(Err(status), UNREAD).await;
-        }
+        self.converse(&shared).await
     }
 
-    async fn converse(
-        &mut self,
-        shared: &Shared,
-        up: &mut Streaming<v1::Up>,
-    ) -> Result<(), Status> {
-        let hello = tokio::time::timeout(HELLO, up.message()).await;
+    async fn converse(&mut self, shared: &Shared) -> Result<(), Status> {
+        let hello = tokio::time::timeout(HELLO, self.link.message()).await;
         let Ok(hello) = hello else {
             return Err(self.out_of_turn("no Hello came in time").await);
         };
@@ -95,16 +86,16 @@ impl Session {
         };
         let place = shared.streams.open(self.device);
         let mut configuration = shared.configuration.clone();
-        let spool = self.greet(&hello, &place).await?;
+        let spool = Box::pin(self.greet(&hello, &place)).await?;
         let _present = Presence::new(shared, self.device);
         let current = Arc::clone(&configuration.borrow_and_update());
         if current.revision != hello.configuration_revision {
-            self.configure(&current).await?;
+            Box::pin(self.configure(&current)).await?;
         }
         loop {
             tokio::select! {
                 biased;
-                () = place.stop.cancelled() => return self.end().await,
+                () = place.stop.cancelled() => return Box::pin(self.end()).await,
                 () = shared.shutdown.cancelled() => {
                     return Err(Status::unavailable("the collector is shutting down"));
                 }
@@ -113,10 +104,11 @@ impl Session {
                         return Err(Status::unavailable("the collector is shutting down"));
                     }
                     let current = Arc::clone(&configuration.borrow_and_update());
-                    self.configure(&current).await?;
+                    Box::pin(self.configure(&current)).await?;
                 }
-                message = up.message() => match self.heard(message)? {
-                    Some(Heard::Reports(reports)) => self.take(spool, reports).await?,
+                message = self.link.message() => match self.heard(message)? {
+                    // On the heap: an idle stream shall not hold room for it.
+                    Some(Heard::Reports(reports)) => Box::pin(self.take(spool, reports)).await?,
                     Some(Heard::Hello(_)) => {
                         return Err(self.out_of_turn("Hello came twice").await);
                     }
@@ -293,12 +285,12 @@ impl Session {
             .await
     }
 
-    async fn configure(&self, configuration: &Configuration) -> Result<(), Status> {
+    async fn configure(&mut self, configuration: &Configuration) -> Result<(), Status> {
         self.say(Said::Configuration(configuration.into())).await
     }
 
     /// Says why the stream was stopped.
-    async fn end(&self) -> Result<(), Status> {
+    async fn end(&mut self) -> Result<(), Status> {
         match self.shared.standing(self.device) {
             Standing::Retired => {
                 let reason = "this device was retired at the collector".to_owned();
@@ -326,12 +318,11 @@ impl Session {
         refuse::status(Refusal::MessageMalformed)
     }
 
-    async fn say(&self, message: Said) -> Result<(), Status> {
+    async fn say(&mut self, message: Said) -> Result<(), Status> {
         let down = v1::Down {
             message: Some(message),
         };
-        let sent = self.down.send_timeout(Ok(down), UNREAD).await;
-        sent.map_err(|_| Status::cancelled("the laptop does not listen any more"))
+        self.link.say(down).await
     }
 }
 

@@ -20,6 +20,8 @@ use super::*;
 use crate::authority::ServerNames;
 use crate::device::{SeriesKey, Standing};
 use crate::store::{EnrolmentTokenRecord, StoreOptions, Write};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

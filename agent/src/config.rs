@@ -159,10 +159,7 @@ impl AgentConfig {
             Some(proxy) => Some(proxy.clone()),
             None => Proxy::from_environment(address, |name| std::env::var(name).ok())?,
         };
-        Ok(Connector {
-            address: address.clone(),
-            proxy,
-        })
+        Ok(Connector::new(address.clone(), proxy))
     }
 
     /// How much the spool may take.

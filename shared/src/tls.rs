@@ -5,14 +5,16 @@
 //! lets an expired device certificate through the handshake, and [`DeviceCertificate`] tells the
 //! stages after it, which allow such a device to renew itself and nothing else.
 
+mod tickets;
+
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
     ServerConfig, SignatureScheme,
@@ -25,6 +27,9 @@ use crate::token::AuthorityFingerprint;
 
 /// The protocol that gRPC speaks, as ALPN names it.
 pub const ALPN_HTTP2: &[u8] = b"h2";
+
+/// Sessions that an agent remembers for resumption; it has one collector.
+const SESSIONS: usize = 8;
 
 /// A certificate chain, the holder's own certificate first, and its key.
 #[derive(Debug)]
@@ -51,7 +56,7 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(ring::default_provider())))
 }
 
-/// How an agent speaks to its collector.
+/// How an agent speaks to its collector. Who uses it for more than one connection resumes sessions.
 ///
 /// # Errors
 /// When a root is no certificate, or the key does not belong to the chain.
@@ -66,6 +71,7 @@ pub fn client_config(trust: Trust, identity: Option<Identity>) -> Result<ClientC
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
     Ok(config)
 }
 
@@ -84,6 +90,10 @@ pub fn server_config(
         .with_client_cert_verifier(Arc::new(verifier))
         .with_single_cert(identity.chain, identity.key)?;
     config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
+    // A laptop needs one ticket: it gets another with each connection.
+    config.ticketer = tickets::ticketer()?;
+    config.send_tls13_tickets = 1;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
 }
 

@@ -29,6 +29,17 @@ pub struct Connector {
     pub address: Address,
     /// The proxy on the way, if there is one.
     pub proxy: Option<Proxy>,
+    /// How it speaks TLS with the identity that it has, and the tickets that it was given.
+    known: Arc<Mutex<Option<Known>>>,
+}
+
+/// What connections of one identity share, so that the next resumes the session of the last. In
+/// memory alone: whoever has the disk has no ticket.
+#[derive(Debug, Clone)]
+struct Known {
+    certificate: CertificateDer<'static>,
+    config: Arc<ClientConfig>,
+    witness: Arc<Witness>,
 }
 
 /// Which step towards the collector failed, and what to look at.
@@ -121,6 +132,16 @@ pub enum ConnectError {
 }
 
 impl Connector {
+    /// The way to this collector.
+    #[must_use]
+    pub fn new(address: Address, proxy: Option<Proxy>) -> Self {
+        Self {
+            address,
+            proxy,
+            known: Arc::default(),
+        }
+    }
+
     /// A channel over a connection that is up. It does not reconnect by itself: when a connection is
     /// tried again, the session decides.
     ///
@@ -131,8 +152,8 @@ impl Connector {
         trust: tls::Trust,
         identity: Option<tls::Identity>,
     ) -> Result<Channel, ConnectError> {
-        let config = tls::client_config(trust.clone(), identity)?;
-        let stream = self.secure(config, trust).await?;
+        let (config, witness) = self.config(trust, identity)?;
+        let stream = self.secure(config, &witness).await?;
         let http = |error: tonic::transport::Error| ConnectError::Http {
             address: self.address.clone(),
             reason: innermost(&error),
@@ -158,24 +179,50 @@ impl Connector {
             .keep_alive_while_idle(true))
     }
 
-    async fn secure(
+    /// How to speak TLS: as before, while the identity is the same one.
+    fn config(
         &self,
-        mut config: ClientConfig,
         trust: tls::Trust,
-    ) -> Result<TlsStream<TcpStream>, ConnectError> {
+        identity: Option<tls::Identity>,
+    ) -> Result<(Arc<ClientConfig>, Arc<Witness>), ConnectError> {
+        let own = identity
+            .as_ref()
+            .and_then(|identity| identity.chain.first());
+        let own = own.cloned();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known
+            .as_ref()
+            .filter(|known| Some(&known.certificate) == own.as_ref())
+        {
+            return Ok((Arc::clone(&known.config), Arc::clone(&known.witness)));
+        }
+        let mut config = tls::client_config(trust.clone(), identity)?;
         let witness = Arc::new(Witness {
             inner: tls::ServerByAuthority::new(trust)?,
             issuer: Mutex::new(None),
         });
-        config
-            .dangerous()
-            .set_certificate_verifier(Arc::<Witness>::clone(&witness));
+        let verifier = Arc::<Witness>::clone(&witness);
+        config.dangerous().set_certificate_verifier(verifier);
+        let config = Arc::new(config);
+        *known = own.map(|certificate| Known {
+            certificate,
+            config: Arc::clone(&config),
+            witness: Arc::clone(&witness),
+        });
+        Ok((config, witness))
+    }
+
+    async fn secure(
+        &self,
+        config: Arc<ClientConfig>,
+        witness: &Witness,
+    ) -> Result<TlsStream<TcpStream>, ConnectError> {
         let tcp = self.tcp().await?;
         let name = ServerName::try_from(self.address.host().to_owned());
         let name = name.map_err(|_| ConnectError::NameNotFound {
             host: self.address.host().to_owned(),
         })?;
-        let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+        let handshake = TlsConnector::from(config).connect(name, tcp);
         match timeout(limits::CONNECT_TIMEOUT, handshake).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(source)) => Err(explain_tls(&self.address, source, witness.issuer())),
@@ -236,6 +283,11 @@ async fn open_tcp(address: &Address) -> Result<TcpStream, ConnectError> {
 fn prepare(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
     let _ = rustix::net::sockopt::set_socket_keepalive(tcp, true);
+    #[cfg(target_os = "linux")]
+    {
+        let _ = rustix::net::sockopt::set_tcp_keepidle(tcp, limits::KEEPALIVE_INTERVAL);
+        let _ = rustix::net::sockopt::set_tcp_keepintvl(tcp, limits::KEEPALIVE_TIMEOUT);
+    }
 }
 
 async fn open_tunnel(
@@ -369,7 +421,7 @@ impl Witness {
         self.issuer
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+            .take()
     }
 }
 

@@ -583,10 +583,7 @@ async fn enrolment_error(connector: &Connector, token: &EnrolmentToken) -> CallE
 }
 
 fn connector(address: &str) -> Connector {
-    Connector {
-        address: address.parse().unwrap(),
-        proxy: None,
-    }
+    Connector::new(address.parse().unwrap(), None)
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod backup;
 mod beacon;
+mod capacity;
 mod check;
 mod init;
 mod run;
@@ -340,7 +341,22 @@ fn check_config(places: &Places) -> anyhow::Result<()> {
         .context("`--config FILE` names the file to check")?;
     let config = Config::read(Some(file))?;
     println!("{} is right", file.display());
+    tell_capacity();
     check_rules(config.rules)
+}
+
+/// What this machine's limits mean for a fleet; `check-config` may run as another user than `run`.
+fn tell_capacity() {
+    let limits = capacity::Limits::read();
+    let laptops = limits.laptops();
+    println!("the limits of this machine let {laptops} laptops be connected at once");
+    for fleet in [10_000, 100_000, 500_000] {
+        let advice = limits.advice(fleet);
+        advice.iter().for_each(|line| println!("  {line}"));
+        if !advice.is_empty() {
+            return;
+        }
+    }
 }
 
 fn test_channel(places: &Places, name: &str) -> anyhow::Result<()> {

@@ -174,7 +174,7 @@ impl Connector {
     fn endpoint(&self) -> Result<Endpoint, tonic::transport::Error> {
         Ok(Endpoint::from_shared(format!("https://{}", self.address))?
             .connect_timeout(limits::CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
+            .http2_keep_alive_interval(limits::PING_INTERVAL)
             .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true))
     }

@@ -54,9 +54,13 @@ fn raise_descriptor_limit() {
     if setrlimit(Resource::Nofile, limit).is_err() {
         tracing::warn!("the limit of open files could not be raised");
     }
-    if let Some(descriptors) = limit.maximum {
-        tracing::info!(descriptors, "connections are limited by open files");
-    }
+    let limits = super::capacity::Limits::read();
+    let (laptops, descriptors) = (limits.laptops(), limits.descriptors);
+    tracing::info!(
+        laptops,
+        descriptors,
+        "so many laptops may be connected at once; `check-config` says what limits them"
+    );
 }
 
 pub(super) fn cancel_on_signal(

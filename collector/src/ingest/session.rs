@@ -156,6 +156,9 @@ impl<'a> Session<'a> {
             }
         };
         let configuration_revision = self.shared.configuration.borrow().revision;
+        // In a morning's rush newcomers begin at the pace of the others.
+        let appending = self.shared.counters.appending.load(Ordering::Relaxed);
+        self.pace = pace(appending, random_fraction());
         self.say(Said::Welcome(v1::Welcome {
             last_stored: stored.0,
             server_time_ms: self.shared.now().0,
@@ -163,6 +166,9 @@ impl<'a> Session<'a> {
             credit: self.pace.credit,
         }))
         .await?;
+        if !self.pace.wait.is_zero() {
+            self.say_pace().await?;
+        }
         Ok(spool)
     }
 
@@ -279,8 +285,12 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         self.pace = now;
-        let wait_ms = u32::try_from(now.wait.as_millis()).unwrap_or(u32::MAX);
-        let credit = now.credit;
+        self.say_pace().await
+    }
+
+    async fn say_pace(&mut self) -> Result<(), Status> {
+        let Pace { credit, wait } = self.pace;
+        let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         self.say(Said::SlowDown(v1::SlowDown { credit, wait_ms }))
             .await
     }

@@ -117,23 +117,42 @@ fn token(secret: &TokenSecret, now: UnixMs) -> EnrolmentTokenRecord {
 
 impl Line {
     async fn client(&self, laptop: Option<&Laptop>) -> AgentServiceClient<Channel> {
+        self.client_by(self.config(laptop)).await.0
+    }
+
+    fn config(&self, laptop: Option<&Laptop>) -> Arc<rustls::ClientConfig> {
         let identity = laptop.map(|laptop| Identity {
             chain: laptop.chain.iter().map(|der| der.clone().into()).collect(),
             key: PrivateKeyDer::Pkcs8(laptop.key.serialize_der().into()),
         });
         let trust = Trust::Pinned(self.authority.fingerprint());
-        let config = Arc::new(tls::client_config(trust, identity).unwrap());
+        Arc::new(tls::client_config(trust, identity).unwrap())
+    }
+
+    /// A client, and whether it resumed a session.
+    async fn client_by(
+        &self,
+        config: Arc<rustls::ClientConfig>,
+    ) -> (AgentServiceClient<Channel>, bool) {
         let address = self.address;
+        let (resumed, was_resumed) = mpsc::channel(1);
         let connect = tower::service_fn(move |_| {
             let connector = tokio_rustls::TlsConnector::from(Arc::clone(&config));
+            let resumed = resumed.clone();
             async move {
                 let stream = tokio::net::TcpStream::connect(address).await?;
                 let name = ServerName::from(address.ip());
-                Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, stream).await?))
+                let stream = connector.connect(name, stream).await?;
+                let kind = stream.get_ref().1.handshake_kind();
+                let _ = resumed.try_send(kind == Some(rustls::HandshakeKind::Resumed));
+                Ok::<_, std::io::Error>(TokioIo::new(stream))
             }
         });
         let endpoint = Endpoint::from_static("https://collector");
-        AgentServiceClient::new(endpoint.connect_with_connector(connect).await.unwrap())
+        let channel = endpoint.connect_with_connector(connect).await.unwrap();
+        let mut was_resumed = was_resumed;
+        let resumed = was_resumed.recv().await == Some(true);
+        (AgentServiceClient::new(channel), resumed)
     }
 
     async fn enrol(
@@ -308,6 +327,80 @@ async fn revocation_ends_an_open_stream_and_retirement_says_so() {
         };
         assert_eq!(refusal(&again), Some(expected));
     }
+}
+
+/// A resumed session asks no authority about the certificate; it is judged all the same.
+#[tokio::test]
+async fn a_session_is_resumed_and_a_revoked_device_is_refused_on_it() {
+    for standing in [Standing::Revoked, Standing::Retired] {
+        let line = line().await;
+        let (laptop, device) = line.laptop().await;
+        let config = line.config(Some(&laptop));
+        let open = async || {
+            let (mut client, resumed) = line.client_by(Arc::clone(&config)).await;
+            let (up, messages) = mpsc::channel(16);
+            let hello = Heard::Hello(hello(&laptop));
+            up.send(v1::Up {
+                message: Some(hello),
+            })
+            .await
+            .unwrap();
+            let opened = client.stream(ReceiverStream::new(messages)).await;
+            (opened.map(|answers| (up, answers.into_inner())), resumed)
+        };
+        for expected in [false, true, true] {
+            let (opened, resumed) = open().await;
+            let (_up, mut answers) = opened.unwrap();
+            assert!(matches!(
+                next(&mut answers).await,
+                Ok(Some(Said::Welcome(_)))
+            ));
+            assert_eq!(resumed, expected);
+            let state = line.store.device(device).unwrap();
+            assert!(state.connected, "it is known by its certificate");
+        }
+        let mut record = line.store.device(device).unwrap().device.clone();
+        record.standing = standing;
+        line.store
+            .commit(vec![Write::PutDevice(record)])
+            .await
+            .unwrap();
+        let (opened, resumed) = open().await;
+        assert!(resumed, "it has a ticket");
+        assert_eq!(refusal(&opened.unwrap_err()), standing.refusal());
+    }
+}
+
+/// What a laptop's own connection carries beside its stream, and what it may not.
+#[tokio::test]
+async fn a_laptop_renews_beside_its_stream() {
+    let line = line().await;
+    let (laptop, _) = line.laptop().await;
+    let mut client = line.client(Some(&laptop)).await;
+    let (up, messages) = mpsc::channel(16);
+    up.send(v1::Up {
+        message: Some(Heard::Hello(hello(&laptop))),
+    })
+    .await
+    .unwrap();
+    let streaming = client.stream(ReceiverStream::new(messages)).await.unwrap();
+    let mut answers = streaming.into_inner();
+    next(&mut answers).await.unwrap();
+    let params = CertificateParams::new(Vec::new()).unwrap();
+    let signing_request = params.serialize_request(&laptop.key).unwrap();
+    let request = v1::RenewRequest {
+        signing_request: signing_request.der().to_vec(),
+    };
+    let renewed = client.renew(request).await.unwrap().into_inner();
+    assert!(!renewed.certificate_chain.is_empty());
+    let long = v1::RenewRequest {
+        signing_request: vec![0; 100_000],
+    };
+    let told = client.renew(long).await.unwrap_err();
+    assert_eq!(told.code(), Code::OutOfRange);
+    up.send(reports(1..=2, 0)).await.unwrap();
+    let ack = next(&mut answers).await.unwrap();
+    assert_eq!(ack, Some(Said::Ack(v1::Ack { sequence: 2 })));
 }
 
 #[tokio::test]

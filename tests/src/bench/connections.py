@@ -1,5 +1,6 @@
 """Memory for each connected laptop that says nothing, and what comes back when all have gone."""
 
+import os
 import time
 
 from bench.driver import Driver
@@ -69,5 +70,4 @@ def settled_pss(system):
 
 
 def open_sockets(system):
-    import os
     return len(os.listdir(f"/proc/{system.process.pid}/fd"))

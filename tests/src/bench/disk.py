@@ -22,13 +22,10 @@ DAY = 1440
 
 
 def run(bench):
-    laptops, days = bench.size(3, 30, 300), bench.size(2, 16, 28)
-    retention = max(days // 2, 8)
-    bench.results.parameters(laptops=laptops, days=days, retention_days=retention)
-    files = []
-    for day in range(days):
-        name = f"day{day:02}"
-        files.append(bench.series(name, laptops, DAY, minutes_ago=(days - 1 - day) * DAY))
+    laptops, retention = bench.size(3, 20, 300), bench.size(8, 8, 14)
+    ago = bench.size([20, 0], [19, 18, 17, 16, 3, 2, 1, 0], [*range(27, -1, -1)])
+    bench.results.parameters(laptops=laptops, days_ago=ago, retention_days=retention)
+    files = [bench.series(f"day{day:02}", laptops, DAY, minutes_ago=day * DAY) for day in ago]
     rows = {}
     rows["rollcall"] = of_rollcall(bench, files, laptops, retention)
     for kind in (VictoriaMetrics, InfluxDb):

@@ -13,9 +13,10 @@ from bench.systems import Rollcall
 PROGRAMS = ["rollcall-collector", "rollcall-bench"]
 PACKAGES = []
 
-# What keeps a restart in proportion: its target is for a day of 100,000 laptops.
 SHORT, LONG, SMOKE = [1000, 3000, 10_000], [1000, 10_000, 50_000, 100_000, 500_000], [20, 40]
+# Laptops whose samples are made; larger fleets have them again and again.
 MODELS = 2000
+# Reports that every laptop has stored before.
 SEALED = 10
 
 

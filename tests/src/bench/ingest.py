@@ -106,7 +106,7 @@ def tell(bench, found):
         results.row(f"samples a second, {title}", **row)
     results.note("Rollcall: mutual TLS, durable before acknowledged, rules running, sealing included. "
                  "The others: no TLS, no wait for the disk, no rules; merges that they put off for longer "
-                 "than a second are not in their figures.")
+                 "than some seconds are not in their figures.")
     results.note("A rate is what this machine reached with the measuring program on the same cores; "
                  "processor time is the system's alone.")
 

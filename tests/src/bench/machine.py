@@ -11,7 +11,7 @@ PACKAGES = ["victoria-metrics", "influxdb", "prometheus", "collectd-core", "zabb
             "prometheus-node-exporter"]
 
 
-def describe_machine(packages):
+def describe_machine():
     return {
         "cpu": cpu(), "cores": os.cpu_count(), "memory_gib": round(memory_kb() / 1024 ** 2, 1),
         "kernel": platform.release(), "system": system(), "load_before": round(os.getloadavg()[0], 2),

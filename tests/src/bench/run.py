@@ -55,7 +55,7 @@ class Bench:
         if not self.smoke:
             self.packages.provide(package for bench in benches for package in bench.PACKAGES)
         self.build(sorted({program for bench in benches for program in bench.PROGRAMS}))
-        self.results.begin(describe_machine(self.packages), self.commit(), self.options)
+        self.results.begin(describe_machine(), self.commit(), self.options)
         for name in names:
             started = time.monotonic()
             say(f"== {name}")

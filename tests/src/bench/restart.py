@@ -14,6 +14,7 @@ PROGRAMS = ["rollcall-collector", "rollcall-bench"]
 PACKAGES = ["victoria-metrics"]
 
 TARGET_S = 10
+PLANNED = 100_000
 UNSEALED = 10
 
 
@@ -23,7 +24,7 @@ def run(bench):
     sealed = max(int(hours * 60), 1)
     bench.results.parameters(devices=devices, sealed_reports_each=sealed, unsealed_reports_each=UNSEALED,
                              connected=connected)
-    if devices < 100_000 or sealed < 1440:
+    if devices < PLANNED or sealed < 1440:
         bench.results.note(f"{devices:,} laptops with {sealed} sealed reports each stand for the day of 100,000 "
                            "of the capacity plan; `growth` shows how it grows with laptops")
     alike = min(devices, bench.size(40, 2000, 2000))
@@ -42,7 +43,9 @@ def run(bench):
         bench.results.put("victoriametrics_restart_s", cells["victoriametrics"])
     bench.results.row("seconds from kill -9 to serving", **cells)
     bench.results.row("MB of memory then", rollcall=bench.results.here["rollcall_restart_memory_mb"])
-    bench.results.target(f"under {TARGET_S} s", cells["rollcall"] < TARGET_S,
+    # A small fleet can miss the target, and cannot meet it.
+    met = cells["rollcall"] < TARGET_S and (True if devices >= PLANNED and sealed >= 1440 else None)
+    bench.results.target(f"under {TARGET_S} s with a day of {PLANNED:,} laptops", met,
                          f"{cells['rollcall']:.2f} s with {devices:,} laptops")
 
 

@@ -7,6 +7,7 @@ mod check;
 mod init;
 mod run;
 mod show;
+mod transfer;
 
 pub use check::{DAMAGED, DamageFound};
 
@@ -82,6 +83,11 @@ enum Command {
     /// Check that everything is as it was written; exit status 0 if so, 3 if something is damaged, 1 if
     /// it could not be looked at
     Check(check::CheckArgs),
+    /// Write what laptops reported to a file that other programs read, also while the collector runs
+    Export(transfer::ExportArgs),
+    /// Take in a file as `export` writes it, also while the collector runs; rows that are there already
+    /// are left out
+    Import(transfer::ImportArgs),
     /// Check the configuration file and the rules that it names
     CheckConfig,
     /// Rules
@@ -233,6 +239,8 @@ impl CommandLine {
             Command::Restore(args) => backup::restore(&places, &args),
             Command::Upkeep => backup::upkeep(&places),
             Command::Check(args) => check::check(&places, &args),
+            Command::Export(args) => transfer::run_export(&places, &args),
+            Command::Import(args) => transfer::run_import(&places, &args),
             Command::CheckConfig => check_config(&places),
             Command::Rules(RulesCommand::Check { file }) => check_rules(Some(file)),
             Command::Backtest(options) => backtest(&options),

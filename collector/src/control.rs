@@ -7,6 +7,7 @@
 pub mod backup;
 mod execute;
 mod socket;
+mod transfer;
 
 use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::time::UnixMs;
@@ -14,9 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::AuditLine;
 use crate::device::{Device, Standing};
-use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Role};
+use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Format, ImportOptions, Role, Selection};
 pub use execute::execute;
-pub use socket::{ControlServer, ask, ask_for_backup, ask_for_check, ask_for_upkeep};
+pub use socket::{
+    ControlServer, ask, ask_for_backup, ask_for_check, ask_for_stream, ask_for_upkeep,
+};
+pub use transfer::{receive_export, send_import};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +83,18 @@ pub enum Request {
     Upkeep,
     /// Look through the store, and send what was found after the answer.
     Check,
+    /// Send an export after the answer.
+    Export {
+        /// What is exported.
+        selection: Selection,
+        /// In which form.
+        format: Format,
+    },
+    /// Take in a file that is sent after the answer, and say what came of it.
+    Import {
+        /// How.
+        options: ImportOptions,
+    },
     /// Show the last lines of the audit log.
     Audit {
         /// How many.

@@ -26,6 +26,7 @@ mod tally;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -56,6 +57,7 @@ pub use records::{ApiTokenRecord, EnrolmentTokenRecord, Role};
 pub use restore::{BackupContent, RestoreError, restore, verify_backup};
 use shared::Shared;
 use tape::Tape;
+pub use transfer::{ExportError, Format, ImportOptions, ImportReport, Selection, export, import};
 use writer::Job;
 
 /// How a store is kept.
@@ -362,6 +364,15 @@ impl Store {
     pub fn accepts(&self) -> Result<(), StoreError> {
         self.shared().check()?;
         self.shared().check_reserve()
+    }
+
+    /// The oldest time of which anything is kept at `now`.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] once the store has failed.
+    pub fn oldest_kept(&self, now: UnixMs) -> Result<UnixMs, StoreError> {
+        self.shared().check()?;
+        Ok(self.shared().options.oldest(now))
     }
 
     /// Held while a decision about records is read, made and committed, so that two cannot be made

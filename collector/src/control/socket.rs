@@ -16,8 +16,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Request, backup, execute};
-use crate::store::{BackupFile, CheckReport, Store};
+use super::{Answer, Request, backup, execute, transfer};
+use crate::store::{BackupFile, CheckReport, Format, ImportOptions, Selection, Store};
 
 const NAME: &str = "control.sock";
 
@@ -99,6 +99,9 @@ impl ControlServer {
                     }
                     Ok(Ok(Some((stream, Wanted::Upkeep)))) => server.send_upkeep(stream).await,
                     Ok(Ok(Some((stream, Wanted::Check)))) => server.send_check(stream).await,
+                    Ok(Ok(Some((stream, Wanted::Transfer(transfer))))) => {
+                        server.transfer(stream, transfer).await;
+                    }
                     Ok(Err(error)) => tracing::warn!(%error, "a control request was not answered"),
                     Ok(Ok(None)) | Err(_) => {}
                 }
@@ -138,6 +141,14 @@ impl ControlServer {
             }
             Ok(Request::Check) => {
                 wanted = Some(Wanted::Check);
+                Ok(Answer::Done)
+            }
+            Ok(Request::Export { selection, format }) => {
+                wanted = Some(Wanted::Transfer(Transfer::Export(selection, format)));
+                Ok(Answer::Done)
+            }
+            Ok(Request::Import { options }) => {
+                wanted = Some(Wanted::Transfer(Transfer::Import(options)));
                 Ok(Answer::Done)
             }
             Ok(request) => self.execute(request).await,
@@ -192,6 +203,28 @@ impl ControlServer {
         }
     }
 
+    async fn transfer(&self, stream: UnixStream, wanted: Transfer) {
+        let (store, now) = (self.store.clone(), self.clock.now().wall);
+        let runtime = tokio::runtime::Handle::current();
+        let done = tokio::task::spawn_blocking(move || {
+            let stream = stream.into_std()?;
+            stream.set_nonblocking(false)?;
+            match wanted {
+                Transfer::Export(selection, format) => {
+                    transfer::send_export(&store, &stream, &selection, format)
+                }
+                Transfer::Import(options) => {
+                    transfer::receive_import(&store, &stream, &options, now, runtime)
+                }
+            }
+        });
+        match done.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "an export or import was given up"),
+            Err(error) => tracing::error!(%error, "an export or import panicked"),
+        }
+    }
+
     async fn send_backup(
         &self,
         stream: UnixStream,
@@ -226,6 +259,16 @@ enum Wanted {
     Upkeep,
     /// A look through the store.
     Check,
+    /// An export or import.
+    Transfer(Transfer),
+}
+
+/// What goes out or comes in.
+enum Transfer {
+    /// What is exported, and in which form.
+    Export(Selection, Format),
+    /// How it is imported.
+    Import(ImportOptions),
 }
 
 impl Drop for ControlServer {
@@ -257,8 +300,19 @@ pub async fn ask_for_backup(
     data: &Path,
     without_authority: bool,
 ) -> anyhow::Result<Option<std::os::unix::net::UnixStream>> {
-    let request = Request::Backup { without_authority };
-    let Some(stream) = ask_for_more(data, &request).await? else {
+    ask_for_stream(data, &Request::Backup { without_authority }).await
+}
+
+/// Asks the collector that runs on `data` for something that follows its answer on the stream; `None`
+/// when none runs.
+///
+/// # Errors
+/// What the collector says is wrong, or why it could not be asked.
+pub async fn ask_for_stream(
+    data: &Path,
+    request: &Request,
+) -> anyhow::Result<Option<std::os::unix::net::UnixStream>> {
+    let Some(stream) = ask_for_more(data, request).await? else {
         return Ok(None);
     };
     let stream = stream.into_std()?;

@@ -27,6 +27,10 @@ use crate::notification::{Notification, NotificationKey};
 /// interval in any case.
 const AWAKE_INTERVALS: i64 = 3;
 
+/// A report that is so much older than the last one is history, imported as a rule, and says nothing of
+/// the present. Within an hour corrected times may well go back a little.
+const HISTORY_MS: i64 = 3_600_000;
+
 /// Series of one device whose latest value is kept: twice what a report may carry. Those that a full
 /// report does not name any more go; a laptop that makes up ever new ones fills no memory.
 const SERIES: usize = 2 * limits::READINGS_PER_REPORT;
@@ -185,6 +189,9 @@ impl Memory {
 /// Answers how many readings were left out.
 fn apply_report(state: &mut DeviceState, at: UnixMs, report: &Report, awake_ms: i64) -> u64 {
     let gap = state.last_report.map(|last| at.since(last));
+    if gap.is_some_and(|gap| gap < -HISTORY_MS) {
+        return 0;
+    }
     if gap.is_none_or(|gap| gap > awake_ms) {
         state.awake_since = Some(at);
     }

@@ -266,13 +266,14 @@ fn from_planes(values: &[Vec<u8>]) -> Result<Vec<Column>> {
 /// pco for times and for scaled numbers, all series in one value.
 fn pcos(block: &[Column]) -> Vec<Vec<u8>> {
     let mut bytes = Vec::new();
+    let of_first: Vec<i64> = block.iter().take(1).flat_map(numbers).map(|(at, _)| at.0).collect();
     for column in block {
         let points: Vec<(UnixMs, f64)> = numbers(column).collect();
         let times: Vec<i64> = points.iter().map(|(at, _)| at.0).collect();
         let values: Vec<f64> = points.iter().map(|(_, n)| *n).collect();
         let (decimals, whole) = scaled(&values);
         bytes.push(decimals);
-        let same = bytes.len() > 1 && block[0].points.len() == column.points.len();
+        let same = bytes.len() > 1 && times == of_first;
         for numbers in [if same { &[][..] } else { &times }, &whole] {
             let packed =
                 simple_compress(numbers, &ChunkConfig::default()).expect("sizes are small");

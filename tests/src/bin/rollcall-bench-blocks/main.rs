@@ -65,3 +65,4 @@ fn main() -> Result<()> {
     }
     Ok(())
 }
+

@@ -124,9 +124,11 @@ fn json_row(line: &[u8]) -> Result<Row, String> {
         "",
         &object.unavailable,
     ];
-    row(&fields, |metric, _| match json_value(metric, given.as_ref())? {
-        Value::Number(number) => Ok(Value::Number(exactly(line, number))),
-        other => Ok(other),
+    row(&fields, |metric, _| {
+        match json_value(metric, given.as_ref())? {
+            Value::Number(number) => Ok(Value::Number(exactly(line, number))),
+            other => Ok(other),
+        }
     })
 }
 

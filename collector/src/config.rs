@@ -67,8 +67,10 @@ pub struct HttpSection {
 pub struct StoreSection {
     /// Megabytes of free disk below which no telemetry is taken in.
     pub reserve_mb: u64,
-    /// Days that history is kept, 8 to 3660.
+    /// Days that roll-ups, alerts and the audit log are kept, 8 to 3660.
     pub retention_days: u32,
+    /// Days that every single reading is kept, 8 to 3660; no longer than `retention_days`.
+    pub raw_days: u32,
 }
 
 /// The section `[authority]`.
@@ -104,6 +106,7 @@ impl Default for StoreSection {
         Self {
             reserve_mb: options.reserve_bytes / MB,
             retention_days: 400,
+            raw_days: 60,
         }
     }
 }
@@ -159,6 +162,7 @@ impl Config {
         StoreOptions {
             reserve_bytes: self.store.reserve_mb.saturating_mul(MB),
             retention: Duration::from_secs(u64::from(self.store.retention_days) * 86_400),
+            raw_retention: Duration::from_secs(u64::from(self.store.raw_days) * 86_400),
             ..StoreOptions::default()
         }
     }
@@ -188,6 +192,7 @@ impl Config {
             8,
             3660,
         )?;
+        within("store.raw_days", u64::from(self.store.raw_days), 8, 3660)?;
         let life = self.authority.certificate_life_s;
         within("authority.certificate_life_s", life, 5, 398 * 86_400)
     }

@@ -12,16 +12,23 @@ mod codec;
 mod counters;
 mod cursors;
 mod database;
+mod frame;
 mod history;
 mod hot;
 mod keys;
+mod legacy;
 mod log;
 mod memory;
+mod merge;
+mod read;
 mod records;
 mod restore;
+mod retention;
+mod round;
 mod seal;
 mod shared;
 mod snapshot;
+mod tail;
 mod tally;
 mod tape;
 #[cfg(test)]
@@ -65,19 +72,22 @@ use writer::Job;
 pub struct StoreOptions {
     /// Bytes of free disk below which no more telemetry is taken in.
     pub reserve_bytes: u64,
-    /// How long history is kept, to the week.
+    /// How long roll-ups, alerts and the audit log are kept.
     pub retention: Duration,
+    /// How long every single reading is kept, to the week; no longer than the rest.
+    pub raw_retention: Duration,
     /// How long a commit waits for others to join it.
     pub gather: Duration,
 }
 
 impl Default for StoreOptions {
     /// 512 MiB hold an hour of 100,000 laptops while somebody makes room; 400 days compare a school
-    /// year with the one before; 4 ms are about one flush of a laptop-class SSD.
+    /// year with the one before, and 60 hold what anybody wants to see minute by minute; 4 ms are about one flush of a laptop-class SSD.
     fn default() -> Self {
         Self {
             reserve_bytes: 512 * 1024 * 1024,
             retention: Duration::from_secs(400 * 86_400),
+            raw_retention: Duration::from_secs(60 * 86_400),
             gather: Duration::from_millis(4),
         }
     }
@@ -175,6 +185,9 @@ pub enum StoreError {
     /// The store is shutting down.
     #[error("the store is shutting down")]
     Closed,
+    /// Reports of a device that has no record.
+    #[error("device {0} is not known, so its reports are not stored")]
+    Unknown(DeviceId),
     /// A record is larger than any may be.
     #[error("{what} has {bytes} bytes, more than {limit}")]
     TooLarge {
@@ -264,7 +277,7 @@ impl Store {
         Self::start(data, Hot::create(data)?, options, now)
     }
 
-    /// Opens the store in `data`, rebuilds its memory and removes the weeks that have expired.
+    /// Opens the store in `data`, and rebuilds its memory.
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong with the folder.
@@ -276,12 +289,7 @@ impl Store {
         let tape = Arc::new(Tape::default());
         let hot = hot.recorded_on(&tape);
         let history = History::open(data)?.recorded_on(&tape);
-        history
-            .remove_before(options.oldest(now))
-            .map_err(|error| {
-                database::io_error(data, "has a week that cannot be removed", error)
-            })?;
-        let shared = Arc::new(Shared::new(hot, history, tape, options)?);
+        let shared = Arc::new(Shared::new(hot, history, tape, options, now)?);
         shared.look_for_blobs();
         let (jobs, inbox) = mpsc::channel(writer::JOBS);
         let of_writer = Arc::clone(&shared);
@@ -333,8 +341,12 @@ impl Store {
         self.ask(|reply| Job::Commit(writes, ops, reply)).await
     }
 
-    async fn snapshot(&self, devices: Vec<DeviceId>) -> Result<(), StoreError> {
-        self.ask(|reply| Job::Snapshot(devices, reply)).await
+    async fn freeze(&self, devices: Vec<DeviceId>) -> Result<(), StoreError> {
+        self.ask(|reply| Job::Freeze(devices, reply)).await
+    }
+
+    async fn note_sealed(&self, devices: Vec<DeviceId>) -> Result<(), StoreError> {
+        self.ask(|reply| Job::Sealed(devices, reply)).await
     }
 
     async fn ask<T>(
@@ -567,8 +579,16 @@ impl Drop for Handle {
 
 impl StoreOptions {
     fn oldest(&self, now: UnixMs) -> UnixMs {
-        now.plus_ms(-i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX))
+        before(now, self.retention)
     }
+
+    fn oldest_raw(&self, now: UnixMs) -> UnixMs {
+        before(now, self.raw_retention.min(self.retention))
+    }
+}
+
+fn before(now: UnixMs, time: Duration) -> UnixMs {
+    now.plus_ms(-i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl Write {

@@ -15,13 +15,6 @@ use crate::store::{Store, StoreError};
 /// How often it is looked whether there is something to do.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// The log is sealed after this time: ten reports of a laptop in one block, and a start that
-/// replays ten minutes.
-const SEAL_MS: i64 = 10 * 60_000;
-
-/// Or once it holds so many entries: at the largest a million reports.
-const SEAL_ENTRIES: u64 = 4096;
-
 /// How often what has expired is removed, and the certificate looked at.
 const HOUR_MS: i64 = 3_600_000;
 
@@ -53,7 +46,12 @@ impl Upkeep {
     /// # Errors
     /// When the store has failed.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let mut sealed = self.now();
+        tokio::try_join!(self.seal(shutdown.clone()), self.merge(shutdown))?;
+        Ok(())
+    }
+
+    /// Merging a day of a large fleet takes an hour, and nothing waits for it.
+    async fn merge(&self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut looked = UnixMs(0);
         loop {
             tokio::select! {
@@ -61,10 +59,33 @@ impl Upkeep {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let now = self.now();
-            if is_over(sealed, now, SEAL_MS) || self.store.counters().log_entries >= SEAL_ENTRIES {
-                sealed = now;
-                bearable("sealing", self.store.seal(now).await)?;
+            if is_over(looked, now, HOUR_MS) {
+                looked = now;
+                let merging = self.store.merge(now);
+                tokio::pin!(merging);
+                let merged = tokio::select! {
+                    merged = &mut merging => merged,
+                    () = shutdown.cancelled() => {
+                        self.store.stop_merging();
+                        // It ends at the next device, and the next start goes on from there.
+                        let _ = merging.await;
+                        return Ok(());
+                    }
+                };
+                bearable("merging", merged)?;
             }
+        }
+    }
+
+    async fn seal(&self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut looked = UnixMs(0);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let now = self.now();
+            bearable("sealing", self.store.seal_due(now).await)?;
             if is_over(looked, now, HOUR_MS) {
                 looked = now;
                 bearable("retention", self.store.enforce_retention(now).await)?;

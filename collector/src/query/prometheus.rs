@@ -287,9 +287,9 @@ fn expose_store(out: &mut Exposition, store: &StoreCounters) {
             store.refused_full,
         ),
         (
-            "rollcall_store_sealed_log_entries_total",
-            "Log entries sealed into history.",
-            store.sealed_entries,
+            "rollcall_store_sealed_devices_total",
+            "Times that a device was sealed into history.",
+            store.sealed_devices,
         ),
         (
             "rollcall_store_expired_points_total",
@@ -312,7 +312,7 @@ fn expose_store(out: &mut Exposition, store: &StoreCounters) {
     let gauges = [
         (
             "rollcall_store_log_entries",
-            "Log entries that wait to be sealed.",
+            "Log entries that hold something that is not sealed.",
             store.log_entries,
         ),
         (

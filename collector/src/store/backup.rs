@@ -1,6 +1,6 @@
 //! Backups of a store, also while it is written.
 //!
-//! The copy is of many moments and the tape brings it to one (see `tape`): history first, week by week,
+//! The copy is of many moments and the tape brings it to one (see `tape`): history first, part by part,
 //! then the hot database, whose changes are recorded only from the beginning of its own copy. Nobody
 //! waits for it: a commit gives the tape a copy of its changes, and that is all. The seals, merges and
 //! removals of history go on meanwhile, since their commits are on the tape as well.
@@ -13,7 +13,7 @@ use rollcall_shared::time::Clock;
 
 use super::archive::{ArchiveWriter, End, FORM, Head};
 use super::database::Database;
-use super::keys::{SCHEMA, Week};
+use super::keys::{Part, SCHEMA};
 use super::tape::{Event, Tape, TapeError};
 use super::{Store, StoreError};
 
@@ -105,12 +105,12 @@ impl Store {
             writer.file(&file.name, file.mode, &file.content)?;
         }
         let shared = self.shared();
-        let mut not_yet: BTreeSet<String> = self.weeks()?.into_iter().map(Week::folder).collect();
+        let mut not_yet: BTreeSet<String> = self.parts()?.into_iter().map(Part::folder).collect();
         not_yet.insert(HOT.to_owned());
         let recording = Recording::start(&shared.tape, not_yet)?;
-        // A week that was made between the two looks is copied, and recorded from before its copy on.
-        for week in self.weeks()? {
-            if let Some(database) = shared.history.existing(week)? {
+        // A part that was made between the two looks is copied, and recorded from before its copy on.
+        for part in self.parts()? {
+            if let Some(database) = shared.history.existing(part)? {
                 recording.copy(&database, writer)?;
             }
         }
@@ -120,8 +120,8 @@ impl Store {
         Ok(shared.check()?)
     }
 
-    fn weeks(&self) -> Result<Vec<Week>, BackupError> {
-        Ok(self.shared().history.weeks()?)
+    fn parts(&self) -> Result<Vec<Part>, BackupError> {
+        Ok(self.shared().history.parts()?)
     }
 }
 

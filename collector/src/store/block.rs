@@ -50,7 +50,9 @@ use rollcall_shared::time::UnixMs;
 
 use super::keys::VALUE_BYTES;
 use crate::device::SeriesKey;
-pub(super) use single::{decode as decode_v1, encode as encode_v1};
+pub(super) use single::decode as decode_v1;
+#[cfg(test)]
+pub(super) use single::encode as encode_v1;
 
 /// What is wrong with bytes that were read.
 pub type Problem = String;

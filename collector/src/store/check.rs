@@ -20,10 +20,10 @@ use serde::{Deserialize, Serialize};
 use super::backup::HOT;
 use super::database::{Database, io_error};
 use super::hot::remove_folder;
-use super::keys::{TreeName, Week};
-use super::{OpenError, Store, history};
+use super::keys::{Part, TreeName};
+use super::{OpenError, Store};
 use agreement::Agreement;
-use trees::{HotTree, WeekTree};
+use trees::{HotTree, PartTree};
 
 /// Findings that are told one by one; the rest is counted.
 const FINDINGS: usize = 1000;
@@ -110,18 +110,18 @@ impl Store {
         let mut report = CheckReport::default();
         let shared = self.shared();
         check_hot(&shared.hot.database, &mut report, None);
-        let weeks = match shared.history.weeks() {
-            Ok(weeks) => weeks,
+        let parts = match shared.history.parts() {
+            Ok(parts) => parts,
             Err(error) => {
-                report.add(of_file("history", &error.to_string(), "its weeks", RESTORE));
+                report.add(of_file("history", &error.to_string(), "its days", RESTORE));
                 return report;
             }
         };
-        for week in weeks {
-            match shared.history.existing(week) {
-                Ok(Some(database)) => check_week(&database, week, &mut report),
+        for part in parts {
+            match shared.history.existing(part) {
+                Ok(Some(database)) => check_part(&database, part, &mut report),
                 Ok(None) => {}
-                Err(error) => report.add(damaged_week(week, &error.to_string())),
+                Err(error) => report.add(damaged_part(part, &error.to_string())),
             }
         }
         report
@@ -134,25 +134,25 @@ fn check_databases(data: &Path, scratch: &Path, report: &mut CheckReport) -> Res
         let mut agreement = Agreement::default();
         check_hot(&hot, report, Some(&mut agreement));
     }
-    for week in weeks(data)? {
-        let name = format!("history/{}", week.folder());
-        if let Some(database) = open_copy(data, &name, &history::TREES, scratch, report)? {
-            check_week(&database, week, report);
+    for part in parts(data)? {
+        let name = format!("history/{}", part.folder());
+        if let Some(database) = open_copy(data, &name, part.trees(), scratch, report)? {
+            check_part(&database, part, report);
         }
     }
     Ok(())
 }
 
-fn weeks(data: &Path) -> Result<Vec<Week>, OpenError> {
+fn parts(data: &Path) -> Result<Vec<Part>, OpenError> {
     let folder = data.join("history");
-    let mut weeks = Vec::new();
+    let mut parts = Vec::new();
     let entries = fs::read_dir(&folder).map_err(|error| io_error(&folder, "cannot be read", error));
     for entry in entries? {
         let entry = entry.map_err(|error| io_error(&folder, "cannot be read", error))?;
-        weeks.extend(entry.file_name().to_str().and_then(Week::from_folder));
+        parts.extend(entry.file_name().to_str().and_then(Part::from_folder));
     }
-    weeks.sort_unstable();
-    Ok(weeks)
+    parts.sort_unstable();
+    Ok(parts)
 }
 
 /// A copy of a database, open; what already its opening shows is told.
@@ -207,16 +207,16 @@ fn check_hot(database: &Database, report: &mut CheckReport, mut agreement: Optio
     }
 }
 
-fn check_week(database: &Database, week: Week, report: &mut CheckReport) {
+fn check_part(database: &Database, part: Part, report: &mut CheckReport) {
     report.databases += 1;
-    for (number, tree) in history::TREES.iter().enumerate() {
-        let checked = WeekTree::new(week, tree);
+    for (number, tree) in part.trees().iter().enumerate() {
+        let checked = PartTree::new(part, tree);
         for pair in database.scan(number, &[]) {
             report.values += 1;
             match pair {
                 Ok((key, value)) => checked.take(&key, &value, report),
                 Err(error) => {
-                    let name = format!("history/{}", week.folder());
+                    let name = format!("history/{}", part.folder());
                     report.add(unreadable(&name, tree, &error));
                 }
             }
@@ -235,8 +235,8 @@ fn unreadable(name: &str, tree: &str, error: &io::Error) -> Finding {
     }
 }
 
-fn damaged_week(week: Week, problem: &str) -> Finding {
-    let name = format!("history/{}", week.folder());
+fn damaged_part(part: Part, problem: &str) -> Finding {
+    let name = format!("history/{}", part.folder());
     let (lost, remedy) = whole(&name);
     of_file(&name, problem, &lost, &remedy)
 }
@@ -254,11 +254,9 @@ fn of_file(file: &str, problem: &str, lost: &str, remedy: &str) -> Finding {
 /// What is lost with a database that is damaged as a whole, and what to do.
 fn whole(name: &str) -> (String, String) {
     match name.strip_prefix("history/") {
-        Some(week) => (
-            format!("some or all readings of week {week}; nothing else"),
-            format!(
-                "{RESTORE}, or stop the collector and move {name} away: all but that week is kept"
-            ),
+        Some(part) => (
+            format!("some or all readings of {part}; nothing else"),
+            format!("{RESTORE}, or stop the collector and move {name} away: all else is kept"),
         ),
         None => (
             "some of the last reports, records or alerts; which, cannot be told".to_owned(),

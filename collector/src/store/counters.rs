@@ -21,8 +21,8 @@ pub struct StoreCounters {
     pub refused_full: u64,
     /// Log entries that wait to be sealed.
     pub log_entries: u64,
-    /// Log entries sealed into history.
-    pub sealed_entries: u64,
+    /// Times that a device was sealed into history.
+    pub sealed_devices: u64,
     /// Points that were older than the retention when they were to be sealed.
     pub expired_points: u64,
     /// Readings left out of the latest state, because their device has too many series already.
@@ -48,7 +48,7 @@ pub(super) struct Counters {
     pub commit_ms: AtomicU64,
     pub refused_full: AtomicU64,
     pub log_entries: AtomicU64,
-    pub sealed_entries: AtomicU64,
+    pub sealed_devices: AtomicU64,
     pub expired_points: AtomicU64,
     pub series_left_out: AtomicU64,
     pub hot_bytes: AtomicU64,
@@ -69,7 +69,7 @@ impl Counters {
             commit_ms: get(&self.commit_ms),
             refused_full: get(&self.refused_full),
             log_entries: get(&self.log_entries),
-            sealed_entries: get(&self.sealed_entries),
+            sealed_devices: get(&self.sealed_devices),
             expired_points: get(&self.expired_points),
             series_left_out: get(&self.series_left_out),
             hot_bytes: get(&self.hot_bytes),

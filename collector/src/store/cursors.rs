@@ -26,23 +26,6 @@ pub(super) struct Cursor {
 #[derive(Debug, Default)]
 pub(super) struct Cursors(HashMap<DeviceId, Vec<Cursor>>);
 
-impl Cursor {
-    /// What the store keeps under the cursor's key.
-    pub fn to_bytes(self) -> Vec<u8> {
-        [self.sequence.0.to_be_bytes(), self.moved.to_be_bytes()].concat()
-    }
-
-    /// Reads what [`Cursor::to_bytes`] writes.
-    pub fn parse(spool: SpoolId, bytes: &[u8]) -> Option<Self> {
-        let (sequence, moved) = bytes.split_at_checked(8)?;
-        Some(Self {
-            spool,
-            sequence: Sequence(u64::from_be_bytes(sequence.try_into().ok()?)),
-            moved: u64::from_be_bytes(moved.try_into().ok()?),
-        })
-    }
-}
-
 impl Cursors {
     /// The last sequence of a spool; none for one that is not known.
     pub fn get(&self, device: DeviceId, spool: SpoolId) -> Sequence {
@@ -60,6 +43,14 @@ impl Cursors {
         }
     }
 
+    /// Moves a cursor, and forgets the spools that are one too many then.
+    pub fn advance(&mut self, device: DeviceId, cursor: Cursor) {
+        self.put(device, cursor);
+        for spool in self.superfluous(device, &[cursor.spool]) {
+            self.forget(device, spool);
+        }
+    }
+
     pub fn forget(&mut self, device: DeviceId, spool: SpoolId) {
         if let Some(cursors) = self.0.get_mut(&device) {
             cursors.retain(|cursor| cursor.spool != spool);
@@ -68,6 +59,9 @@ impl Cursors {
 
     /// The spools that have to go when these move.
     pub fn superfluous(&self, device: DeviceId, moving: &[SpoolId]) -> Vec<SpoolId> {
+        if self.of(device).len() + moving.len() <= SPOOLS {
+            return Vec::new();
+        }
         let mut resting = self.of(device).to_vec();
         resting.retain(|cursor| !moving.contains(&cursor.spool));
         resting.sort_unstable_by_key(|cursor| cursor.moved);
@@ -76,7 +70,8 @@ impl Cursors {
         gone.map(|cursor| cursor.spool).collect()
     }
 
-    fn of(&self, device: DeviceId) -> &[Cursor] {
+    /// Every cursor of a device.
+    pub fn of(&self, device: DeviceId) -> &[Cursor] {
         self.0.get(&device).map_or(&[], Vec::as_slice)
     }
 }
@@ -91,14 +86,6 @@ mod tests {
             sequence: Sequence(7),
             moved,
         }
-    }
-
-    #[test]
-    fn a_cursor_comes_back_from_its_bytes() {
-        let cursor = cursor(9);
-        let bytes = cursor.to_bytes();
-        assert_eq!(Cursor::parse(cursor.spool, &bytes), Some(cursor));
-        assert_eq!(Cursor::parse(cursor.spool, &bytes[..15]), None);
     }
 
     #[test]

@@ -1,45 +1,35 @@
-//! History: one database for each ISO week, so that retention is the removal of a folder.
+//! History: a database for each day that is being sealed, each week of merged days and each month of
+//! roll-ups, so that retention is the removal of a folder.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rollcall_shared::id::DeviceId;
-use rollcall_shared::time::UnixMs;
-
-use super::block::{self, Point};
-use super::database::{Database, Op, sync_tree};
+use super::database::{Database, sync_tree};
 use super::hot::remove_folder;
-use super::keys::{self, Week};
+use super::keys::Part;
 use super::tape::Tape;
 use super::{OpenError, StoreError};
-use crate::device::SeriesKey;
 
-/// Weeks that are kept open: the one that is written, the one before, and what somebody looks at.
-const OPEN_WEEKS: usize = 6;
+/// Databases that are kept open: those that are written, and what somebody looks at.
+const OPEN: usize = 12;
 
-/// Memory for pages of one week.
+/// Memory for pages of one database.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Operations in one transaction: at the largest 3 MB.
-const OPS: usize = 512;
-
-/// The trees of a week's database.
-pub(super) const TREES: [&str; 1] = ["blocks"];
-
-/// The name of a week that is being made.
+/// The name of a part that is being made.
 const UNFINISHED: &str = "unfinished";
 
-/// What the name of a week begins with that is being removed.
+/// What the name of a part begins with that is being removed.
 const REMOVED: &str = "removed-";
 
-/// The databases of the weeks.
+/// The databases of the parts.
 #[derive(Debug)]
 pub(super) struct History {
     folder: PathBuf,
     tape: Arc<Tape>,
-    open: Mutex<BTreeMap<Week, (u64, Arc<Database>)>>,
+    open: Mutex<BTreeMap<Part, (u64, Arc<Database>)>>,
 }
 
 impl History {
@@ -64,140 +54,89 @@ impl History {
         self
     }
 
-    /// Copies points into a week; they are durable when this returns. Copying the same points as
-    /// the same seal again changes nothing.
-    pub fn copy(
-        &self,
-        week: Week,
-        seal: u64,
-        points: &BTreeMap<(DeviceId, SeriesKey), Vec<Point>>,
-    ) -> Result<(), StoreError> {
-        let database = self.week(week)?;
-        let mut ops = Vec::new();
-        for ((device, series), points) in points {
-            let prefix = keys::series(*device, series);
-            for (block, n) in block::encode_v1(points).into_iter().zip(0_u32..) {
-                ops.push(Op {
-                    tree: 0,
-                    key: keys::block(&prefix, seal, n),
-                    value: Some(block),
-                });
-            }
-        }
-        for ops in ops.chunks(OPS) {
-            database.commit(ops).map_err(super::hot::failed)?;
-        }
-        Ok(())
-    }
-
-    /// The points of a series in a week, of every seal up to `sealed`, in no order.
-    pub fn points(
-        &self,
-        week: Week,
-        device: DeviceId,
-        series: &SeriesKey,
-        sealed: u64,
-    ) -> Result<Vec<Point>, StoreError> {
-        let database = self.week(week)?;
-        let mut points = Vec::new();
-        for pair in database.scan(0, &keys::series(device, series)) {
-            let (key, value) = pair.map_err(super::hot::failed)?;
-            if keys::parse_block_seal(&key).is_none_or(|seal| seal > sealed) {
-                continue;
-            }
-            let block = block::decode_v1(&value).map_err(|problem| StoreError::Damaged {
-                place: format!("history/{}/{}", week.folder(), key.escape_ascii()),
-                problem,
-            })?;
-            points.extend(block);
-        }
-        Ok(points)
-    }
-
-    /// The weeks that there are, in order.
-    pub fn weeks(&self) -> io::Result<Vec<Week>> {
-        let mut weeks = Vec::new();
+    /// The parts that there are, in order.
+    pub fn parts(&self) -> io::Result<Vec<Part>> {
+        let mut parts = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
-            weeks.extend(entry?.file_name().to_str().and_then(Week::from_folder));
+            parts.extend(entry?.file_name().to_str().and_then(Part::from_folder));
         }
-        weeks.sort_unstable();
-        Ok(weeks)
+        parts.sort_unstable();
+        Ok(parts)
     }
 
-    /// Removes the weeks that were over by `oldest`.
-    pub fn remove_before(&self, oldest: UnixMs) -> io::Result<()> {
-        let weeks = self.weeks()?;
-        let mut expired = weeks.into_iter().filter(|week| week.end() <= oldest);
-        expired.try_for_each(|week| self.remove(week))
-    }
-
-    fn remove(&self, week: Week) -> io::Result<()> {
+    /// Removes a part, where there is one. Whoever still reads it reads to the end.
+    pub fn remove(&self, part: Part) -> io::Result<()> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.remove(&week);
-        // Under another name first: a folder that is half removed is no week.
-        let (name, gone) = (week.folder(), format!("{REMOVED}{}", week.folder()));
+        open.remove(&part);
+        // Under another name first: a folder that is half removed is no part.
+        let (name, gone) = (part.folder(), format!("{REMOVED}{}", part.folder()));
         let gone = self.folder.join(gone);
         remove_folder(&gone)?;
-        std::fs::rename(self.folder.join(&name), &gone)?;
+        match std::fs::rename(self.folder.join(&name), &gone) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed?,
+        }
         self.tape.removed(&name);
         remove_folder(&gone)
     }
 
-    /// Makes a week's database under another name first: one that a power loss left half made could
+    /// Makes a part's database under another name first: one that a power loss left half made could
     /// never be opened, and nothing could be sealed any more.
-    fn make(&self, path: &Path) -> Result<(), OpenError> {
+    fn make(&self, part: Part, path: &Path) -> Result<(), OpenError> {
         let unfinished = self.folder.join(UNFINISHED);
         let failed = |error| super::database::io_error(path, "cannot be made", error);
         remove_folder(&unfinished).map_err(failed)?;
-        drop(Database::open(&unfinished, &TREES, CACHE_BYTES)?);
+        drop(Database::open(&unfinished, part.trees(), CACHE_BYTES)?);
         std::fs::rename(&unfinished, path)
             .and_then(|()| sync_tree(path))
             .map_err(failed)
     }
 
-    /// The database of a week, where there is one. One that retention removes at this very moment may
+    /// The database of a part, where there is one. One that retention removes at this very moment may
     /// come back empty, and goes when retention looks next.
-    pub fn existing(&self, week: Week) -> Result<Option<Arc<Database>>, StoreError> {
-        if !self.folder.join(week.folder()).exists() {
+    pub fn existing(&self, part: Part) -> Result<Option<Arc<Database>>, StoreError> {
+        if !self.folder.join(part.folder()).exists() {
             return Ok(None);
         }
-        self.week(week).map(Some)
+        self.part(part).map(Some)
     }
 
-    fn week(&self, week: Week) -> Result<Arc<Database>, StoreError> {
+    /// A part's database, which is made where there is none.
+    pub fn part(&self, part: Part) -> Result<Arc<Database>, StoreError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = open.values().map(|(turn, _)| *turn).max().unwrap_or(0) + 1;
-        if let Some((used, database)) = open.get_mut(&week) {
+        if let Some((used, database)) = open.get_mut(&part) {
             *used = turn;
             return Ok(Arc::clone(database));
         }
-        while open.len() >= OPEN_WEEKS {
-            // A week that somebody still reads must stay: it cannot be opened twice.
+        while open.len() >= OPEN {
+            // One that somebody still reads must stay: it cannot be opened twice.
             let idle = open
                 .iter()
                 .filter(|(_, (_, database))| Arc::strong_count(database) == 1);
             let Some(oldest) = idle
                 .min_by_key(|(_, (turn, _))| *turn)
-                .map(|(week, _)| *week)
+                .map(|(part, _)| *part)
             else {
                 break;
             };
             open.remove(&oldest);
         }
-        let path = self.folder.join(week.folder());
+        let path = self.folder.join(part.folder());
         if !path.exists() {
-            self.make(&path).map_err(|error| StoreError::Damaged {
-                place: format!("history/{}", week.folder()),
-                problem: error.to_string(),
-            })?;
+            self.make(part, &path)
+                .map_err(|error| StoreError::Damaged {
+                    place: format!("history/{}", part.folder()),
+                    problem: error.to_string(),
+                })?;
         }
-        let database = Database::open(&path, &TREES, CACHE_BYTES);
+        let database = Database::open(&path, part.trees(), CACHE_BYTES);
         let database = database.map_err(|error| StoreError::Damaged {
-            place: format!("history/{}", week.folder()),
+            place: format!("history/{}", part.folder()),
             problem: error.to_string(),
         })?;
         let database = Arc::new(database.recorded_on(&self.tape));
-        open.insert(week, (turn, Arc::clone(&database)));
+        open.insert(part, (turn, Arc::clone(&database)));
         Ok(database)
     }
 }
@@ -217,12 +156,13 @@ fn remove_left_overs(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::{Day, Week};
     use super::*;
 
     #[test]
     fn what_power_loss_left_of_a_week_is_in_nobodys_way() {
         let dir = tempfile::tempdir().unwrap();
-        let (week, old) = (Week(2960), Week(2800));
+        let (week, old) = (Part::Raw(Week(2960)), Part::Sealed(Day(19_000), 2));
         let folder = dir.path().join("history");
         let left_overs = [UNFINISHED.to_owned(), format!("{REMOVED}{}", old.folder())];
         for name in &left_overs {
@@ -235,11 +175,12 @@ mod tests {
         std::fs::create_dir_all(folder.join(UNFINISHED)).unwrap();
         std::fs::write(folder.join(UNFINISHED).join("conf"), "half").unwrap();
         std::fs::create_dir_all(folder.join(&left_overs[1]).join("blobs")).unwrap();
-        history.week(old).unwrap();
-        history.week(week).unwrap();
-        assert_eq!(history.weeks().unwrap(), [old, week]);
-        history.remove_before(old.end()).unwrap();
-        assert_eq!(history.weeks().unwrap(), [week]);
+        history.part(old).unwrap();
+        history.part(week).unwrap();
+        assert_eq!(history.parts().unwrap(), [old, week]);
+        history.remove(old).unwrap();
+        history.remove(old).unwrap();
+        assert_eq!(history.parts().unwrap(), [week]);
         assert!(!folder.join(UNFINISHED).exists());
     }
 }

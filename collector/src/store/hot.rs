@@ -9,11 +9,11 @@ use rustix::fs::{FlockOperation, flock};
 use serde::de::DeserializeOwned;
 
 use super::codec::{first_piece, split};
-use super::cursors::Cursor;
 use super::database::{Database, Op, io_error, sync_tree};
 use super::keys::{self, SCHEMA, TreeName, meta};
+use super::log::LogEntry;
 use super::memory::{Entry, Memory};
-use super::{OpenError, StoreError, log, snapshot};
+use super::{OpenError, StoreError, legacy, seal, snapshot};
 use crate::device::Device;
 
 /// Memory for pages of the hot database; most reads are answered from our own memory.
@@ -99,11 +99,7 @@ impl Hot {
 
     /// Everything that the store keeps in memory, as of what is durable.
     pub fn load(&self) -> Result<Memory, StoreError> {
-        let mut memory = Memory {
-            sealed: self.number(meta::SEALED)?,
-            sealing: self.number(meta::SEALING)?,
-            ..Memory::default()
-        };
+        let mut memory = Memory::default();
         if let Some(bytes) = self.pieces(TreeName::Meta, meta::CONFIGURATION)? {
             memory.configuration = json(&bytes).map_err(|problem| StoreError::Damaged {
                 place: "meta/configuration".to_owned(),
@@ -116,15 +112,22 @@ impl Hot {
         Ok(memory)
     }
 
-    /// An entry of the log.
-    pub fn log_entry(&self, number: u64) -> Result<Vec<super::Arrival>, StoreError> {
-        let damaged = |problem| StoreError::Damaged {
-            place: format!("log entry {number}"),
-            problem,
-        };
+    /// The numbers of the log's entries, from this one on.
+    pub fn log_numbers(&self, from: u64) -> Result<Vec<u64>, StoreError> {
+        let (from, to) = (keys::log(from), keys::log(u64::MAX));
+        let mut numbers = Vec::new();
+        for pair in self.database.range(TreeName::Log as usize, &from, &to) {
+            let (key, _) = pair.map_err(failed)?;
+            numbers.extend(keys::parse_log(&key));
+        }
+        numbers.dedup();
+        Ok(numbers)
+    }
+
+    /// An entry of the log, as it is packed.
+    pub fn log_bytes(&self, number: u64) -> Result<Vec<u8>, StoreError> {
         let bytes = self.pieces(TreeName::Log, &keys::log(number))?;
-        let bytes = bytes.ok_or_else(|| damaged("it is missing".to_owned()))?;
-        log::decode(&bytes).map_err(damaged)
+        bytes.ok_or_else(|| log_damaged(number, "it is missing".to_owned()))
     }
 
     /// A number in `meta`; 0 while it was never set.
@@ -193,6 +196,9 @@ impl Hot {
         if from == SCHEMA {
             return Ok(());
         }
+        if from == 1 {
+            return legacy::migrate(self);
+        }
         Err(StoreError::Damaged {
             place: "meta/schema".to_owned(),
             problem: format!("schema {from} was never released"),
@@ -200,28 +206,98 @@ impl Hot {
     }
 
     fn load_devices(&self, memory: &mut Memory) -> Result<(), StoreError> {
+        let mut states = self.values_in_pieces(TreeName::State);
+        let mut state = states.next().transpose()?;
         for device in self.records::<Device>(TreeName::Devices)? {
             let id = device.id;
             let mut entry = Entry::new(device);
-            if let Some(bytes) = self.pieces(TreeName::State, id.as_bytes())? {
-                snapshot::restore(&mut entry, &bytes).map_err(|problem| StoreError::Damaged {
+            // Both trees are in the order of the device.
+            while state
+                .as_ref()
+                .is_some_and(|(key, _)| key[..] < id.as_bytes()[..])
+            {
+                state = states.next().transpose()?;
+            }
+            if let Some((_, bytes)) = state
+                .as_ref()
+                .filter(|(key, _)| key[..] == id.as_bytes()[..])
+            {
+                let restored = snapshot::restore(&mut entry, bytes);
+                let cursors = restored.map_err(|problem| StoreError::Damaged {
                     place: format!("state/{id}"),
                     problem,
                 })?;
+                cursors
+                    .into_iter()
+                    .for_each(|cursor| memory.cursors.put(id, cursor));
             }
+            memory.last_log = memory.last_log.max(entry.sealed).max(entry.through);
             memory.devices.insert(id, entry);
         }
-        for pair in self.database.scan(TreeName::Cursors as usize, &[]) {
+        self.load_marks(memory)
+    }
+
+    fn load_marks(&self, memory: &mut Memory) -> Result<(), StoreError> {
+        if let Some(bytes) = self.pieces(TreeName::Meta, meta::SEAL)? {
+            memory.interrupted =
+                seal::parse_marks(&bytes).map_err(|problem| StoreError::Damaged {
+                    place: "meta/seal".to_owned(),
+                    problem,
+                })?;
+        }
+        let retained = self.number(meta::RETAINED)?;
+        memory.retained = (retained > 0)
+            .then(|| keys::parse_time(&retained.to_be_bytes()))
+            .flatten();
+        for pair in self.database.scan(TreeName::Days as usize, &[]) {
             let (key, value) = pair.map_err(failed)?;
-            let cursor = keys::parse_cursor(&key)
-                .and_then(|(device, spool)| Some((device, Cursor::parse(spool, &value)?)));
-            let (device, cursor) = cursor.ok_or_else(|| StoreError::Damaged {
-                place: format!("cursors/{key:02x?}"),
-                problem: "it is not 32 and 16 bytes".to_owned(),
+            let day = keys::parse_day(&key).ok_or_else(|| StoreError::Damaged {
+                place: format!("days/{}", key.escape_ascii()),
+                problem: "it is not 6 bytes".to_owned(),
             })?;
-            memory.cursors.put(device, cursor);
+            memory.days.insert(day, value[..] == [1]);
         }
         Ok(())
+    }
+
+    /// Every value of a tree that is in pieces, by what its keys begin with.
+    fn values_in_pieces(
+        &self,
+        tree: TreeName,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> {
+        let mut pairs = self.database.scan(tree as usize, &[]).peekable();
+        let damaged = move |key: &[u8], problem: String| StoreError::Damaged {
+            place: format!("{}/{}", tree.word(), key.escape_ascii()),
+            problem,
+        };
+        std::iter::from_fn(move || {
+            let (mut key, value) = match pairs.next()? {
+                Ok(pair) => pair,
+                Err(error) => return Some(Err(failed(error))),
+            };
+            key.truncate(key.len().saturating_sub(2));
+            let (count, bytes) = match first_piece(&value) {
+                Ok(first) => first,
+                Err(problem) => return Some(Err(damaged(&key, problem))),
+            };
+            let (mut joined, mut pieces) = (bytes.to_vec(), 1);
+            let follows = |pair: &io::Result<(Vec<u8>, Vec<u8>)>| {
+                pair.as_ref().is_ok_and(|(next, _)| next.starts_with(&key))
+            };
+            while let Some(Ok((_, value))) = pairs.next_if(follows) {
+                if pieces < count {
+                    joined.extend(value);
+                }
+                pieces += 1;
+            }
+            if pieces < count {
+                return Some(Err(damaged(
+                    &key,
+                    format!("{pieces} pieces of {count} are there"),
+                )));
+            }
+            Some(Ok((key, joined)))
+        })
     }
 
     fn load_records(&self, memory: &mut Memory) -> Result<(), StoreError> {
@@ -253,20 +329,18 @@ impl Hot {
     }
 
     fn load_log(&self, memory: &mut Memory) -> Result<(), StoreError> {
-        let (from, to) = (keys::log(memory.sealed + 1), keys::log(u64::MAX));
-        let mut last = memory.sealed;
-        for pair in self.database.range(TreeName::Log as usize, &from, &to) {
-            let (key, _) = pair.map_err(failed)?;
+        for entry in self.values_in_pieces(TreeName::Log) {
+            let (key, bytes) = entry?;
             let number = keys::parse_log(&key).unwrap_or_default();
-            if number == last {
-                continue;
+            let damaged = |problem| log_damaged(number, problem);
+            let entry = LogEntry::unpack(&bytes).map_err(damaged)?;
+            for frame in entry.frames() {
+                let (device, frame) = frame.map_err(damaged)?;
+                memory.replay(device, number, frame).map_err(damaged)?;
             }
-            last = number;
-            for arrival in self.log_entry(number)? {
-                memory.append(&arrival, number);
-            }
+            memory.last_log = memory.last_log.max(number);
         }
-        memory.last_log = last;
+        memory.end_replay();
         Ok(())
     }
 
@@ -274,6 +348,13 @@ impl Hot {
     pub fn records<T: DeserializeOwned>(&self, tree: TreeName) -> Result<Vec<T>, StoreError> {
         let pairs = self.database.scan(tree as usize, &[]);
         pairs.map(|pair| parse_record(tree, pair)).collect()
+    }
+}
+
+fn log_damaged(number: u64, problem: String) -> StoreError {
+    StoreError::Damaged {
+        place: format!("log entry {number}"),
+        problem,
     }
 }
 

@@ -5,9 +5,9 @@
 //! DATA/hot/                      one database: what must change together
 //!   meta           name                                   -> see `meta`
 //!   devices        device[16]                             -> Device, JSON
-//!   cursors        device[16] spool[16]                   -> last sequence, log entry, u64 each
 //!   log            number[8] piece[2]                     -> LogEntry, zstd, in pieces
 //!   state          device[16] piece[2]                    -> Snapshot, zstd, in pieces
+//!   days           day[4] generation[2]                   -> 0 while it is merged, 1 once it was
 //!   alerts         device[16] text(rule) text(instance)   -> Alert that is not resolved, JSON
 //!   alert_history  resolved[8] alert[16]                  -> Alert, JSON
 //!   incidents      incident[16]                           -> Incident that is open or was lately, JSON
@@ -16,19 +16,30 @@
 //!   tokens         id                                     -> EnrolmentTokenRecord, JSON
 //!   api_tokens     name                                   -> ApiTokenRecord, JSON
 //!   audit          at[8] number[8]                        -> AuditLine, JSON
-//! DATA/history/<year>-W<week>/   one database for each ISO week, by corrected time, in UTC
-//!   blocks         device[16] metric[2] text(instance) seal[8] block[4] -> Block, zstd
+//!   cursors        device[16] spool[16]                   -> schema 1 only; they are in `state` now
+//! DATA/history/                  databases by corrected time, in UTC
+//!   <date>.<generation>/         a day as it was sealed, until it is merged
+//!     hours        device[16] seal[8] piece[2]            -> Block
+//!   <year>-W<week>/              an ISO week of merged days
+//!     days         device[16] day[4] generation[2] piece[2] -> Block
+//!     blocks       device[16] metric[2] text(instance) seal[8] block[4] -> schema 1 only: a block of one series
+//!   <year>-<month>/              the roll-ups of a month: a name that is kept for them
 //! ```
 //! Numbers are big-endian; a time is its milliseconds with the sign bit inverted, so that keys sort
-//! as times do; `text` is its length in two bytes and its bytes, so that no key is part of another.
+//! as times do, and so is a day; `text` is its length in two bytes and its bytes, so that no key is part
+//! of another.
 //!
 //! Invariants:
 //! 1. No value exceeds [`VALUE_BYTES`]: pages that outgrow 128 KB go to files that are never synced.
-//! 2. A report is in the log exactly when its cursor has reached its sequence: one transaction.
-//! 3. Log entries up to `meta/sealed` are in history, and the state of their devices in `state`.
-//! 4. Blocks of a seal later than `meta/sealed` do not count yet: the log still holds their points.
-//! 5. A seal that was begun (`meta/sealing`) is repeated with the same end, so its keys come out the
-//!    same and a block that was copied before is replaced by itself.
+//! 2. What is in the log is stored. A device's cursors are those of its state and of the log after it.
+//! 3. A state names the log entry through which its device is sealed. What the log holds of the device
+//!    up to there is in history and does not count any more; the log up to the least of these goes.
+//! 4. Pieces of a seal later than that do not count yet: the log still holds their points.
+//! 5. Which devices are being sealed, and through which entry, is written (`meta/seal`) before anything
+//!    is copied. A start finishes it with the same entries, so its keys come out the same, and a piece
+//!    that was copied before is replaced by itself. A frame after such an entry begins a chain.
+//! 6. A generation of a day in `days` takes no more seals: its folder stays as it is until it is merged.
+//!    What is merged of it counts once `days` says so, and its folder does not count from then on.
 
 use rollcall_shared::id::{DeviceId, SpoolId};
 use rollcall_shared::time::{UnixMs, civil_from_days, days_from_civil};
@@ -39,7 +50,7 @@ use crate::incident::Incident;
 use crate::notification::NotificationKey;
 
 /// The schema that this version writes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// The most bytes of a value.
 pub const VALUE_BYTES: usize = 6 * 1024;
@@ -52,9 +63,13 @@ pub mod meta {
     pub const MAGIC_VALUE: &[u8] = b"rollcall store";
     /// The schema's version, u32.
     pub const SCHEMA: &[u8] = b"schema";
-    /// The last log entry of the seal that was begun last, u64.
+    /// The seal that is under way: (device, log entry u64)*, in pieces.
+    pub const SEAL: &[u8] = b"seal";
+    /// Up to where retention has come, as a time, u64.
+    pub const RETAINED: &[u8] = b"retained";
+    /// Schema 1: the last log entry of the seal that was begun last, u64.
     pub const SEALING: &[u8] = b"sealing";
-    /// The last log entry that is sealed, u64.
+    /// Schema 1: the last log entry that is sealed, u64. Later blocks of its weeks never count.
     pub const SEALED: &[u8] = b"sealed";
     /// The agents' configuration, in pieces.
     pub const CONFIGURATION: &[u8] = b"configuration";
@@ -68,7 +83,7 @@ pub enum TreeName {
     Meta,
     /// Records of devices.
     Devices,
-    /// The last sequence of each spool.
+    /// The last sequence of each spool, in schema 1.
     Cursors,
     /// Reports that are not sealed.
     Log,
@@ -90,11 +105,13 @@ pub enum TreeName {
     ApiTokens,
     /// Who did what.
     Audit,
+    /// Generations of days that take no more seals.
+    Days,
 }
 
 impl TreeName {
     /// Every tree, in the order of its number.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Meta,
         Self::Devices,
         Self::Cursors,
@@ -108,6 +125,7 @@ impl TreeName {
         Self::Tokens,
         Self::ApiTokens,
         Self::Audit,
+        Self::Days,
     ];
 
     /// The tree's name on disk.
@@ -126,11 +144,13 @@ impl TreeName {
             Self::Tokens => "tokens",
             Self::ApiTokens => "api_tokens",
             Self::Audit => "audit",
+            Self::Days => "days",
         }
     }
 }
 
-/// Key in `cursors`.
+/// Key in `cursors` of schema 1.
+#[cfg(test)]
 pub fn cursor(device: DeviceId, spool: SpoolId) -> Vec<u8> {
     [&device.as_bytes()[..], spool.as_bytes()].concat()
 }
@@ -190,7 +210,48 @@ pub fn audit(at: UnixMs, number: u64) -> Vec<u8> {
     [time(at), number.to_be_bytes()].concat()
 }
 
-/// What the keys of a series in `blocks` begin with.
+/// Key in `hours`, without the piece.
+pub fn hours(device: DeviceId, seal: u64) -> Vec<u8> {
+    [&device.as_bytes()[..], &seal.to_be_bytes()].concat()
+}
+
+/// The device and the seal in a key of `hours`.
+pub fn parse_hours(key: &[u8]) -> Option<(DeviceId, u64)> {
+    let device = DeviceId::try_from(key.get(..16)?).ok()?;
+    Some((
+        device,
+        u64::from_be_bytes(key.get(16..24)?.try_into().ok()?),
+    ))
+}
+
+/// Key in the merged days of a week, without the piece.
+pub fn merged(device: DeviceId, day: Day, generation: u16) -> Vec<u8> {
+    [&device.as_bytes()[..], &self::day(day, generation)].concat()
+}
+
+/// The day and generation in a key of the merged days of a week.
+pub fn parse_merged(key: &[u8]) -> Option<(Day, u16)> {
+    parse_day(key.get(16..22)?)
+}
+
+/// Key in `days` of the hot database.
+pub fn day(day: Day, generation: u16) -> [u8; 6] {
+    let [a, b, c, d] = (day.0.cast_unsigned() ^ (1 << 31)).to_be_bytes();
+    let [e, f] = generation.to_be_bytes();
+    [a, b, c, d, e, f]
+}
+
+/// The day and generation in a key of `days` of the hot database.
+pub fn parse_day(key: &[u8]) -> Option<(Day, u16)> {
+    let (day, generation) = key.split_at_checked(4)?;
+    let day = u32::from_be_bytes(day.try_into().ok()?) ^ (1 << 31);
+    Some((
+        Day(day.cast_signed()),
+        u16::from_be_bytes(generation.try_into().ok()?),
+    ))
+}
+
+/// What the keys of a series in `blocks` of schema 1 begin with.
 pub fn series(device: DeviceId, series: &SeriesKey) -> Vec<u8> {
     let mut bytes = device.as_bytes().to_vec();
     bytes.extend(series.metric.to_be_bytes());
@@ -198,12 +259,17 @@ pub fn series(device: DeviceId, series: &SeriesKey) -> Vec<u8> {
     bytes
 }
 
-/// Key in `blocks`.
-pub fn block(series: &[u8], seal: u64, block: u32) -> Vec<u8> {
-    [series, &seal.to_be_bytes(), &block.to_be_bytes()].concat()
+/// The device and series in a key of `blocks` of schema 1.
+pub fn parse_series(key: &[u8]) -> Option<(DeviceId, SeriesKey)> {
+    let device = DeviceId::try_from(key.get(..16)?).ok()?;
+    let metric = u16::from_be_bytes(key.get(16..18)?.try_into().ok()?);
+    let length = u16::from_be_bytes(key.get(18..20)?.try_into().ok()?);
+    let instance = key.get(20..20 + usize::from(length))?;
+    let instance = String::from_utf8(instance.to_vec()).ok()?;
+    Some((device, SeriesKey { metric, instance }))
 }
 
-/// The seal in a key of `blocks`.
+/// The seal in a key of `blocks` of schema 1.
 pub fn parse_block_seal(key: &[u8]) -> Option<u64> {
     let at = key.len().checked_sub(12)?;
     Some(u64::from_be_bytes(key.get(at..at + 8)?.try_into().ok()?))
@@ -220,6 +286,124 @@ pub fn parse_time(key: &[u8]) -> Option<UnixMs> {
     Some(UnixMs(
         (u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed(),
     ))
+}
+
+/// A day in UTC, as the count of days since 1970-01-01.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(pub i32);
+
+impl Day {
+    /// The day of a time. Times outside of four-digit years count as the first or last of these.
+    pub fn of(at: UnixMs) -> Self {
+        let first = days_from_civil(0, 1, 1);
+        let last = days_from_civil(9999, 12, 31);
+        let day = at.0.div_euclid(86_400_000).clamp(first, last);
+        Self(i32::try_from(day).expect("four-digit years are few days"))
+    }
+
+    /// Its first moment.
+    pub fn start(self) -> UnixMs {
+        UnixMs(i64::from(self.0) * 86_400_000)
+    }
+
+    /// The first moment after it.
+    pub fn end(self) -> UnixMs {
+        self.start().plus_ms(86_400_000)
+    }
+}
+
+/// A month in UTC, as the count of months since the year 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Month(pub i64);
+
+impl Month {
+    /// The month of a day.
+    #[cfg(test)]
+    pub fn of(day: Day) -> Self {
+        let (year, month, _) = civil_from_days(i64::from(day.0));
+        Self(year * 12 + i64::from(month) - 1)
+    }
+
+    /// The first moment after the month.
+    pub fn end(self) -> UnixMs {
+        UnixMs(Self(self.0 + 1).first_day() * 86_400_000)
+    }
+
+    fn first_day(self) -> i64 {
+        let month = u32::try_from(self.0.rem_euclid(12) + 1).expect("months are at most 12");
+        days_from_civil(self.0.div_euclid(12), month, 1)
+    }
+}
+
+/// A database of the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// A generation of a day as it was sealed.
+    Sealed(Day, u16),
+    /// A week of merged days.
+    Raw(Week),
+    /// The roll-ups of a month.
+    Rollups(Month),
+}
+
+impl Part {
+    /// The folder's name.
+    pub fn folder(self) -> String {
+        match self {
+            Self::Sealed(day, generation) => {
+                let (year, month, day) = civil_from_days(i64::from(day.0));
+                format!("{year:04}-{month:02}-{day:02}.{generation}")
+            }
+            Self::Raw(week) => week.folder(),
+            Self::Rollups(Month(month)) => {
+                format!(
+                    "{:04}-{:02}",
+                    month.div_euclid(12),
+                    month.rem_euclid(12) + 1
+                )
+            }
+        }
+    }
+
+    /// The part of a folder's name.
+    pub fn from_folder(name: &str) -> Option<Self> {
+        if let Some(week) = Week::from_folder(name) {
+            return Some(Self::Raw(week));
+        }
+        let (date, generation) = name
+            .split_once('.')
+            .map_or((name, None), |(a, b)| (a, Some(b)));
+        let mut numbers = date.split('-').map(str::parse::<i64>);
+        let (year, month) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        let found = match (numbers.next(), generation) {
+            (Some(day), Some(generation)) => {
+                let (month, day) = (u32::try_from(month).ok()?, u32::try_from(day.ok()?).ok()?);
+                let day = i32::try_from(days_from_civil(year, month, day)).ok()?;
+                Self::Sealed(Day(day), generation.parse().ok()?)
+            }
+            (None, None) => Self::Rollups(Month(year * 12 + month - 1)),
+            _ => return None,
+        };
+        (found.folder() == name).then_some(found)
+    }
+
+    /// The names of its trees.
+    pub const fn trees(self) -> &'static [&'static str] {
+        match self {
+            Self::Sealed(..) => &["hours"],
+            Self::Raw(_) => &["days", "blocks"],
+            Self::Rollups(_) => &["quarters", "hours", "days"],
+        }
+    }
+
+    /// The first moment after it.
+    pub fn end(self) -> UnixMs {
+        match self {
+            Self::Sealed(day, _) => day.end(),
+            Self::Raw(week) => week.end(),
+            Self::Rollups(month) => month.end(),
+        }
+    }
 }
 
 /// An ISO week in UTC, as the count of weeks since the one of 1970-01-01.
@@ -285,6 +469,33 @@ mod tests {
             );
         }
         assert_eq!(Week::from_folder("2021-W53"), None, "2021 has 52 weeks");
+    }
+
+    #[test]
+    fn parts_come_back_from_their_folders() {
+        let day = Day::of(UnixMs(1_790_000_000_000));
+        let parts = [
+            (Part::Sealed(day, 3), "2026-09-21.3"),
+            (Part::Raw(Week::of(day.start())), "2026-W39"),
+            (Part::Rollups(Month::of(day)), "2026-09"),
+        ];
+        for (part, folder) in parts {
+            assert_eq!(part.folder(), folder);
+            assert_eq!(Part::from_folder(folder), Some(part));
+            assert!(part.end() >= day.end() && part.end() <= day.end().plus_ms(31 * 86_400_000));
+        }
+        for name in [
+            "2026-13",
+            "2026-02-30.0",
+            "2026-09-21",
+            "hot",
+            "2026-9",
+            "2026-09.1",
+        ] {
+            assert_eq!(Part::from_folder(name), None, "{name}");
+        }
+        assert_eq!(parse_day(&super::day(Day(-3), 7)), Some((Day(-3), 7)));
+        assert!(super::day(Day(-3), 7) < super::day(Day(2), 0));
     }
 
     #[test]

@@ -1,99 +1,71 @@
 //! Entries of the log: what arrived together, before it is sealed.
 //!
 //! ```text
-//! entry   := version[1] arrival*
-//! arrival := device[16] spool[16] received[8] skew[8] count[4] report*
-//! report  := corrected[8] length[4] rollcall.v1.Report
+//! entry := version[1] (device[16] length[4] frame)*
 //! ```
+//! The frames are drawn in `frame`. What version 1 wrote is read by `legacy`.
 
-use prost::Message as _;
-use rollcall_proto::convert::Admitted;
-use rollcall_proto::v1;
-use rollcall_shared::id::{DeviceId, SpoolId};
-use rollcall_shared::reading::{Reading, Value};
-use rollcall_shared::report::Report;
-use rollcall_shared::time::UnixMs;
+use rollcall_shared::id::DeviceId;
 
-use super::Arrival;
 use super::codec::{Decoder, Encoder, Problem, pack, unpack};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
-/// zstd at its fastest: the log lives for minutes.
+/// zstd at its fastest: the log lives for an hour.
 const LEVEL: i32 = 1;
 
-/// Packs what arrived together.
-pub(super) fn encode(arrivals: &[&Arrival]) -> Vec<u8> {
-    let mut form = Encoder::default();
-    form.u8(VERSION);
-    for arrival in arrivals {
-        put_arrival(&mut form, arrival);
-    }
-    pack(&form.0, LEVEL)
-}
+/// Bytes of an entry before it is compressed, after which the next one begins. With one more message of
+/// the largest size it stays well below what may be unpacked: an entry that could not be read again
+/// would be a store that does not open.
+const ENTRY_BYTES: usize = 1024 * 1024;
 
-/// Unpacks an entry.
-pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Arrival>, Problem> {
-    let bytes = unpack(bytes)?;
-    let mut form = Decoder(&bytes);
-    let version = form.u8()?;
-    if version != VERSION {
-        return Err(format!("its form {version} is unknown"));
-    }
-    let mut arrivals = Vec::new();
-    while !form.is_empty() {
-        arrivals.push(arrival(&mut form)?);
-    }
-    Ok(arrivals)
-}
+/// An entry in the making.
+#[derive(Debug)]
+pub(super) struct EntryForm(Encoder);
 
-/// More bytes than an arrival takes in an entry: 80 of a report and 24 of a reading are not its texts.
-pub(super) fn most_bytes(arrival: &Arrival) -> usize {
-    let of_reading = |reading: &Reading| {
-        let text = match reading.value() {
-            Value::Text(text) | Value::Unavailable(text) => text.len(),
-            Value::Number(_) | Value::Flag(_) => 0,
-        };
-        24 + reading.instance().len() + text
-    };
-    let of_report =
-        |report: &Report| -> usize { 80 + report.readings.iter().map(of_reading).sum::<usize>() };
-    let reports = arrival.reports.iter();
-    52 + reports.map(|(_, report)| of_report(report)).sum::<usize>()
-}
+impl EntryForm {
+    pub fn new() -> Self {
+        Self(Encoder(vec![VERSION]))
+    }
 
-fn put_arrival(form: &mut Encoder, arrival: &Arrival) {
-    form.raw(arrival.device.as_bytes());
-    form.raw(arrival.spool.as_bytes());
-    form.i64(arrival.received.0);
-    form.i64(arrival.skew_ms);
-    form.u32(u32::try_from(arrival.reports.len()).expect("a message has few reports"));
-    for (at, report) in &arrival.reports {
-        form.i64(at.0);
-        form.bytes(&v1::Report::from(report).encode_to_vec());
+    /// Adds a frame, and says whether the entry is large enough now.
+    pub fn push(&mut self, device: DeviceId, frame: &[u8]) -> bool {
+        self.0.raw(device.as_bytes());
+        self.0.bytes(frame);
+        self.0.0.len() >= ENTRY_BYTES
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.0.len() == 1
+    }
+
+    pub fn finish(self) -> Vec<u8> {
+        pack(&self.0.0, LEVEL)
     }
 }
 
-fn arrival(form: &mut Decoder<'_>) -> Result<Arrival, Problem> {
-    let device = DeviceId::from_bytes(form.array()?);
-    let spool = SpoolId::from_bytes(form.array()?);
-    let (received, skew_ms, count) = (UnixMs(form.i64()?), form.i64()?, form.u32()?);
-    let mut reports = Vec::new();
-    for _ in 0..count {
-        let at = UnixMs(form.i64()?);
-        reports.push((at, report(form.bytes()?)?));
-    }
-    Ok(Arrival {
-        device,
-        spool,
-        reports,
-        received,
-        skew_ms,
-    })
-}
+/// An entry, unpacked.
+#[derive(Debug)]
+pub(super) struct LogEntry(Vec<u8>);
 
-fn report(bytes: &[u8]) -> Result<Report, Problem> {
-    let wire = v1::Report::decode(bytes).map_err(|error| error.to_string())?;
-    let admitted = Admitted::try_from(wire).map_err(|error| error.to_string())?;
-    Ok(admitted.report)
+impl LogEntry {
+    pub fn unpack(bytes: &[u8]) -> Result<Self, Problem> {
+        let bytes = unpack(bytes)?;
+        match bytes.first() {
+            Some(&VERSION) => Ok(Self(bytes)),
+            Some(other) => Err(format!("its form {other} is unknown")),
+            None => Err("it is empty".to_owned()),
+        }
+    }
+
+    /// Each frame and whose it is, in order.
+    pub fn frames(&self) -> impl Iterator<Item = Result<(DeviceId, &[u8]), Problem>> {
+        let mut form = Decoder(&self.0[1..]);
+        std::iter::from_fn(move || {
+            (!form.is_empty()).then(|| {
+                let device = DeviceId::from_bytes(form.array()?);
+                Ok((device, form.bytes()?))
+            })
+        })
+    }
 }

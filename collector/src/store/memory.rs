@@ -10,13 +10,16 @@ use rollcall_shared::configuration::Configuration;
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::limits;
 use rollcall_shared::metric;
-use rollcall_shared::reading::Reading;
-use rollcall_shared::report::Report;
+use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
-use super::cursors::Cursors;
+use super::Write;
+use super::codec::{Decoder, Problem};
+use super::cursors::{Cursor, Cursors};
+use super::frame::{Head, Step};
+use super::keys::Day;
 use super::records::{ApiTokenRecord, EnrolmentTokenRecord};
-use super::{Arrival, Write};
+use super::tail::{Segment, Tail};
 use crate::alert::{Alert, AlertKey};
 use crate::device::{Device, DeviceState, Latest, SeriesKey};
 use crate::incident::{Incident, IncidentId};
@@ -35,6 +38,12 @@ const HISTORY_MS: i64 = 3_600_000;
 /// report does not name any more go; a laptop that makes up ever new ones fills no memory.
 const SERIES: usize = 2 * limits::READINGS_PER_REPORT;
 
+/// A message whose reports are all this much older than the last one is history.
+const PAST_MS: i64 = 3_600_000;
+
+/// Bytes of a tail after which its device is sealed out of turn: the backlog of a night.
+const LARGE_BYTES: usize = 48 * 1024;
+
 /// The memory of a store.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -46,14 +55,20 @@ pub(super) struct Memory {
     pub tokens: BTreeMap<String, EnrolmentTokenRecord>,
     pub api_tokens: BTreeMap<String, ApiTokenRecord>,
     pub configuration: Configuration,
-    /// The last log entry that is sealed: everything up to it is in history.
-    pub sealed: u64,
-    /// The last log entry of the seal that was begun last.
-    pub sealing: u64,
     /// The last log entry that is durable.
     pub last_log: u64,
     /// The number of the last line of the audit log.
     pub audit_lines: u64,
+    /// The seal that is under way: devices, and through which entry.
+    pub interrupted: HashMap<DeviceId, u64>,
+    /// Devices whose tail has become large, so that they are sealed out of turn.
+    pub large: Vec<DeviceId>,
+    /// The generations of days that take no more seals, and whether they are merged.
+    pub days: BTreeMap<(Day, u16), bool>,
+    /// The day on which what came late was merged last.
+    pub late_merged: Option<Day>,
+    /// Up to where retention has come.
+    pub retained: Option<UnixMs>,
     /// Readings whose series was one too many for its device, so that only history has them.
     pub series_left_out: u64,
 }
@@ -64,8 +79,10 @@ pub(super) struct Entry {
     pub state: Arc<DeviceState>,
     /// How many of its streams are up: a new one may come before the old one is found dead.
     pub streams: u32,
-    /// The log entries that hold reports of it and are not sealed, in ascending order.
-    pub tail: Vec<u64>,
+    /// What it reported since it was sealed.
+    pub tail: Tail,
+    /// The log entry through which it is sealed: everything up to there is in history.
+    pub sealed: u64,
     /// The last log entry that is part of `state`.
     pub through: u64,
     /// The last log entry that was part of the snapshot which `state` was rebuilt from.
@@ -77,7 +94,8 @@ impl Entry {
         Self {
             state: Arc::new(DeviceState::new(device)),
             streams: 0,
-            tail: Vec::new(),
+            tail: Tail::default(),
+            sealed: 0,
             through: 0,
             snapshot: 0,
         }
@@ -125,34 +143,153 @@ impl Memory {
         }
     }
 
-    /// Applies reports that are durable now and were not stored before.
-    pub fn append(&mut self, arrival: &Arrival, entry_of_log: u64) {
+    /// Applies a frame that is durable now and was not stored before.
+    pub fn append(
+        &mut self,
+        device: DeviceId,
+        entry_of_log: u64,
+        frame: &[u8],
+        head: Head,
+        steps: Vec<Step>,
+    ) {
         let awake_ms = self.awake_gap_ms();
-        let Some(entry) = self.devices.get_mut(&arrival.device) else {
+        let Some(entry) = self.devices.get_mut(&device) else {
             return;
         };
-        if entry.tail.last() != Some(&entry_of_log) {
-            entry.tail.push(entry_of_log);
+        let before = entry.tail.live().bytes();
+        entry.tail.push(frame, entry_of_log);
+        if before <= LARGE_BYTES && entry.tail.live().bytes() > LARGE_BYTES {
+            self.large.push(device);
         }
         if entry_of_log <= entry.snapshot {
             return;
         }
         entry.through = entry_of_log;
         let state = Arc::make_mut(&mut entry.state);
-        for (at, report) in &arrival.reports {
-            self.series_left_out += apply_report(state, *at, report, awake_ms);
+        if is_of_the_past(state, &steps) {
+            // The next frame says all its values again, since the state does not have these.
+            entry.tail.chain = None;
+        } else {
+            for step in steps {
+                self.series_left_out += apply_step(state, step, awake_ms);
+            }
         }
-        state.last_seen = state.last_seen.max(Some(arrival.received));
-        state.skew_ms = Some(arrival.skew_ms);
+        state.last_seen = state.last_seen.max(Some(head.received));
+        state.skew_ms = Some(head.skew_ms);
+        let cursor = Cursor {
+            spool: head.spool,
+            sequence: head.sequence,
+            moved: entry_of_log,
+        };
+        self.cursors.advance(device, cursor);
     }
 
-    /// Forgets the log up to an entry that is sealed now.
-    pub fn seal(&mut self, sealed: u64) {
-        self.sealed = sealed;
-        for entry in self.devices.values_mut() {
-            let kept = entry.tail.partition_point(|number| *number <= sealed);
-            entry.tail.drain(..kept);
+    /// Applies an entry of the log's frame at start; what is sealed does not count.
+    pub fn replay(&mut self, device: DeviceId, number: u64, frame: &[u8]) -> Result<(), Problem> {
+        let interrupted = self.interrupted.get(&device).copied().unwrap_or_default();
+        let Some(entry) = self.devices.get_mut(&device) else {
+            return Ok(());
+        };
+        if number <= entry.sealed {
+            return Ok(());
         }
+        if number > interrupted && entry.tail.live().through <= interrupted {
+            entry.tail.freeze();
+        }
+        let mut chain = entry.tail.chain.take().unwrap_or_default();
+        let (head, steps) = chain.decode(&mut Decoder(frame), |_, _, _| {})?;
+        entry.tail.chain = Some(chain);
+        self.append(device, number, frame, head, steps);
+        Ok(())
+    }
+
+    /// Ends the replay: what an interrupted seal was copying is set aside again, and the next frame of
+    /// each device begins a chain.
+    pub fn end_replay(&mut self) {
+        for (device, entry) in &mut self.devices {
+            let through = self.interrupted.get(device);
+            if through.is_some_and(|through| entry.tail.live().through <= *through) {
+                entry.tail.freeze();
+            }
+            entry.tail.chain = None;
+        }
+    }
+
+    /// Notes that what was frozen of a device is in history.
+    pub fn sealed(&mut self, device: DeviceId) {
+        let Some(entry) = self.devices.get_mut(&device) else {
+            return;
+        };
+        if let Some(frozen) = entry.tail.frozen() {
+            entry.sealed = frozen.through;
+        }
+        entry.tail.forget_frozen();
+    }
+
+    /// The devices that are not sealed as far as they have reported.
+    pub fn with_tail(&self) -> Vec<DeviceId> {
+        let devices = self
+            .devices
+            .iter()
+            .filter(|(_, entry)| !entry.tail.is_empty());
+        devices.map(|(device, _)| *device).collect()
+    }
+
+    /// The corrected time of the newest report of all.
+    pub fn newest_report(&self) -> Option<UnixMs> {
+        self.devices
+            .values()
+            .filter_map(|entry| entry.state.last_report)
+            .max()
+    }
+
+    /// Of which of these devices something can be set aside, and through which entry.
+    pub fn marks(&self, devices: &[DeviceId]) -> Vec<(DeviceId, u64)> {
+        let mark = |device: &DeviceId| {
+            let tail = &self.devices.get(device)?.tail;
+            let live = tail.live();
+            (tail.frozen().is_none() && !live.is_empty()).then_some((*device, live.through))
+        };
+        devices.iter().filter_map(mark).collect()
+    }
+
+    /// What is set aside of these devices.
+    pub fn frozen(&self, devices: &[DeviceId]) -> Vec<(DeviceId, Segment)> {
+        let frozen = |device: &DeviceId| {
+            let segment = self.devices.get(device)?.tail.frozen()?;
+            Some((*device, segment.clone()))
+        };
+        devices.iter().filter_map(frozen).collect()
+    }
+
+    /// Through which entry a device is sealed, and what it reported after.
+    pub fn unsealed(&self, device: DeviceId) -> (u64, Vec<Segment>) {
+        let entry = self.devices.get(&device);
+        entry.map_or((0, Vec::new()), |entry| {
+            (entry.sealed, entry.tail.segments().cloned().collect())
+        })
+    }
+
+    /// The generation of a day that takes seals.
+    pub fn generation(&self, day: Day) -> u16 {
+        let last = self.days.range((day, 0)..=(day, u16::MAX)).next_back();
+        last.map_or(0, |((_, generation), _)| generation.saturating_add(1))
+    }
+
+    /// Whether what is merged of a day counts, and no more what was sealed of it.
+    pub fn is_merged(&self, day: Day, generation: u16) -> bool {
+        self.days.get(&(day, generation)) == Some(&true)
+    }
+
+    /// Whether what came late has not been merged on this day, as far as is known.
+    pub fn is_new_day(&mut self, today: Day) -> bool {
+        self.late_merged.replace(today) != Some(today)
+    }
+
+    /// The first log entry that holds something which is not sealed.
+    pub fn first_needed(&self) -> u64 {
+        let needed = self.devices.values().filter_map(|entry| entry.tail.first());
+        needed.min().unwrap_or(self.last_log + 1)
     }
 
     pub fn set_connected(&mut self, device: DeviceId, connected: bool, now: UnixMs) {
@@ -186,8 +323,17 @@ impl Memory {
     }
 }
 
+/// Whether reports are history, such as is brought over from elsewhere: it says nothing of the present.
+fn is_of_the_past(state: &DeviceState, steps: &[Step]) -> bool {
+    let Some(last) = state.last_report else {
+        return false;
+    };
+    steps.iter().all(|step| last.since(step.at) > PAST_MS)
+}
+
 /// Answers how many readings were left out.
-fn apply_report(state: &mut DeviceState, at: UnixMs, report: &Report, awake_ms: i64) -> u64 {
+fn apply_step(state: &mut DeviceState, step: Step, awake_ms: i64) -> u64 {
+    let at = step.at;
     let gap = state.last_report.map(|last| at.since(last));
     if gap.is_some_and(|gap| gap < -HISTORY_MS) {
         return 0;
@@ -196,42 +342,39 @@ fn apply_report(state: &mut DeviceState, at: UnixMs, report: &Report, awake_ms: 
         state.awake_since = Some(at);
     }
     state.last_report = state.last_report.max(Some(at));
-    if report.full {
-        forget_what_is_gone(state, report);
+    if let Some(kept) = step.kept {
+        forget_what_is_gone(state, kept);
     }
-    let readings = report.readings.iter();
-    let left_out = readings.filter(|reading| !apply_reading(state, at, reading));
+    let changed = step.changed.into_iter();
+    let left_out = changed.filter_map(|(key, value)| apply_value(state, at, key, value));
     left_out.count() as u64
 }
 
 /// A full report carries every reading, so a series that is not in it exists no more. The clock's
 /// offset is the exception: it is the collector's own, and comes only when it has changed.
-fn forget_what_is_gone(state: &mut DeviceState, report: &Report) {
-    let kept: std::collections::BTreeSet<SeriesKey> =
-        report.readings.iter().map(SeriesKey::of).collect();
+fn forget_what_is_gone(state: &mut DeviceState, kept: Vec<SeriesKey>) {
+    let kept: std::collections::BTreeSet<SeriesKey> = kept.into_iter().collect();
     state
         .latest
         .retain(|key, _| key.metric == metric::CLOCK_OFFSET.code || kept.contains(key));
 }
 
-fn apply_reading(state: &mut DeviceState, at: UnixMs, reading: &Reading) -> bool {
-    let (key, value) = (SeriesKey::of(reading), reading.value());
-    if state.latest.len() >= SERIES && !state.latest.contains_key(&key) {
-        return false;
+/// Answers with what there is no place for.
+fn apply_value(
+    state: &mut DeviceState,
+    at: UnixMs,
+    key: SeriesKey,
+    value: Value,
+) -> Option<SeriesKey> {
+    if let Some(latest) = state.latest.get_mut(&key) {
+        if latest.value != value {
+            *latest = Latest { value, since: at };
+        }
+        return None;
     }
-    let latest = state.latest.entry(key);
-    latest
-        .and_modify(|latest| {
-            if latest.value != *value {
-                *latest = Latest {
-                    value: value.clone(),
-                    since: at,
-                };
-            }
-        })
-        .or_insert_with(|| Latest {
-            value: value.clone(),
-            since: at,
-        });
-    true
+    if state.latest.len() >= SERIES {
+        return Some(key);
+    }
+    state.latest.insert(key, Latest { value, since: at });
+    None
 }

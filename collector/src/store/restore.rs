@@ -10,17 +10,17 @@ use std::io::{self, BufReader, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
+use super::OpenError;
 use super::archive::{ArchiveError, ArchiveReader, Change, End, Frame, Head};
 use super::backup::HOT;
 use super::database::{Database, Op, io_error, sync_tree};
 use super::hot::{free_bytes, remove_folder};
-use super::keys::{SCHEMA, TreeName, Week};
-use super::{OpenError, history};
+use super::keys::{Part, SCHEMA, TreeName};
 
 /// Memory for pages of a database that is being filled.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Databases that are open at once: history comes week by week, and what changed later is of few.
+/// Databases that are open at once: history comes part by part, and what changed later is of few.
 const OPEN: usize = 6;
 
 /// Changes in one transaction, and their bytes.
@@ -274,7 +274,7 @@ impl Site<'_> {
     fn trees_of(&self, database: &str) -> Vec<String> {
         let ours: Vec<&str> = match database {
             HOT => TreeName::ALL.map(TreeName::word).to_vec(),
-            _ => history::TREES.to_vec(),
+            part => Part::from_folder(part).map_or_else(Vec::new, |part| part.trees().to_vec()),
         };
         let mut trees: Vec<String> = ours.into_iter().map(str::to_owned).collect();
         for tree in self.trees.get(database).into_iter().flatten() {
@@ -288,7 +288,7 @@ impl Site<'_> {
     fn path(&self, database: &str) -> Result<PathBuf, RestoreError> {
         match database {
             HOT => Ok(self.data.join(UNFINISHED)),
-            week if Week::from_folder(week).is_some() => Ok(self.data.join("history").join(week)),
+            part if Part::from_folder(part).is_some() => Ok(self.data.join("history").join(part)),
             other => Err(foreign_name(self.data, other)),
         }
     }

@@ -1,225 +1,223 @@
-//! Sealing: moves reports from the log into history, and the retention of both.
+//! Sealing: moves what devices have reported from the log into history.
 //!
-//! The order is what makes it safe at any line: note where the seal ends, copy and sync, store the
-//! states of the devices, mark the seal as done, and only then delete. See the invariants in `keys`.
+//! The order is what makes it safe at any line: note which devices and through which entry, copy and
+//! sync, store the devices' states, and only then forget and delete. See the invariants in `keys`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
 use rollcall_shared::id::DeviceId;
-use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
-use super::block::Point;
+use super::block::{self, Column};
+use super::codec::{Decoder, Encoder, Problem};
 use super::counters::{count, set};
-use super::hot::{failed, put, remove};
-use super::keys::{self, TreeName, Week, meta};
+use super::database::Op;
+use super::hot::{failed, remove};
+use super::keys::{self, Day, Part, TreeName};
+use super::round::Round;
+use super::tail::Segment;
 use super::{Store, StoreError};
-use crate::device::SeriesKey;
 
-/// Log entries that are sealed at once: at the largest about a million reports.
-const ENTRIES: u64 = 4096;
+/// Devices that are sealed together.
+const DEVICES: usize = 1024;
 
-/// Snapshots or removals in one transaction.
+/// States or removals in one transaction.
 const AT_ONCE: usize = 256;
 
-type Points = BTreeMap<Week, BTreeMap<(DeviceId, SeriesKey), Vec<Point>>>;
+/// Operations in one transaction of history: at the largest 6 MB.
+const OPS: usize = 1024;
+
+/// Log entries after which all is sealed: at the largest a gigabyte, unpacked.
+const ENTRIES: u64 = 64 * 1024;
 
 impl Store {
-    /// Moves what the log holds into history. Run it every some minutes; it does nothing when there
-    /// is nothing to do, and continues what a crash has interrupted.
+    /// Moves all that the log holds into history, and finishes what a crash has interrupted.
     ///
     /// # Errors
     /// [`StoreError`]; the log stays as it was, and a later run repeats the work.
     pub async fn seal(&self, now: UnixMs) -> Result<(), StoreError> {
-        let _one_at_a_time = self.shared().sealing.lock().await;
-        // History is written without the writer's own look at the disk.
-        self.shared().check_reserve()?;
-        loop {
-            let (sealed, end) = self.begin_seal().await?;
-            if end <= sealed {
-                return Ok(());
-            }
-            let devices = self.copy(sealed, end, now).await?;
-            self.finish_seal(end, devices).await?;
-            count(
-                &self.shared().counters.sealed_entries,
-                (end - sealed) as usize,
-            );
-        }
+        let mut round = self.shared().sealing.lock().await;
+        self.finish_interrupted().await?;
+        let all = self.shared().memory().with_tail();
+        self.seal_these(all).await?;
+        *round = Round::over(Vec::new(), now);
+        self.trim_log().await
     }
 
-    async fn copy(
-        &self,
-        sealed: u64,
-        end: u64,
-        now: UnixMs,
-    ) -> Result<BTreeSet<DeviceId>, StoreError> {
-        let store = self.clone();
-        let copied = tokio::task::spawn_blocking(move || store.copy_out(sealed, end, now)).await;
-        let copied = copied.map_err(|error| StoreError::Failed(error.to_string()))?;
-        // A database that could not sync must not be tried again on the same handle.
-        if let Err(StoreError::Failed(reason)) = &copied {
-            self.shared().fail(reason);
-        }
-        copied
-    }
-
-    /// Removes weeks, alerts and audit lines that are older than the retention.
+    /// Moves what is due by now into history: each device once an hour, and those with much waiting.
+    /// Run it every some seconds.
     ///
     /// # Errors
-    /// [`StoreError`] when something cannot be removed.
-    pub async fn enforce_retention(&self, now: UnixMs) -> Result<(), StoreError> {
-        let oldest = self.shared().options.oldest(now);
-        self.shared()
-            .history
-            .remove_before(oldest)
-            .map_err(failed)?;
-        for tree in [
-            TreeName::AlertHistory,
-            TreeName::IncidentHistory,
-            TreeName::Audit,
-        ] {
-            let database = &self.shared().hot.database;
-            let old = database.range(tree as usize, &[], &keys::time(oldest));
-            let old: Result<Vec<_>, _> = old.map(|pair| pair.map(|(key, _)| key)).collect();
-            for keys in old.map_err(failed)?.chunks(AT_ONCE) {
-                let ops = keys.iter().map(|key| remove(tree, key)).collect();
-                self.change(Vec::new(), ops).await?;
+    /// [`StoreError`]; the log stays as it was, and a later run repeats the work.
+    pub async fn seal_due(&self, now: UnixMs) -> Result<(), StoreError> {
+        let mut round = self.shared().sealing.lock().await;
+        self.finish_interrupted().await?;
+        let mut due = round.take(now);
+        {
+            let mut memory = self.shared().memory_mut();
+            due.append(&mut memory.large);
+        }
+        if self.shared().counters.snapshot().log_entries > ENTRIES {
+            due = self.shared().memory().with_tail();
+        }
+        due.sort_unstable();
+        due.dedup();
+        if !due.is_empty() {
+            self.seal_these(due).await?;
+            self.trim_log().await?;
+        }
+        if round.is_over() {
+            let all = self.shared().memory().with_tail();
+            *round = Round::over(all, now);
+        }
+        Ok(())
+    }
+
+    /// A seal whose end was written is repeated with the same end.
+    pub(super) async fn finish_interrupted(&self) -> Result<(), StoreError> {
+        let devices: Vec<DeviceId> = self.shared().memory().interrupted.keys().copied().collect();
+        if !devices.is_empty() {
+            self.shared().check_reserve()?;
+            self.finish_seal(devices).await?;
+        }
+        Ok(())
+    }
+
+    async fn seal_these(&self, devices: Vec<DeviceId>) -> Result<(), StoreError> {
+        for devices in devices.chunks(DEVICES) {
+            // History is written without the writer's own look at the disk.
+            self.shared().check_reserve()?;
+            self.freeze(devices.to_vec()).await?;
+            self.finish_seal(devices.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish_seal(&self, devices: Vec<DeviceId>) -> Result<(), StoreError> {
+        let frozen = self.shared().memory().frozen(&devices);
+        let sealed: Vec<DeviceId> = frozen.iter().map(|(device, _)| *device).collect();
+        self.blocking(move |store| store.copy_out(&frozen)).await?;
+        for devices in sealed.chunks(AT_ONCE) {
+            self.note_sealed(devices.to_vec()).await?;
+        }
+        self.shared().memory_mut().interrupted.clear();
+        count(&self.shared().counters.sealed_devices, sealed.len());
+        Ok(())
+    }
+
+    /// Does what blocks where blocking is allowed. A database that could not sync must not be tried
+    /// again on the same handle.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        let done = done.map_err(|error| StoreError::Failed(error.to_string()));
+        let done = done.and_then(|done| done);
+        if let Err(StoreError::Failed(reason)) = &done {
+            self.shared().fail(reason);
+        }
+        done
+    }
+
+    /// Copies what is frozen into the days that it belongs to; it is durable when this returns.
+    pub(super) fn copy_out(&self, frozen: &[(DeviceId, Segment)]) -> Result<(), StoreError> {
+        let oldest = self.shared().oldest();
+        let mut days: BTreeMap<Day, Vec<Op>> = BTreeMap::new();
+        for (device, segment) in frozen {
+            let columns = segment
+                .columns(None)
+                .map_err(|problem| StoreError::Damaged {
+                    place: format!("the log of device {device}"),
+                    problem,
+                })?;
+            for (day, columns) in by_day(columns) {
+                if day.end() <= oldest {
+                    let points = columns.iter().map(|column| column.points.len());
+                    count(&self.shared().counters.expired_points, points.sum());
+                    continue;
+                }
+                let key = keys::hours(*device, segment.through);
+                days.entry(day)
+                    .or_default()
+                    .extend(put_values(0, &key, block::encode(&columns)));
+            }
+        }
+        for (day, ops) in days {
+            let generation = self.shared().memory().generation(day);
+            let database = self.shared().history.part(Part::Sealed(day, generation))?;
+            for ops in ops.chunks(OPS) {
+                database.commit(ops).map_err(failed)?;
             }
         }
         Ok(())
     }
 
-    /// The range of this seal: up to the end of the one that was interrupted, if one was.
-    pub(super) async fn begin_seal(&self) -> Result<(u64, u64), StoreError> {
-        let (sealed, sealing, last) = {
+    /// Removes the log up to the first entry that is needed.
+    async fn trim_log(&self) -> Result<(), StoreError> {
+        let (needed, last) = {
             let memory = self.shared().memory();
-            (memory.sealed, memory.sealing, memory.last_log)
+            (memory.first_needed(), memory.last_log)
         };
-        if sealing > sealed {
-            return Ok((sealed, sealing));
-        }
-        let end = last.min(sealed + ENTRIES);
-        if end > sealed {
-            let mark = put(TreeName::Meta, meta::SEALING, end.to_be_bytes().to_vec());
-            self.change(Vec::new(), vec![mark]).await?;
-            self.shared().memory_mut().sealing = end;
-        }
-        Ok((sealed, end))
-    }
-
-    pub(super) fn copy_out(
-        &self,
-        sealed: u64,
-        end: u64,
-        now: UnixMs,
-    ) -> Result<BTreeSet<DeviceId>, StoreError> {
-        let (mut points, mut devices) = (Points::new(), BTreeSet::new());
-        for number in sealed + 1..=end {
-            for arrival in self.shared().hot.log_entry(number)? {
-                devices.insert(arrival.device);
-                add_points(&mut points, &arrival);
-            }
-        }
-        let oldest = self.shared().options.oldest(now);
-        for (week, points) in points {
-            if week.end() <= oldest {
-                count(
-                    &self.shared().counters.expired_points,
-                    points.values().map(Vec::len).sum(),
-                );
-                continue;
-            }
-            self.shared().history.copy(week, end, &points)?;
-        }
-        Ok(devices)
-    }
-
-    async fn finish_seal(&self, end: u64, devices: BTreeSet<DeviceId>) -> Result<(), StoreError> {
-        let devices: Vec<DeviceId> = devices.into_iter().collect();
-        for devices in devices.chunks(AT_ONCE) {
-            self.snapshot(devices.to_vec()).await?;
-        }
-        let mark = put(TreeName::Meta, meta::SEALED, end.to_be_bytes().to_vec());
-        self.change(Vec::new(), vec![mark]).await?;
-        self.forget_sealed(end);
-        self.remove_log(end).await
-    }
-
-    /// From here on readers take the range from history. Those who began before still hold the gate
-    /// and read it from the log, which goes only after this.
-    fn forget_sealed(&self, end: u64) {
-        let _nobody_reads = self.shared().close_gate();
-        let mut memory = self.shared().memory_mut();
-        memory.seal(end);
-        set(&self.shared().counters.log_entries, memory.last_log - end);
-    }
-
-    /// Removes the log up to `end`, with what an interrupted removal has left.
-    async fn remove_log(&self, end: u64) -> Result<(), StoreError> {
         let database = &self.shared().hot.database;
-        let found = database.range(TreeName::Log as usize, &[], &keys::log(end + 1));
+        let found = database.range(TreeName::Log as usize, &[], &keys::log(needed));
         let found: Result<Vec<_>, _> = found.map(|pair| pair.map(|(key, _)| key)).collect();
         for keys in found.map_err(failed)?.chunks(AT_ONCE) {
             let ops = keys.iter().map(|key| remove(TreeName::Log, key)).collect();
             self.change(Vec::new(), ops).await?;
         }
+        set(
+            &self.shared().counters.log_entries,
+            (last + 1).saturating_sub(needed),
+        );
         Ok(())
     }
-
-    /// The values of a series from `from` to `to`, both inclusive, in the order of their time.
-    /// It reads from disk: call it where blocking is allowed.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the history cannot be read.
-    pub fn series(
-        &self,
-        device: DeviceId,
-        series: &SeriesKey,
-        from: UnixMs,
-        to: UnixMs,
-    ) -> Result<Vec<(UnixMs, Value)>, StoreError> {
-        let shared = self.shared();
-        let _sealing_waits = shared.open_gate();
-        let (sealed, tail) = {
-            let memory = shared.memory();
-            let tail = memory.devices.get(&device).map(|entry| entry.tail.clone());
-            (memory.sealed, tail.unwrap_or_default())
-        };
-        let mut points = Vec::new();
-        for week in shared.history.weeks().map_err(failed)? {
-            if (Week::of(from)..=Week::of(to)).contains(&week) {
-                points.extend(shared.history.points(week, device, series, sealed)?);
-            }
-        }
-        for number in tail {
-            for arrival in shared.hot.log_entry(number)? {
-                points.extend(points_of(&arrival, device, series));
-            }
-        }
-        points.retain(|(at, _)| (from..=to).contains(at));
-        points.sort_by_key(|(at, _)| *at);
-        Ok(points)
-    }
 }
 
-fn add_points(points: &mut Points, arrival: &super::Arrival) {
-    for (at, report) in &arrival.reports {
-        let week = points.entry(Week::of(*at)).or_default();
-        for reading in &report.readings {
-            let series = week.entry((arrival.device, SeriesKey::of(reading)));
-            series.or_default().push((*at, reading.value().clone()));
-        }
-    }
+/// Puts of values whose keys begin alike.
+pub(super) fn put_values(tree: usize, prefix: &[u8], values: Vec<Vec<u8>>) -> Vec<Op> {
+    let numbered = values.into_iter().zip(0_u16..);
+    let op = |(value, n)| Op {
+        tree,
+        key: keys::piece(prefix, n),
+        value: Some(value),
+    };
+    numbered.map(op).collect()
 }
 
-fn points_of(arrival: &super::Arrival, device: DeviceId, series: &SeriesKey) -> Vec<Point> {
-    let reports = arrival.reports.iter().filter(|_| arrival.device == device);
-    reports
-        .flat_map(|(at, report)| report.readings.iter().map(move |reading| (at, reading)))
-        .filter(|(_, reading)| {
-            reading.metric().code == series.metric && reading.instance() == series.instance
-        })
-        .map(|(at, reading)| (*at, reading.value().clone()))
-        .collect()
+/// Splits columns by the day of their points.
+fn by_day(columns: Vec<Column>) -> BTreeMap<Day, Vec<Column>> {
+    let mut days: BTreeMap<Day, Vec<Column>> = BTreeMap::new();
+    for column in columns {
+        for points in column
+            .points
+            .chunk_by(|(a, _), (b, _)| Day::of(*a) == Day::of(*b))
+        {
+            days.entry(Day::of(points[0].0)).or_default().push(Column {
+                key: column.key.clone(),
+                points: points.to_vec(),
+            });
+        }
+    }
+    days
+}
+
+/// Which devices are sealed, and through which entry.
+pub(super) fn put_marks(marks: &[(DeviceId, u64)]) -> Vec<u8> {
+    let mut form = Encoder::default();
+    for (device, through) in marks {
+        form.raw(device.as_bytes());
+        form.u64(*through);
+    }
+    form.0
+}
+
+/// Reads what [`put_marks`] writes.
+pub(super) fn parse_marks(bytes: &[u8]) -> Result<HashMap<DeviceId, u64>, Problem> {
+    let (mut form, mut marks) = (Decoder(bytes), HashMap::new());
+    while !form.is_empty() {
+        marks.insert(DeviceId::from_bytes(form.array()?), form.u64()?);
+    }
+    Ok(marks)
 }

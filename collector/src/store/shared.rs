@@ -1,8 +1,10 @@
 //! What the handles of a store and its writer share.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use rollcall_shared::time::UnixMs;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::codec::record;
@@ -12,6 +14,7 @@ use super::history::History;
 use super::hot::{self, Hot, put, remove};
 use super::keys::{self, TreeName, meta};
 use super::memory::Memory;
+use super::round::Round;
 use super::tape::Tape;
 use super::writer::{self, Job};
 use super::{Change, StoreError, StoreOptions, Write};
@@ -31,11 +34,12 @@ pub(super) struct Shared {
     pub changes: broadcast::Sender<Change>,
     pub failure: watch::Sender<Option<String>>,
     pub exclusive: tokio::sync::Mutex<()>,
-    /// Held by the one seal that is under way.
-    pub sealing: tokio::sync::Mutex<()>,
+    /// Held by the one seal that is under way, and by a merge while it takes a day from the seals.
+    pub sealing: tokio::sync::Mutex<Round>,
+    /// Set when a merge is to end early.
+    pub stop_merging: AtomicBool,
     memory: RwLock<Memory>,
-    /// Held for reading by who reads series, for writing when a seal moves the line between log and
-    /// history.
+    /// Held for reading by who reads series, for writing when parts of the history go.
     gate: RwLock<()>,
 }
 
@@ -45,16 +49,19 @@ impl Shared {
         history: History,
         tape: Arc<Tape>,
         options: StoreOptions,
+        now: UnixMs,
     ) -> Result<Self, StoreError> {
+        let memory = hot.load()?;
         Ok(Self {
-            memory: RwLock::new(hot.load()?),
+            sealing: tokio::sync::Mutex::new(Round::over(memory.with_tail(), now)),
+            memory: RwLock::new(memory),
             history,
             tape,
             counters: Counters::default(),
             changes: broadcast::Sender::new(CHANGES),
             failure: watch::Sender::new(None),
             exclusive: tokio::sync::Mutex::new(()),
-            sealing: tokio::sync::Mutex::new(()),
+            stop_merging: AtomicBool::new(false),
             gate: RwLock::new(()),
             options,
             hot,
@@ -135,6 +142,20 @@ impl Shared {
             }
         };
         Ok(vec![op])
+    }
+
+    /// The oldest time that is kept, as far as retention has come.
+    pub fn oldest(&self) -> UnixMs {
+        let retained = self.memory().retained;
+        retained.map_or(UnixMs(i64::MIN), |retained| self.options.oldest(retained))
+    }
+
+    /// The oldest time of which every reading is kept, as far as retention has come.
+    pub fn oldest_raw(&self) -> UnixMs {
+        let retained = self.memory().retained;
+        retained.map_or(UnixMs(i64::MIN), |retained| {
+            self.options.oldest_raw(retained)
+        })
     }
 
     pub fn look_for_blobs(&self) {

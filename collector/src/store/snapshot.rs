@@ -1,49 +1,65 @@
 //! A device's state as of a log entry, so that the log before it can go.
 //!
 //! ```text
-//! snapshot := version[1] through[8] last_report? last_seen? awake_since? skew? series*
-//! series   := since[8] length[4] rollcall.v1.Reading
+//! snapshot := version[1] through[8] sealed[8] last_report? last_seen? awake_since? skew? cursors series*
+//! cursors  := count (spool[16] sequence[8] moved[8])*
+//! series   := metric text(instance) since value
 //! ```
+//! `since` is the difference to the series before; a value is drawn in `frame`. What version 1 wrote is
+//! read by `legacy`.
 
 use std::sync::Arc;
 
-use prost::Message as _;
-use rollcall_proto::v1;
-use rollcall_shared::reading::Reading;
+use rollcall_shared::id::{Sequence, SpoolId};
+use rollcall_shared::metric;
+use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
 use super::codec::{Decoder, Encoder, Problem, pack, unpack};
+use super::cursors::Cursor;
+use super::frame::{count, put_count, put_text, put_value, text, value};
 use super::memory::Entry;
-use crate::device::{DeviceState, Latest, SeriesKey};
+use crate::device::{Latest, SeriesKey};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const LEVEL: i32 = 1;
+const NOTHING: Value = Value::Number(0.0);
 
-/// Packs a device's state.
-pub(super) fn encode(entry: &Entry) -> Vec<u8> {
+/// Packs a device's state, as one that is sealed through an entry of the log.
+pub(super) fn encode(entry: &Entry, cursors: &[Cursor], sealed: u64) -> Vec<u8> {
     let state = &entry.state;
     let mut form = Encoder::default();
     form.u8(VERSION);
     form.u64(entry.through);
+    form.u64(sealed);
     form.maybe_i64(state.last_report.map(|at| at.0));
     form.maybe_i64(state.last_seen.map(|at| at.0));
     form.maybe_i64(state.awake_since.map(|at| at.0));
     form.maybe_i64(state.skew_ms);
+    put_count(&mut form, cursors.len());
+    for cursor in cursors {
+        form.raw(cursor.spool.as_bytes());
+        form.u64(cursor.sequence.0);
+        form.u64(cursor.moved);
+    }
+    let mut before = 0;
     for (key, latest) in &state.latest {
-        form.i64(latest.since.0);
-        let reading = v1::Reading {
-            metric: u32::from(key.metric),
-            instance: key.instance.clone(),
-            value: Some(latest.value.clone().into()),
-        };
-        form.bytes(&reading.encode_to_vec());
+        put_count(&mut form, usize::from(key.metric));
+        put_text(&mut form, &key.instance);
+        form.varint(latest.since.0.wrapping_sub(before));
+        before = latest.since.0;
+        put_value(&mut form, &NOTHING, &latest.value);
     }
     pack(&form.0, LEVEL)
 }
 
-/// Puts a packed state back. Readings that this version's catalogue does not know are left out.
-pub(super) fn restore(entry: &mut Entry, bytes: &[u8]) -> Result<(), Problem> {
+/// Puts a packed state back, and answers with its cursors. Readings that this version's catalogue does
+/// not know are left out.
+pub(super) fn restore(entry: &mut Entry, bytes: &[u8]) -> Result<Vec<Cursor>, Problem> {
     let bytes = unpack(bytes)?;
+    if bytes.first() == Some(&super::legacy::SNAPSHOT) {
+        return super::legacy::restore(entry, &bytes).map(|()| Vec::new());
+    }
     let mut form = Decoder(&bytes);
     let version = form.u8()?;
     if version != VERSION {
@@ -51,25 +67,46 @@ pub(super) fn restore(entry: &mut Entry, bytes: &[u8]) -> Result<(), Problem> {
     }
     entry.through = form.u64()?;
     entry.snapshot = entry.through;
+    entry.sealed = form.u64()?;
     let state = Arc::make_mut(&mut entry.state);
     state.last_report = form.maybe_i64()?.map(UnixMs);
     state.last_seen = form.maybe_i64()?.map(UnixMs);
     state.awake_since = form.maybe_i64()?.map(UnixMs);
     state.skew_ms = form.maybe_i64()?;
+    let cursors = read_cursors(&mut form)?;
+    let (mut latest, mut before) = (Vec::new(), 0_i64);
     while !form.is_empty() {
-        put_series(state, &mut form)?;
+        let metric = u16::try_from(count(&mut form)?).map_err(|error| error.to_string())?;
+        let instance = text(&mut form)?;
+        before = before.wrapping_add(form.varint()?);
+        let (value, since) = (value(&mut form, &NOTHING)?, UnixMs(before));
+        if metric::by_code(metric).is_some() {
+            latest.push((SeriesKey { metric, instance }, Latest { value, since }));
+        }
     }
-    Ok(())
+    state.latest = latest.into_iter().collect();
+    Ok(cursors)
 }
 
-fn put_series(state: &mut DeviceState, form: &mut Decoder<'_>) -> Result<(), Problem> {
-    let since = UnixMs(form.i64()?);
-    let wire = v1::Reading::decode(form.bytes()?).map_err(|error| error.to_string())?;
-    if let Ok(reading) = Reading::try_from(wire) {
-        let value = reading.value().clone();
-        state
-            .latest
-            .insert(SeriesKey::of(&reading), Latest { value, since });
+/// Through which log entry the device of a packed state is sealed; 0 where schema 1 wrote it.
+pub(super) fn sealed(bytes: &[u8]) -> Result<u64, Problem> {
+    let bytes = unpack(bytes)?;
+    let mut form = Decoder(&bytes);
+    if form.u8()? != VERSION {
+        return Ok(0);
     }
-    Ok(())
+    form.u64()?;
+    form.u64()
+}
+
+fn read_cursors(form: &mut Decoder<'_>) -> Result<Vec<Cursor>, Problem> {
+    let mut cursors = Vec::new();
+    for _ in 0..count(form)? {
+        cursors.push(Cursor {
+            spool: SpoolId::from_bytes(form.array()?),
+            sequence: Sequence(form.u64()?),
+            moved: form.u64()?,
+        });
+    }
+    Ok(cursors)
 }

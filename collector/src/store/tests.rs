@@ -184,11 +184,16 @@ async fn a_seal_that_was_interrupted_is_repeated_without_a_second_copy() {
         .map(|n| charge(n, n.cast_unsigned(), 0.5))
         .collect();
     store.append(arrival(device.id, reports)).await.unwrap();
-    let (sealed, end) = store.begin_seal().await.unwrap();
-    store.copy_out(sealed, end, NOW).unwrap();
+    store.freeze(vec![device.id]).await.unwrap();
+    let frozen = store.shared().memory().frozen(&[device.id]);
+    store.copy_out(&frozen).unwrap();
+    store
+        .append(arrival(device.id, vec![charge(51, 51, 0.5)]))
+        .await
+        .unwrap();
     assert_eq!(
         numbers(&store, device.id, &metric::BATTERY_CHARGE).len(),
-        50,
+        51,
         "only the log counts"
     );
     drop(store);
@@ -201,14 +206,14 @@ async fn a_seal_that_was_interrupted_is_repeated_without_a_second_copy() {
     store.seal(NOW).await.unwrap();
     assert_eq!(
         numbers(&store, device.id, &metric::BATTERY_CHARGE).len(),
-        51
+        52
     );
     assert_eq!(store.counters().log_entries, 0);
     drop(store);
     let store = open(dir.path());
     assert_eq!(
         numbers(&store, device.id, &metric::BATTERY_CHARGE).len(),
-        51
+        52
     );
     assert_eq!(
         store
@@ -219,22 +224,126 @@ async fn a_seal_that_was_interrupted_is_repeated_without_a_second_copy() {
 }
 
 #[tokio::test]
-async fn retention_removes_whole_weeks() {
+async fn a_seal_that_failed_half_way_is_finished_before_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let (store, device) = with_device(dir.path()).await;
-    let week = 7 * 24 * 60;
-    let reports = vec![charge(-3 * week, 1, 0.1), charge(0, 2, 0.2)];
+    let other = self::device();
+    store
+        .commit(vec![Write::PutDevice(other.clone())])
+        .await
+        .unwrap();
+    for id in [device.id, other.id] {
+        store
+            .append(arrival(id, vec![charge(1, 1, 0.5)]))
+            .await
+            .unwrap();
+    }
+    store.freeze(vec![device.id]).await.unwrap();
+    let frozen = store.shared().memory().frozen(&[device.id]);
+    store.copy_out(&frozen).unwrap();
+    store
+        .append(arrival(device.id, vec![charge(2, 2, 0.6)]))
+        .await
+        .unwrap();
+    store.seal(NOW).await.unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(
+        numbers(&store, device.id, &metric::BATTERY_CHARGE),
+        [0.5, 0.6]
+    );
+    assert_eq!(numbers(&store, other.id, &metric::BATTERY_CHARGE), [0.5]);
+}
+
+/// Two days, half of one of which comes late, are read the same however they lie on disk.
+#[tokio::test]
+async fn merged_days_and_what_came_late_are_read_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let day = 24 * 60;
+    let of = |minutes: std::ops::Range<i64>, first: u64| -> Vec<(UnixMs, Report)> {
+        let numbered = minutes.step_by(30).zip(first..);
+        numbered
+            .map(|(at, n)| charge(at, n, (at + 9000) as f64 / 1e5))
+            .collect()
+    };
+    let early = of(-3 * day..-day, 1);
+    let late = of(-3 * day + 7..-day, 1000);
+    let mut expected: Vec<f64> = [early.clone(), late.clone()]
+        .concat()
+        .iter()
+        .map(|(at, _)| (at.since(NOW) / MINUTE + 9000) as f64 / 1e5)
+        .collect();
+    expected.sort_by(f64::total_cmp);
+    store.append(arrival(device.id, early)).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    store.merge(NOW).await.unwrap();
+    let folders = || {
+        let found = std::fs::read_dir(dir.path().join("history")).unwrap();
+        let mut names: Vec<_> = found
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert!(
+        folders().iter().all(|name| name.contains("-W")),
+        "{:?}",
+        folders()
+    );
+    store.append(arrival(device.id, late)).await.unwrap();
+    let read = |store: &Store| numbers(store, device.id, &metric::BATTERY_CHARGE);
+    assert_eq!(read(&store), expected, "in the log");
+    store.seal(NOW).await.unwrap();
+    assert_eq!(read(&store), expected, "sealed as a second generation");
+    assert!(
+        folders().iter().any(|name| name.ends_with(".1")),
+        "{:?}",
+        folders()
+    );
+    drop(store);
+
+    // The merge of the second generation is cut short after it has copied everything.
+    let store = open(dir.path());
+    let part = store.shared().history.parts().unwrap();
+    let Some(keys::Part::Sealed(day, generation)) = part.first().copied() else {
+        panic!("a day comes first: {part:?}");
+    };
+    store.take_from_seals(day, generation).await.unwrap();
+    store.copy_day(day, generation, false).unwrap();
+    assert_eq!(read(&store), expected, "what is copied does not count yet");
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(read(&store), expected, "after a crash");
+    store.merge(NOW).await.unwrap();
+    assert_eq!(read(&store), expected, "merged");
+    assert!(
+        folders().iter().all(|name| name.contains("-W")),
+        "{:?}",
+        folders()
+    );
+    drop(store);
+    assert_eq!(read(&open(dir.path())), expected, "after a restart");
+}
+
+#[tokio::test]
+async fn retention_removes_whole_parts_and_believes_no_clock_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let day = 24 * 60;
+    let reports = vec![charge(-401 * day, 1, 0.1), charge(0, 2, 0.2)];
     store.append(arrival(device.id, reports)).await.unwrap();
     store.seal(NOW).await.unwrap();
-    let later = NOW.plus_ms(399 * 86_400_000);
-    store.enforce_retention(later).await.unwrap();
-    assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), [0.2]);
-    assert_eq!(
+    let folders = || {
         std::fs::read_dir(dir.path().join("history"))
             .unwrap()
-            .count(),
-        1
-    );
+            .count()
+    };
+    assert_eq!(folders(), 2);
+    let ten_years_ahead = NOW.plus_ms(3650 * 86_400_000);
+    store.enforce_retention(ten_years_ahead).await.unwrap();
+    assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), [0.2]);
+    assert_eq!(folders(), 1);
 }
 
 #[tokio::test]

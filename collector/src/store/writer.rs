@@ -8,27 +8,21 @@ use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
 use rollcall_shared::time::{Clock, SystemClock};
 use tokio::sync::{mpsc, oneshot};
 
+use super::codec::Encoder;
 use super::counters::{count, set};
-use super::cursors::Cursor;
 use super::database::Op;
-use super::hot::{ROOM_TO_OPEN, free_bytes, put, put_pieces, remove};
-use super::keys::{self, TreeName};
+use super::frame::{Chain, Head, Step};
+use super::hot::{ROOM_TO_OPEN, free_bytes, put_pieces};
+use super::keys::{self, TreeName, meta};
+use super::log::EntryForm;
 use super::shared::Shared;
-use super::{Appended, Arrival, Change, StoreError, Write, log, snapshot};
+use super::{Appended, Arrival, Change, StoreError, Write, seal, snapshot};
 
 /// Jobs that wait for the writer: beyond that, those who bring more wait.
 pub(super) const JOBS: usize = 1024;
 
 /// Reports in one transaction: at the largest about 32 MB.
 const REPORTS_PER_COMMIT: usize = 8192;
-
-/// Reports in one entry of the log, so that reading one device's tail unpacks little.
-const REPORTS_PER_ENTRY: usize = 256;
-
-/// Bytes of one entry before it is compressed. With one more message of the largest size it stays
-/// well below what may be unpacked: an entry that could not be read again would be a store that does
-/// not open.
-const ENTRY_BYTES: usize = 4 * 1024 * 1024;
 
 /// What the writer is asked to do.
 #[derive(Debug)]
@@ -37,15 +31,17 @@ pub(super) enum Job {
     Append(Arrival, oneshot::Sender<Result<Appended, StoreError>>),
     /// Change records; the operations say how on disk, the writes how in memory.
     Commit(Vec<Write>, Vec<Op>, oneshot::Sender<Result<(), StoreError>>),
-    /// Store the states of devices, so that the log before can go.
-    Snapshot(Vec<DeviceId>, oneshot::Sender<Result<(), StoreError>>),
+    /// Set aside what devices have reported, for a seal.
+    Freeze(Vec<DeviceId>, oneshot::Sender<Result<(), StoreError>>),
+    /// What was set aside of these devices is in history: store their states.
+    Sealed(Vec<DeviceId>, oneshot::Sender<Result<(), StoreError>>),
 }
 
 impl Job {
     fn reports(&self) -> usize {
         match self {
             Self::Append(arrival, _) => arrival.reports.len(),
-            Self::Commit(..) | Self::Snapshot(..) => 1,
+            Self::Commit(..) | Self::Freeze(..) | Self::Sealed(..) => 1,
         }
     }
 }
@@ -92,6 +88,18 @@ struct Room {
 
 type AppendReply = (oneshot::Sender<Result<Appended, StoreError>>, Appended);
 
+type FreezeRequest = (Vec<DeviceId>, oneshot::Sender<Result<(), StoreError>>);
+
+/// An arrival as it is in the log.
+struct Frame {
+    device: DeviceId,
+    bytes: Vec<u8>,
+    head: Head,
+    steps: Vec<Step>,
+    /// The log entry that it is in.
+    entry: u64,
+}
+
 /// One transaction in the making.
 struct Group<'a> {
     shared: &'a Shared,
@@ -100,6 +108,8 @@ struct Group<'a> {
     arrivals: Vec<Arrival>,
     cursors: HashMap<(DeviceId, SpoolId), Sequence>,
     appended: Vec<AppendReply>,
+    freeze: Vec<FreezeRequest>,
+    sealed: Vec<DeviceId>,
     done: Vec<oneshot::Sender<Result<(), StoreError>>>,
     gaps: u64,
 }
@@ -113,6 +123,8 @@ impl<'a> Group<'a> {
             arrivals: Vec::new(),
             cursors: HashMap::new(),
             appended: Vec::new(),
+            freeze: Vec::new(),
+            sealed: Vec::new(),
             done: Vec::new(),
             gaps: 0,
         };
@@ -128,7 +140,9 @@ impl<'a> Group<'a> {
 
     fn add(&mut self, job: Job, room: &Room) {
         match job {
-            Job::Commit(_, _, reply) | Job::Snapshot(_, reply) if room.records.is_err() => {
+            Job::Commit(_, _, reply) | Job::Freeze(_, reply) | Job::Sealed(_, reply)
+                if room.records.is_err() =>
+            {
                 // Whoever has gone in the meantime needs no answer.
                 let _ = reply.send(room.records.clone());
             }
@@ -145,18 +159,29 @@ impl<'a> Group<'a> {
                 self.writes.extend(writes);
                 self.done.push(reply);
             }
-            Job::Snapshot(devices, reply) => {
-                let memory = self.shared.memory();
-                let entries = devices
-                    .iter()
-                    .filter_map(|id| Some((id, memory.devices.get(id)?)));
-                for (id, entry) in entries {
-                    let bytes = snapshot::encode(entry);
-                    self.ops
-                        .extend(put_pieces(TreeName::State, id.as_bytes(), &bytes));
-                }
+            Job::Freeze(devices, reply) => self.freeze.push((devices, reply)),
+            Job::Sealed(devices, reply) => {
+                self.add_states(&devices);
+                self.sealed.extend(devices);
                 self.done.push(reply);
             }
+        }
+    }
+
+    /// Adds the states of devices, as sealed through what was set aside of them.
+    fn add_states(&mut self, devices: &[DeviceId]) {
+        let memory = self.shared.memory();
+        for device in devices {
+            let Some(entry) = memory.devices.get(device) else {
+                continue;
+            };
+            let sealed = entry
+                .tail
+                .frozen()
+                .map_or(entry.sealed, |frozen| frozen.through);
+            let bytes = snapshot::encode(entry, memory.cursors.of(*device), sealed);
+            self.ops
+                .extend(put_pieces(TreeName::State, device.as_bytes(), &bytes));
         }
     }
 
@@ -166,6 +191,11 @@ impl<'a> Group<'a> {
         reply: oneshot::Sender<Result<Appended, StoreError>>,
     ) {
         let key = (arrival.device, arrival.spool);
+        if !self.shared.memory().devices.contains_key(&arrival.device) {
+            // Whoever has gone in the meantime needs no answer.
+            let _ = reply.send(Err(StoreError::Unknown(arrival.device)));
+            return;
+        }
         let before = self.cursor(key);
         let total = arrival.reports.len();
         let mut last = before;
@@ -201,8 +231,8 @@ impl<'a> Group<'a> {
     fn carry_out(mut self) {
         let clock = SystemClock;
         let began = clock.now().since_boot;
-        let entries = self.add_log();
-        let forgotten = self.add_cursors(entries.last().copied());
+        let mut chains = self.take_chains();
+        let frames = self.add_log(&mut chains);
         if !self.ops.is_empty() {
             if let Err(error) = self.shared.hot.database.commit(&self.ops) {
                 return self.shared.fail(&error.to_string());
@@ -211,85 +241,87 @@ impl<'a> Group<'a> {
             count(&self.shared.counters.commits, 1);
             count(&self.shared.counters.commit_ms, took.as_millis() as usize);
         }
-        self.remember(&entries, &forgotten);
+        self.remember(frames, chains);
+        let freeze = std::mem::take(&mut self.freeze);
+        let shared = self.shared;
         self.answer();
+        freeze_all(shared, freeze);
     }
 
-    /// Adds the arrivals to the transaction, and answers with the log entry that each is in.
-    fn add_log(&mut self) -> Vec<u64> {
-        let mut number = self.shared.memory().last_log;
-        let mut entries = Vec::with_capacity(self.arrivals.len());
-        let mut rest = &self.arrivals[..];
-        while !rest.is_empty() {
-            let (entry, after) = rest.split_at(entry_length(rest));
-            number += 1;
-            let packed = log::encode(&entry.iter().collect::<Vec<_>>());
-            self.ops
-                .extend(put_pieces(TreeName::Log, &keys::log(number), &packed));
-            entries.extend(entry.iter().map(|_| number));
-            rest = after;
+    /// The chains of those who have reported, out of the memory so that nobody waits for the encoding.
+    fn take_chains(&self) -> HashMap<DeviceId, Box<Chain>> {
+        if self.arrivals.is_empty() {
+            return HashMap::new();
         }
-        entries
-    }
-
-    /// Adds the cursors that the last log entry of this transaction moves, and answers with those
-    /// that are forgotten for them.
-    fn add_cursors(&mut self, moved: Option<u64>) -> Vec<(DeviceId, SpoolId)> {
-        let mut moving: HashMap<DeviceId, Vec<SpoolId>> = HashMap::new();
-        for ((device, spool), cursor) in self.moved_cursors(moved) {
-            moving.entry(device).or_default().push(spool);
-            let key = keys::cursor(device, spool);
-            self.ops
-                .push(put(TreeName::Cursors, &key, cursor.to_bytes()));
+        let mut memory = self.shared.memory_mut();
+        let mut chains = HashMap::with_capacity(self.arrivals.len());
+        for arrival in &self.arrivals {
+            if let Some(entry) = memory.devices.get_mut(&arrival.device)
+                && let Some(chain) = entry.tail.chain.take()
+            {
+                chains.insert(arrival.device, chain);
+            }
         }
-        let memory = self.shared.memory();
-        let superfluous = moving.iter().flat_map(|(device, spools)| {
-            let gone = memory.cursors.superfluous(*device, spools);
-            gone.into_iter().map(|spool| (*device, spool))
-        });
-        let forgotten: Vec<_> = superfluous.collect();
-        let removals = forgotten
-            .iter()
-            .map(|(device, spool)| remove(TreeName::Cursors, &keys::cursor(*device, *spool)));
-        self.ops.extend(removals);
-        forgotten
+        chains
     }
 
-    fn moved_cursors(&self, moved: Option<u64>) -> Vec<((DeviceId, SpoolId), Cursor)> {
-        let moved = moved.unwrap_or_default();
-        let cursor = |(key, sequence): (&(DeviceId, SpoolId), &Sequence)| {
-            let (spool, sequence) = (key.1, *sequence);
-            let cursor = Cursor {
-                spool,
-                sequence,
-                moved,
-            };
-            (*key, cursor)
-        };
-        self.cursors.iter().map(cursor).collect()
+    /// Adds the arrivals to the transaction.
+    fn add_log(&mut self, chains: &mut HashMap<DeviceId, Box<Chain>>) -> Vec<Frame> {
+        let mut number = self.shared.memory().last_log + 1;
+        let mut frames = Vec::with_capacity(self.arrivals.len());
+        let mut entry = EntryForm::new();
+        for arrival in &self.arrivals {
+            let mut form = Encoder::default();
+            let steps = chains
+                .entry(arrival.device)
+                .or_default()
+                .encode(arrival, &mut form);
+            let is_large = entry.push(arrival.device, &form.0);
+            frames.push(Frame {
+                device: arrival.device,
+                bytes: form.0,
+                head: Head::of(arrival),
+                steps,
+                entry: number,
+            });
+            if is_large {
+                let full = std::mem::replace(&mut entry, EntryForm::new());
+                self.ops.extend(log_entry(number, full));
+                number += 1;
+            }
+        }
+        if !entry.is_empty() {
+            self.ops.extend(log_entry(number, entry));
+        }
+        frames
     }
 
     /// Applies what is durable now.
-    fn remember(&self, entries: &[u64], forgotten: &[(DeviceId, SpoolId)]) {
+    fn remember(&self, frames: Vec<Frame>, mut chains: HashMap<DeviceId, Box<Chain>>) {
         {
             let mut memory = self.shared.memory_mut();
             self.writes.iter().for_each(|write| memory.apply(write));
-            for (arrival, entry) in self.arrivals.iter().zip(entries) {
-                memory.append(arrival, *entry);
+            self.sealed.iter().for_each(|device| memory.sealed(*device));
+            for frame in frames {
+                memory.last_log = frame.entry;
+                let Frame {
+                    device,
+                    bytes,
+                    head,
+                    steps,
+                    entry,
+                } = frame;
+                if let Some(entry) = memory.devices.get_mut(&device)
+                    && let Some(chain) = chains.remove(&device)
+                {
+                    entry.tail.chain = Some(chain);
+                }
+                memory.append(device, entry, &bytes, head, steps);
             }
-            for ((device, _), cursor) in self.moved_cursors(entries.last().copied()) {
-                memory.cursors.put(device, cursor);
-            }
-            for (device, spool) in forgotten {
-                memory.cursors.forget(*device, *spool);
-            }
-            memory.last_log = entries.last().copied().unwrap_or(memory.last_log);
             set(
                 &self.shared.counters.series_left_out,
                 memory.series_left_out,
             );
-            let waiting = memory.last_log - memory.sealed.min(memory.last_log);
-            set(&self.shared.counters.log_entries, waiting);
         }
         self.writes
             .iter()
@@ -358,12 +390,27 @@ impl Shared {
     }
 }
 
-fn entry_length(arrivals: &[Arrival]) -> usize {
-    let (mut reports, mut bytes) = (0, 0);
-    let fits = arrivals.iter().take_while(|arrival| {
-        reports += arrival.reports.len();
-        bytes += log::most_bytes(arrival);
-        reports <= REPORTS_PER_ENTRY && bytes <= ENTRY_BYTES
-    });
-    fits.count().max(1)
+/// Sets aside what devices have reported, once it is written that a seal has begun. No frame is in the
+/// making now, so the next of each device begins a chain.
+fn freeze_all(shared: &Shared, asked: Vec<FreezeRequest>) {
+    for (devices, reply) in asked {
+        let marks = shared.memory().marks(&devices);
+        let ops = put_pieces(TreeName::Meta, meta::SEAL, &seal::put_marks(&marks));
+        if let Err(error) = shared.hot.database.commit(&ops) {
+            return shared.fail(&error.to_string());
+        }
+        let mut memory = shared.memory_mut();
+        for (device, _) in &marks {
+            if let Some(entry) = memory.devices.get_mut(device) {
+                entry.tail.freeze();
+            }
+        }
+        memory.interrupted = marks.into_iter().collect();
+        // Whoever has gone in the meantime needs no answer.
+        let _ = reply.send(Ok(()));
+    }
+}
+
+fn log_entry(number: u64, entry: EntryForm) -> Vec<Op> {
+    put_pieces(TreeName::Log, &keys::log(number), &entry.finish())
 }

@@ -14,6 +14,7 @@ use super::super::{Arrival, StoreOptions, Write as Change};
 use super::*;
 use crate::audit::AuditLine;
 use crate::device::{Device, SeriesKey, Standing};
+use crate::store::keys::Part;
 
 const NOW: UnixMs = UnixMs(1_790_000_000_000);
 const MINUTE: i64 = 60_000;
@@ -64,7 +65,7 @@ fn report(sequence: u64) -> (UnixMs, Report) {
             f64::from(cycles),
         )],
     };
-    (NOW.plus_ms(i64::from(cycles) * 20 * MINUTE), report)
+    (NOW.plus_ms(i64::from(cycles) * 3 * MINUTE), report)
 }
 
 async fn send(store: &Store, device: DeviceId, first: u64, last: u64) {
@@ -193,7 +194,7 @@ async fn a_backup_under_load_is_of_one_moment() {
 }
 
 #[tokio::test]
-async fn a_week_that_goes_during_the_backup_is_not_in_it() {
+async fn a_part_that_goes_during_the_backup_is_not_in_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::create(&dir.path().join("data"), options(), NOW).unwrap();
     let device = device();
@@ -203,16 +204,16 @@ async fn a_week_that_goes_during_the_backup_is_not_in_it() {
         .unwrap();
     send(&store, device.id, 1, 2000).await;
     store.seal(NOW).await.unwrap();
-    let weeks = store.weeks().unwrap();
-    assert!(weeks.len() > 3);
+    let parts = store.parts().unwrap();
+    assert!(parts.len() > 3);
 
-    /// Removes the oldest week while the first frame after the head, which is of it, is written.
-    struct Retention<'a>(std::fs::File, &'a Store, UnixMs, usize);
+    /// Removes the oldest part while the first frame after the head, which is of it, is written.
+    struct Retention<'a>(std::fs::File, &'a Store, Part, usize);
     impl Write for Retention<'_> {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.3 += 1;
             if self.3 == 4 {
-                self.1.shared().history.remove_before(self.2)?;
+                self.1.shared().history.remove(self.2)?;
             }
             self.0.write(bytes)
         }
@@ -222,14 +223,14 @@ async fn a_week_that_goes_during_the_backup_is_not_in_it() {
     }
     let file = dir.path().join("backup");
     let out = std::fs::File::create(&file).unwrap();
-    let out = Retention(out, &store, weeks[0].end(), 0);
+    let out = Retention(out, &store, parts[0], 0);
     store.back_up(out, &[], &SystemClock).unwrap();
-    assert_eq!(store.weeks().unwrap(), weeks[1..]);
+    assert_eq!(store.parts().unwrap(), parts[1..]);
 
     let restored = dir.path().join("restored");
     restore(&file, &restored).unwrap();
     let again = open(&restored);
-    assert_eq!(again.weeks().unwrap(), weeks[1..]);
+    assert_eq!(again.parts().unwrap(), parts[1..]);
     assert_eq!(stored(&again, device.id), stored(&store, device.id));
 }
 

@@ -12,25 +12,16 @@ use rollcall_proto::v1;
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
-use super::super::codec::{Decoder, Encoder, Problem, pack, unpack};
-use super::super::keys::VALUE_BYTES;
+use super::super::codec::{Decoder, Problem, unpack};
 
 const VERSION: u8 = 1;
 const NUMBERS: u8 = 0;
 const MIXED: u8 = 1;
 
-/// zstd's default: blocks live for a year.
-const LEVEL: i32 = 3;
-
 /// Points of the largest block: half a day at one a minute.
 const POINTS: usize = 720;
 
 use super::Point;
-
-/// Packs points into blocks, each small enough for a value.
-pub(in super::super) fn encode(points: &[Point]) -> Vec<Vec<u8>> {
-    points.chunks(POINTS).flat_map(encode_or_halve).collect()
-}
 
 /// Unpacks a block.
 pub(in super::super) fn decode(bytes: &[u8]) -> Result<Vec<Point>, Problem> {
@@ -53,39 +44,6 @@ pub(in super::super) fn decode(bytes: &[u8]) -> Result<Vec<Point>, Problem> {
     Ok(times.into_iter().zip(values).collect())
 }
 
-fn encode_or_halve(points: &[Point]) -> Vec<Vec<u8>> {
-    let packed = encode_one(points);
-    if packed.len() <= VALUE_BYTES || points.len() < 2 {
-        return vec![packed];
-    }
-    let (a, b) = points.split_at(points.len() / 2);
-    [encode_or_halve(a), encode_or_halve(b)].concat()
-}
-
-fn encode_one(points: &[Point]) -> Vec<u8> {
-    let mut form = Encoder::default();
-    form.u8(VERSION);
-    form.u32(u32::try_from(points.len()).expect("at most POINTS"));
-    put_times(&mut form, points);
-    let numbers: Option<Vec<f64>> = points.iter().map(|(_, value)| value.as_number()).collect();
-    match numbers {
-        Some(numbers) => put_numbers(&mut form, &numbers),
-        None => put_mixed(&mut form, points),
-    }
-    pack(&form.0, LEVEL)
-}
-
-fn put_times(form: &mut Encoder, points: &[Point]) {
-    let first = points.first().map_or(0, |(at, _)| at.0);
-    form.i64(first);
-    let (mut last, mut step) = (first, 0_i64);
-    for (at, _) in points {
-        let delta = at.0.wrapping_sub(last);
-        form.varint(delta.wrapping_sub(step));
-        (last, step) = (at.0, delta);
-    }
-}
-
 fn times(form: &mut Decoder<'_>, count: usize) -> Result<Vec<UnixMs>, Problem> {
     let mut last = form.i64()?;
     let mut step = 0_i64;
@@ -98,30 +56,11 @@ fn times(form: &mut Decoder<'_>, count: usize) -> Result<Vec<UnixMs>, Problem> {
     Ok(times)
 }
 
-fn put_numbers(form: &mut Encoder, numbers: &[f64]) {
-    form.u8(NUMBERS);
-    let bits: Vec<[u8; 8]> = numbers.iter().map(|n| n.to_be_bytes()).collect();
-    for plane in 0..8 {
-        bits.iter().for_each(|bytes| form.u8(bytes[plane]));
-    }
-}
-
 fn numbers(form: &mut Decoder<'_>, count: usize) -> Result<Vec<Value>, Problem> {
     let planes = form.raw(8 * count)?;
     let number =
         |at: usize| f64::from_be_bytes(std::array::from_fn(|plane| planes[plane * count + at]));
     Ok((0..count).map(|at| Value::Number(number(at))).collect())
-}
-
-fn put_mixed(form: &mut Encoder, points: &[Point]) {
-    form.u8(MIXED);
-    for (_, value) in points {
-        let reading = v1::Reading {
-            value: Some(value.clone().into()),
-            ..v1::Reading::default()
-        };
-        form.bytes(&reading.encode_to_vec());
-    }
 }
 
 fn mixed(form: &mut Decoder<'_>, count: usize) -> Result<Vec<Value>, Problem> {
@@ -134,8 +73,79 @@ fn mixed_value(form: &mut Decoder<'_>) -> Result<Value, Problem> {
     Ok(value.into())
 }
 
+/// How schema 1 wrote: tests make its stores.
+#[cfg(test)]
+mod writing {
+    use super::super::super::codec::{Encoder, pack};
+    use super::super::super::keys::VALUE_BYTES;
+    use super::*;
+
+    /// zstd's default: blocks live for a year.
+    const LEVEL: i32 = 3;
+
+    /// Packs points into blocks, each small enough for a value.
+    pub(in super::super::super) fn encode(points: &[Point]) -> Vec<Vec<u8>> {
+        points.chunks(POINTS).flat_map(encode_or_halve).collect()
+    }
+
+    fn encode_or_halve(points: &[Point]) -> Vec<Vec<u8>> {
+        let packed = encode_one(points);
+        if packed.len() <= VALUE_BYTES || points.len() < 2 {
+            return vec![packed];
+        }
+        let (a, b) = points.split_at(points.len() / 2);
+        [encode_or_halve(a), encode_or_halve(b)].concat()
+    }
+
+    fn encode_one(points: &[Point]) -> Vec<u8> {
+        let mut form = Encoder::default();
+        form.u8(VERSION);
+        form.u32(u32::try_from(points.len()).expect("at most POINTS"));
+        put_times(&mut form, points);
+        let numbers: Option<Vec<f64>> = points.iter().map(|(_, value)| value.as_number()).collect();
+        match numbers {
+            Some(numbers) => put_numbers(&mut form, &numbers),
+            None => put_mixed(&mut form, points),
+        }
+        pack(&form.0, LEVEL)
+    }
+
+    fn put_times(form: &mut Encoder, points: &[Point]) {
+        let first = points.first().map_or(0, |(at, _)| at.0);
+        form.i64(first);
+        let (mut last, mut step) = (first, 0_i64);
+        for (at, _) in points {
+            let delta = at.0.wrapping_sub(last);
+            form.varint(delta.wrapping_sub(step));
+            (last, step) = (at.0, delta);
+        }
+    }
+
+    fn put_numbers(form: &mut Encoder, numbers: &[f64]) {
+        form.u8(NUMBERS);
+        let bits: Vec<[u8; 8]> = numbers.iter().map(|n| n.to_be_bytes()).collect();
+        for plane in 0..8 {
+            bits.iter().for_each(|bytes| form.u8(bytes[plane]));
+        }
+    }
+
+    fn put_mixed(form: &mut Encoder, points: &[Point]) {
+        form.u8(MIXED);
+        for (_, value) in points {
+            let reading = v1::Reading {
+                value: Some(value.clone().into()),
+                ..v1::Reading::default()
+            };
+            form.bytes(&reading.encode_to_vec());
+        }
+    }
+}
+#[cfg(test)]
+pub(in super::super) use writing::encode;
+
 #[cfg(test)]
 mod tests {
+    use super::super::super::keys::VALUE_BYTES;
     use super::*;
     use proptest::prelude::*;
 

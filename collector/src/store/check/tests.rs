@@ -56,7 +56,7 @@ fn report(sequence: u64) -> (UnixMs, Report) {
             Reading::text(&metric::OS_NAME, "", &format!("Debian {sequence}")),
         ],
     };
-    (NOW.plus_ms(i64::from(cycles) * 97 * MINUTE), report)
+    (NOW.plus_ms(i64::from(cycles) * 7 * MINUTE), report)
 }
 
 async fn send(store: &Store, device: &Device, first: u64, last: u64) {
@@ -243,7 +243,7 @@ async fn damage_is_named_by_tree_and_key_in_words() {
         value: value.map(<[u8]>::to_vec),
     };
     let id = device(2).id;
-    let sealed = store.shared().memory().sealed;
+    let sealed = store.shared().memory().first_needed() - 1;
     let log = |number: u64| super::super::keys::piece(&super::super::keys::log(number), 0);
     hot.commit(&[
         op(TreeName::Devices, device(3).id.as_bytes(), Some(b"{}")),
@@ -252,13 +252,14 @@ async fn damage_is_named_by_tree_and_key_in_words() {
             &super::super::keys::cursor(id, SpoolId::from_bytes([3; 16])),
             Some(&[0; 16]),
         ),
-        op(TreeName::Log, &log(sealed + 1), None),
-        op(TreeName::Log, &log(sealed + 2), Some(&[1, 0, 9, 9])),
+        op(TreeName::Log, &log(sealed + 2), None),
+        op(TreeName::Log, &log(sealed + 3), Some(&[1, 0, 9, 9])),
         op(TreeName::Meta, b"sealed", Some(&[1])),
+        op(TreeName::Days, b"day", Some(&[1])),
     ])
     .unwrap();
-    let week = store.shared().history.weeks().unwrap()[0];
-    let database = store.shared().history.existing(week).unwrap().unwrap();
+    let part = store.shared().history.parts().unwrap()[0];
+    let database = store.shared().history.existing(part).unwrap().unwrap();
     let (key, _) = database.scan(0, &[]).next().unwrap().unwrap();
     let block = Op {
         tree: 0,
@@ -281,9 +282,10 @@ async fn damage_is_named_by_tree_and_key_in_words() {
     for expected in [
         &format!("hot: devices of device {}", device(3).id),
         "meta sealed: it has not 8 bytes",
-        &format!("log entry {}: it is missing", sealed + 1),
-        &format!("log entry {}: ", sealed + 2),
-        &format!("history/{}: blocks ", week.folder()),
+        &format!("log entry {}: it is missing", sealed + 2),
+        "days day: its key has not 6 bytes",
+        &format!("log entry {}: ", sealed + 3),
+        &format!("history/{}: hours ", part.folder()),
         "of device 01010101",
         "to do: restore the latest backup",
     ] {

@@ -7,10 +7,10 @@ use rollcall_shared::time::UnixMs;
 use serde::de::DeserializeOwned;
 
 use super::super::codec::{Decoder, Problem, first_piece};
-use super::super::cursors::Cursor;
-use super::super::keys::{self, SCHEMA, TreeName, Week, meta};
+use super::super::keys::{self, Day, Part, SCHEMA, TreeName, Week, meta};
+use super::super::log::LogEntry;
 use super::super::memory::Entry;
-use super::super::{ApiTokenRecord, EnrolmentTokenRecord, block, log, snapshot};
+use super::super::{ApiTokenRecord, EnrolmentTokenRecord, block, seal, snapshot};
 use super::agreement::Agreement;
 use super::{CheckReport, Finding, RESTORE};
 use crate::alert::Alert;
@@ -64,7 +64,12 @@ impl HotTree {
     fn is_in_pieces(&self, key: &[u8]) -> bool {
         match self.tree {
             TreeName::Log | TreeName::State => true,
-            TreeName::Meta => key.starts_with(meta::CONFIGURATION),
+            // Numbers of pieces are less than 256 here, and `seal` begins `sealed` too.
+            TreeName::Meta => {
+                key.starts_with(meta::CONFIGURATION)
+                    || key.len() == meta::SEAL.len() + 2
+                        && key.starts_with(&[meta::SEAL, &[0]].concat())
+            }
             _ => false,
         }
     }
@@ -142,30 +147,79 @@ impl HotTree {
     }
 }
 
-/// A tree of a week.
-pub(super) struct WeekTree {
-    week: Week,
+/// A tree of a part of the history.
+pub(super) struct PartTree {
+    part: Part,
     name: &'static str,
 }
 
-impl WeekTree {
-    pub const fn new(week: Week, name: &'static str) -> Self {
-        Self { week, name }
+impl PartTree {
+    pub const fn new(part: Part, name: &'static str) -> Self {
+        Self { part, name }
     }
 
     pub fn take(&self, key: &[u8], value: &[u8], report: &mut CheckReport) {
-        if let Err(problem) = verify_block(self.week, key, value) {
-            let name = format!("history/{}", self.week.folder());
-            let of = block_words(key);
+        if let Err(problem) = self.verify(key, value) {
+            let name = format!("history/{}", self.part.folder());
+            let of = self.words(key);
             report.add(Finding {
                 place: format!("{} {of}", self.name),
                 problem,
-                lost: format!("up to half a day of {of} in week {}", self.week.folder()),
+                lost: format!("up to a day of readings {of} in {}", self.part.folder()),
                 remedy: super::whole(&name).1,
                 file: name,
             });
         }
     }
+
+    fn verify(&self, key: &[u8], value: &[u8]) -> Result<(), Problem> {
+        match (self.part, self.name) {
+            (Part::Sealed(day, _), _) => {
+                keys::parse_hours(key).ok_or("its key is too short")?;
+                verify_days(value, |at| Day::of(at) == day)
+            }
+            (Part::Raw(week), "blocks") => {
+                keys::parse_block_seal(key).ok_or("its key is too short")?;
+                let points = block::decode_v1(value)?;
+                within(points.iter().map(|(at, _)| *at), |at| Week::of(at) == week)
+            }
+            (Part::Raw(_), _) => {
+                let (day, _) = keys::parse_merged(key).ok_or("its key is too short")?;
+                verify_days(value, |at| Day::of(at) == day)
+            }
+            (Part::Rollups(_), _) => Ok(()),
+        }
+    }
+
+    /// A key, for people.
+    fn words(&self, key: &[u8]) -> String {
+        if self.name == "blocks" {
+            return block_words(key);
+        }
+        let device = key
+            .get(..16)
+            .and_then(|bytes| DeviceId::try_from(bytes).ok());
+        device.map_or_else(
+            || key.escape_ascii().to_string(),
+            |device| format!("of device {device}"),
+        )
+    }
+}
+
+fn verify_days(value: &[u8], is_inside: impl Fn(UnixMs) -> bool) -> Result<(), Problem> {
+    let columns = block::decode(value, None)?;
+    let points = columns.iter().flat_map(|column| &column.points);
+    within(points.map(|(at, _)| *at), is_inside)
+}
+
+fn within(
+    mut times: impl Iterator<Item = UnixMs>,
+    is_inside: impl Fn(UnixMs) -> bool,
+) -> Result<(), Problem> {
+    let outside = times.find(|at| !is_inside(*at));
+    outside.map_or(Ok(()), |at| {
+        Err(format!("a reading of {at} belongs elsewhere"))
+    })
 }
 
 /// Whether a whole value of a tree is right.
@@ -177,9 +231,16 @@ fn verify(tree: TreeName, key: &[u8], value: &[u8]) -> Result<(), Problem> {
             same(key, device.id.as_bytes())
         }
         TreeName::Cursors => {
-            let (_, spool) = keys::parse_cursor(key).ok_or("its key has not 32 bytes")?;
-            let parsed = Cursor::parse(spool, value).ok_or("its value has not 16 bytes")?;
-            same(&parsed.to_bytes(), value)
+            keys::parse_cursor(key).ok_or("its key has not 32 bytes")?;
+            (value.len() == 16)
+                .then_some(())
+                .ok_or_else(|| "its value has not 16 bytes".to_owned())
+        }
+        TreeName::Days => {
+            keys::parse_day(key).ok_or("its key has not 6 bytes")?;
+            matches!(value, [0 | 1])
+                .then_some(())
+                .ok_or_else(|| "it is neither 0 nor 1".to_owned())
         }
         TreeName::Alerts => {
             let alert: Alert = json(value)?;
@@ -226,13 +287,15 @@ fn verify_joined(tree: TreeName, prefix: &[u8], joined: &[u8]) -> Result<(), Pro
     match tree {
         TreeName::Log => {
             keys::parse_log(prefix).ok_or("its key has not 10 bytes")?;
-            log::decode(joined).map(|_| ())
+            let entry = LogEntry::unpack(joined)?;
+            entry.frames().try_for_each(|frame| frame.map(|_| ()))
         }
         TreeName::State => {
             let id = DeviceId::try_from(prefix).map_err(|_| "its key has not 18 bytes")?;
             let mut entry = Entry::new(nobody(id));
-            snapshot::restore(&mut entry, joined)
+            snapshot::restore(&mut entry, joined).map(|_| ())
         }
+        TreeName::Meta if prefix == meta::SEAL => seal::parse_marks(joined).map(|_| ()),
         TreeName::Meta => json::<Configuration>(joined).map(|_| ()),
         _ => Err("it is no value in pieces".to_owned()),
     }
@@ -248,7 +311,7 @@ fn verify_meta(key: &[u8], value: &[u8]) -> Result<(), Problem> {
                 .then_some(())
                 .ok_or_else(|| format!("schema {found} is newer than {SCHEMA}"))
         }
-        meta::SEALED | meta::SEALING => {
+        meta::SEALED | meta::RETAINED | meta::SEALING => {
             let number: Result<[u8; 8], _> = value.try_into();
             number
                 .map(|_| ())
@@ -256,15 +319,6 @@ fn verify_meta(key: &[u8], value: &[u8]) -> Result<(), Problem> {
         }
         _ => Err("its name is unknown".to_owned()),
     }
-}
-
-fn verify_block(week: Week, key: &[u8], value: &[u8]) -> Result<(), Problem> {
-    keys::parse_block_seal(key).ok_or("its key is too short")?;
-    let points = block::decode_v1(value)?;
-    let outside = points.iter().find(|(at, _)| Week::of(*at) != week);
-    outside.map_or(Ok(()), |(at, _)| {
-        Err(format!("a reading of {at} is of another week"))
-    })
 }
 
 /// The snapshot of a device can be read without its record.
@@ -321,6 +375,9 @@ fn words(tree: TreeName, key: &[u8]) -> String {
             keys::parse_time(key)
                 .map_or_else(|| key.escape_ascii().to_string(), |at| format!("of {at}"))
         }
+        TreeName::Days => keys::parse_day(key).map_or_else(text, |(day, generation)| {
+            Part::Sealed(day, generation).folder()
+        }),
         TreeName::Outbox => {
             let channel = key.get(20..).unwrap_or_default();
             format!("for channel {}", String::from_utf8_lossy(channel))
@@ -358,7 +415,7 @@ const fn lost(tree: TreeName) -> &'static str {
         TreeName::Meta => "the store's marks, without which it does not open",
         TreeName::Devices => "a laptop's record: it would be refused until it enrols anew",
         TreeName::Cursors => "how far a laptop's reports have come",
-        TreeName::Log => "up to 256 of the last reports",
+        TreeName::Log => "some of the last reports",
         TreeName::State => "the latest readings of a laptop",
         TreeName::Alerts => "an open alert",
         TreeName::AlertHistory => "an alert that was resolved",
@@ -367,6 +424,7 @@ const fn lost(tree: TreeName) -> &'static str {
         TreeName::Outbox => "a message that a channel is still to be sent",
         TreeName::Tokens => "an enrolment token",
         TreeName::ApiTokens => "an API token",
+        TreeName::Days => "whether a day is merged",
         TreeName::Audit => "a line of the audit log",
     }
 }

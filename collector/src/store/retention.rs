@@ -1,0 +1,120 @@
+//! Retention: what is older than it may be goes, a folder at a time.
+//!
+//! The collector's own clock alone decides nothing: one that is years ahead would remove everything. So
+//! what has come of it is written down, moves on by a few hours an hour at most, and never passes the
+//! newest report. After a summer without power it takes some days to catch up, which costs disk only.
+
+use rollcall_shared::time::UnixMs;
+
+use super::hot::{failed, put, remove};
+use super::keys::{self, Part, TreeName, meta};
+use super::{Store, StoreError};
+
+/// How far retention moves on in one run, of which there is one an hour.
+const STEP_MS: i64 = 7 * 3_600_000;
+
+/// Removals in one transaction.
+const AT_ONCE: usize = 256;
+
+impl Store {
+    /// Removes what is older than its retention: merged days, roll-ups, alerts and audit lines. Run it
+    /// every hour.
+    ///
+    /// # Errors
+    /// [`StoreError`] when something cannot be removed.
+    pub async fn enforce_retention(&self, now: UnixMs) -> Result<(), StoreError> {
+        let (before, newest) = {
+            let memory = self.shared().memory();
+            (memory.retained, memory.newest_report())
+        };
+        let Some(retained) = moved_on(before, newest, now) else {
+            return Ok(());
+        };
+        let mark = put(
+            TreeName::Meta,
+            meta::RETAINED,
+            keys::time(retained).to_vec(),
+        );
+        self.change(Vec::new(), vec![mark]).await?;
+        self.shared().memory_mut().retained = Some(retained);
+        self.blocking(move |store| store.remove_parts(retained))
+            .await?;
+        for tree in [
+            TreeName::AlertHistory,
+            TreeName::IncidentHistory,
+            TreeName::Audit,
+            TreeName::Days,
+        ] {
+            self.remove_rows(tree, retained).await?;
+        }
+        Ok(())
+    }
+
+    fn remove_parts(&self, retained: UnixMs) -> Result<(), StoreError> {
+        let options = &self.shared().options;
+        let (oldest, oldest_raw) = (options.oldest(retained), options.oldest_raw(retained));
+        for part in self.shared().history.parts().map_err(failed)? {
+            let kept_from = if matches!(part, Part::Raw(_)) {
+                oldest_raw
+            } else {
+                oldest
+            };
+            if part.end() <= kept_from {
+                let _nobody_reads = self.shared().close_gate();
+                self.shared().history.remove(part).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_rows(&self, tree: TreeName, retained: UnixMs) -> Result<(), StoreError> {
+        let oldest = self.shared().options.oldest(retained);
+        let end = match tree {
+            TreeName::Days => keys::day(keys::Day::of(oldest), 0).to_vec(),
+            _ => keys::time(oldest).to_vec(),
+        };
+        let old = self.blocking(move |store| {
+            let found = store.shared().hot.database.range(tree as usize, &[], &end);
+            let keys: Result<Vec<_>, _> = found.map(|pair| pair.map(|(key, _)| key)).collect();
+            keys.map_err(failed)
+        });
+        for keys in old.await?.chunks(AT_ONCE) {
+            let ops = keys.iter().map(|key| remove(tree, key)).collect();
+            self.change(Vec::new(), ops).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Up to where retention has come now; `None` while there is no report at all.
+fn moved_on(before: Option<UnixMs>, newest: Option<UnixMs>, now: UnixMs) -> Option<UnixMs> {
+    let newest = newest?;
+    let step = before.unwrap_or(newest).plus_ms(STEP_MS);
+    Some(newest.min(now).min(step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMs = UnixMs(1_790_000_000_000);
+    const YEAR_MS: i64 = 365 * 86_400_000;
+
+    #[test]
+    fn neither_the_clock_nor_the_newest_report_alone_removes_anything() {
+        let ahead = NOW.plus_ms(10 * YEAR_MS);
+        assert_eq!(moved_on(None, None, NOW), None);
+        assert_eq!(moved_on(Some(NOW), Some(NOW), ahead), Some(NOW));
+        let both = moved_on(Some(NOW), Some(ahead), ahead);
+        assert_eq!(
+            both,
+            Some(NOW.plus_ms(STEP_MS)),
+            "a wrong clock has a day at most"
+        );
+        assert_eq!(
+            moved_on(both, Some(ahead), NOW),
+            Some(NOW),
+            "and is forgotten when it is right"
+        );
+    }
+}

@@ -1,14 +1,27 @@
 //! A device as the collector knows it: its record, and its latest state.
 
-use std::collections::BTreeMap;
+mod latest;
+
+use std::sync::Arc;
 
 use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::metric::Metric;
-use rollcall_shared::reading::{Reading, Value};
+use rollcall_shared::reading::Reading;
+use rollcall_shared::reading::Value;
 use rollcall_shared::refusal::Refusal;
+use rollcall_shared::report::Report;
 use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
+
+pub use latest::{Latest, Latests};
+
+/// A report that is so much older than the last one is history, imported as a rule, and says nothing of
+/// the present. Within an hour corrected times may well go back a little.
+const HISTORY_MS: i64 = 3_600_000;
+
+/// Codes from here on are the collector's own: forecasts, which no agent may send.
+pub const FORECAST_CODES: u16 = 60_000;
 
 /// Whether a device may speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,22 +81,15 @@ pub struct SeriesKey {
     pub instance: String,
 }
 
-/// The latest value of a series.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Latest {
-    /// What was read.
-    pub value: Value,
-    /// When it came to be as it is, by the collector's clock.
-    pub since: UnixMs,
-}
-
 /// A device and the latest of everything that it reported. Rebuilt from the store at start.
 #[derive(Debug, Clone)]
 pub struct DeviceState {
     /// Its record.
     pub device: Device,
     /// The latest value of each series.
-    pub latest: BTreeMap<SeriesKey, Latest>,
+    pub latest: Latests,
+    /// What is foreseen, in the form of readings; empty until its past was read. Not stored.
+    pub forecasts: Arc<Latests>,
     /// The corrected time of its last report.
     pub last_report: Option<UnixMs>,
     /// When the collector last heard of it, on a stream that is up or in a report.
@@ -134,10 +140,11 @@ impl SeriesKey {
 impl DeviceState {
     /// A device of which nothing has been heard.
     #[must_use]
-    pub const fn new(device: Device) -> Self {
+    pub fn new(device: Device) -> Self {
         Self {
             device,
-            latest: BTreeMap::new(),
+            latest: Latests::default(),
+            forecasts: Arc::default(),
             last_report: None,
             last_seen: None,
             connected: false,
@@ -147,23 +154,74 @@ impl DeviceState {
         }
     }
 
-    /// The latest value of a series.
-    #[must_use]
-    pub fn get(&self, metric: &Metric, instance: &str) -> Option<&Latest> {
-        self.latest.get(&SeriesKey::new(metric, instance))
+    /// Takes in a report of `at`, by the collector's clock; reports further apart than `awake_ms` have a
+    /// sleep between them. Answers how many readings were left out because their series were too many.
+    pub fn apply(&mut self, at: UnixMs, report: &Report, awake_ms: i64) -> u64 {
+        if !self.take_time(at, awake_ms) {
+            return 0;
+        }
+        self.latest.apply(at, report)
     }
 
-    /// The latest value of every instance of a metric.
+    /// Takes in what a report of `at` changed, as [`DeviceState::apply`] does; `kept` are the series of a
+    /// full report that names others than the one before.
+    pub fn apply_step(
+        &mut self,
+        at: UnixMs,
+        kept: Option<&[SeriesKey]>,
+        changed: Vec<(SeriesKey, Value)>,
+        awake_ms: i64,
+    ) -> u64 {
+        if !self.take_time(at, awake_ms) {
+            return 0;
+        }
+        if let Some(kept) = kept {
+            self.latest.keep_only(kept);
+        }
+        let left_out = changed.into_iter().filter_map(|(key, value)| {
+            let latest = Latest { value, since: at };
+            self.latest.renew(key, latest)
+        });
+        left_out.count() as u64
+    }
+
+    /// Notes the time of a report; whether it says anything of the present.
+    fn take_time(&mut self, at: UnixMs, awake_ms: i64) -> bool {
+        let gap = self.last_report.map(|last| at.since(last));
+        if gap.is_some_and(|gap| gap < -HISTORY_MS) {
+            return false;
+        }
+        if gap.is_none_or(|gap| gap > awake_ms) {
+            self.awake_since = Some(at);
+        }
+        self.last_report = self.last_report.max(Some(at));
+        true
+    }
+
+    /// When a laptop that is not connected was last heard of; one that never was counts from its
+    /// enrolment.
+    #[must_use]
+    pub fn heard_of(&self) -> UnixMs {
+        let enrolled = self.device.enrolled;
+        self.last_seen.map_or(enrolled, |seen| seen.max(enrolled))
+    }
+
+    /// The latest value of a series, or of a forecast.
+    #[must_use]
+    pub fn get(&self, metric: &Metric, instance: &str) -> Option<&Latest> {
+        self.of(metric).get(metric.code, instance)
+    }
+
+    /// The latest value of every instance of a metric, or of a forecast.
     pub fn instances(&self, metric: &Metric) -> impl Iterator<Item = (&str, &Latest)> {
-        let code = metric.code;
-        self.latest
-            .range(
-                SeriesKey {
-                    metric: code,
-                    instance: String::new(),
-                }..,
-            )
-            .take_while(move |(key, _)| key.metric == code)
-            .map(|(key, latest)| (key.instance.as_str(), latest))
+        self.of(metric).of(metric.code)
+    }
+
+    fn of(&self, metric: &Metric) -> &Latests {
+        if metric.code < FORECAST_CODES {
+            &self.latest
+        } else {
+            &self.forecasts
+        }
     }
 }

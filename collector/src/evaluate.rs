@@ -9,18 +9,19 @@ pub mod calendar;
 pub mod condition;
 mod desk;
 pub mod device;
+pub mod due;
 pub mod forecast;
 pub mod incidents;
 pub mod outlooks;
 pub mod rules;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::{Clock, UnixMs};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::device::DeviceState;
@@ -28,19 +29,27 @@ use crate::notify::route::Route;
 use crate::store::{Change, Store, StoreError, Write};
 use book::RuleBook;
 use device::{AlertChange, Moment, evaluate};
+use due::{Agenda, Left, next_look};
 use outlooks::Outlooks;
+use rules::RuleSet;
 
 /// How long after a first signal others are gathered: short beside every hold, long beside a batch.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// How often every device is evaluated, for what time alone brings about, such as absence.
-const EVERY: Duration = Duration::from_secs(15);
+/// How often it is looked which devices are due for what time alone brings about, such as absence.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the next round waits after one that could not be committed.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Changes that are committed at once: a flush for each would be the cost of a morning.
 const WRITES: usize = 256;
+
+/// Devices that are evaluated without a pause: about a tenth of a millisecond.
+const UNPAUSED: usize = 64;
+
+/// How long a device whose past was not read yet waits to be looked at, at the longest.
+const UNREAD_MS: i64 = 5 * 60_000;
 
 /// What keeps the alerts right. There is one for each store, and nobody else writes alerts.
 pub struct Evaluator {
@@ -49,13 +58,22 @@ pub struct Evaluator {
     routes: Vec<Route>,
     clock: Arc<dyn Clock>,
     outlooks: Outlooks,
+    agenda: Mutex<Agenda>,
 }
 
-/// Which devices the next round looks at.
-#[derive(Debug, PartialEq, Eq)]
-enum Due {
-    Some(BTreeSet<DeviceId>),
-    All,
+/// What a round found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// How many devices were evaluated.
+    pub devices: usize,
+    /// Whether an alert began or ceased to fire.
+    pub is_news: bool,
+}
+
+/// What a round holds to, for all of its devices.
+struct Round {
+    rules: Arc<RuleSet>,
+    lag_ms: i64,
 }
 
 impl Evaluator {
@@ -69,6 +87,7 @@ impl Evaluator {
             routes,
             clock,
             outlooks: Outlooks::default(),
+            agenda: Mutex::default(),
         }
     }
 
@@ -77,40 +96,35 @@ impl Evaluator {
     /// # Errors
     /// When the store has failed for good.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let mut changes = self.store.changes();
-        let mut timer = tokio::time::interval(EVERY);
+        let mut timer = tokio::time::interval(LOOK_EVERY);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut changes = self.store.changes();
         let mut attend_at = UnixMs(0);
+        // After a start and after a failure nothing is known of what was due.
+        let mut is_all = true;
         loop {
-            let mut is_news = false;
-            let mut due = tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
-                _ = timer.tick() => Due::All,
-                () = self.book.changed() => Due::All,
-                change = changes.recv() => {
-                    is_news |= matches!(change, Ok(Change::Incidents));
-                    match due_by(change) {
-                        Some(due) => due,
-                        None => continue,
-                    }
+            if !is_all {
+                tokio::select! {
+                    () = shutdown.cancelled() => return Ok(()),
+                    () = self.book.changed() => is_all = true,
+                    () = self.store.devices_changed() => tokio::time::sleep(GATHER).await,
+                    _ = timer.tick() => {}
                 }
-            };
-            if due != Due::All {
-                tokio::time::sleep(GATHER).await;
             }
-            while let Some(change) = next_waiting(&mut changes) {
-                is_news |= matches!(change, Ok(Change::Incidents));
-                due.add(due_by(change));
-            }
-            match self.round_and_desk(&due, is_news, &mut attend_at).await {
+            let is_told = incidents_changed(&mut changes);
+            let done = self.round_and_desk(is_all, is_told, &mut attend_at).await;
+            is_all = done.is_err();
+            match done {
                 Ok(()) => {}
                 Err(error @ (StoreError::Failed(_) | StoreError::Closed)) => {
                     return Err(error.into());
                 }
                 Err(error) => {
                     tracing::warn!("alerts could not be stored: {error}");
-                    tokio::time::sleep(RETRY).await;
-                    timer.reset_immediately();
+                    tokio::select! {
+                        () = shutdown.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(RETRY) => {}
+                    }
                 }
             }
         }
@@ -118,101 +132,152 @@ impl Evaluator {
 
     async fn round_and_desk(
         &self,
-        due: &Due,
-        is_news: bool,
+        is_all: bool,
+        is_told: bool,
         attend_at: &mut UnixMs,
     ) -> Result<(), StoreError> {
-        let is_news = self.round(due).await? || is_news;
+        let found = if is_all {
+            self.evaluate_all().await?
+        } else {
+            self.evaluate_due().await?
+        };
         let now = self.clock.now().wall;
         // A clock that was set back makes it due too.
         let is_late = !(0..desk::LONGEST_REST_MS).contains(&attend_at.since(now));
-        if is_news || is_late {
+        if found.is_news || is_told || is_late {
             *attend_at = self.attend().await?;
         }
         Ok(())
     }
 
-    /// Evaluates the devices that are due; whether an alert began or ceased to fire.
-    async fn round(&self, due: &Due) -> Result<bool, StoreError> {
-        let states: Vec<Arc<DeviceState>> = match due {
-            Due::All => self.store.devices(),
-            Due::Some(ids) => ids.iter().filter_map(|id| self.store.device(*id)).collect(),
-        };
-        if *due == Due::All {
-            let ids = states.iter().map(|state| state.device.id).collect();
-            self.outlooks.keep(&ids);
-        }
+    /// Evaluates the devices that changed or whose time has come.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the changes cannot be stored; then all devices are to be evaluated.
+    pub async fn evaluate_due(&self) -> Result<Found, StoreError> {
+        let mut due = self.store.take_changed();
+        due.extend(self.agenda().take_due(self.clock.now().wall));
+        due.sort_unstable();
+        due.dedup();
+        self.round(&due).await
+    }
+
+    /// Evaluates every device.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the changes cannot be stored.
+    pub async fn evaluate_all(&self) -> Result<Found, StoreError> {
+        // What changed up to here is among them.
+        let _ = self.store.take_changed();
+        let all = self.store.device_ids();
+        self.outlooks.keep(&all.iter().copied().collect());
+        self.round(&all).await
+    }
+
+    async fn round(&self, due: &[DeviceId]) -> Result<Found, StoreError> {
         let now = self.clock.now().wall;
-        self.outlooks.read_some(&self.store, &states, now).await?;
+        self.outlooks.read_some(&self.store, due, now).await?;
+        let round = self.new_round();
         let (mut writes, mut is_news) = (Vec::new(), false);
-        for (at, state) in states.iter().enumerate() {
-            let of_device = self.writes_of(state, self.moment());
-            is_news |= of_device.iter().any(desk::is_news);
-            writes.extend(of_device);
-            if writes.len() >= WRITES {
-                self.store.commit(std::mem::take(&mut writes)).await?;
+        for devices in due.chunks(UNPAUSED) {
+            for device in devices {
+                let of_device = self.look_at(*device, &round);
+                is_news |= of_device.iter().any(desk::is_news);
+                writes.extend(of_device);
+                if writes.len() >= WRITES {
+                    self.store.commit(std::mem::take(&mut writes)).await?;
+                }
             }
-            if at % 64 == 63 {
-                tokio::task::yield_now().await;
-            }
+            tokio::task::yield_now().await;
         }
         if !writes.is_empty() {
             self.store.commit(writes).await?;
         }
-        Ok(is_news)
+        Ok(Found {
+            devices: due.len(),
+            is_news,
+        })
     }
 
     /// A change is read within a fast interval, and then waits to be sent with others.
-    fn moment(&self) -> Moment {
+    fn new_round(&self) -> Round {
         let schedule = self.store.configuration().schedule;
-        Moment {
-            now: self.clock.now().wall,
+        Round {
+            rules: self.book.rules(),
             lag_ms: (i64::from(schedule.send_s) + i64::from(schedule.fast_s)) * 1000,
         }
     }
 
-    /// The changes of a device's alerts.
-    fn writes_of(&self, state: &DeviceState, moment: Moment) -> Vec<Write> {
-        let rules = self.book.rules();
-        let open = self.store.open_alerts_of(state.device.id);
-        let state = &self.outlooks.add_to(state, moment.now);
-        let changes = evaluate(&rules, state, &open, moment);
-        changes.iter().for_each(log);
-        let writes = changes.into_iter().map(|change| match change {
-            AlertChange::Note(alert) | AlertChange::Fire(alert) => Write::PutAlert(alert),
-            AlertChange::Withdraw(key) => Write::RemoveAlert(key),
-            AlertChange::Resolve(alert) => Write::ResolveAlert(alert),
-        });
-        writes.collect()
+    /// Evaluates a device and notes when it is to be looked at next.
+    fn look_at(&self, device: DeviceId, round: &Round) -> Vec<Write> {
+        let now = self.clock.now().wall;
+        let Some(known) = self.store.device(device) else {
+            return Vec::new();
+        };
+        let (state, stand_until) = self.with_forecasts(known, now);
+        let open = self.store.open_alerts_of(device);
+        let moment = Moment {
+            now,
+            lag_ms: round.lag_ms,
+        };
+        let changes = evaluate(&round.rules, &state, &open, moment);
+        let left = Left {
+            has_open: !open.is_empty(),
+            is_changed: !changes.is_empty(),
+            forecasts_stand_until: stand_until,
+        };
+        let next = next_look(&round.rules, &state, left, now);
+        self.agenda().note(device, next);
+        writes_of(changes)
     }
-}
 
-impl Due {
-    fn add(&mut self, more: Option<Self>) {
-        match (&mut *self, more) {
-            (Self::Some(ids), Some(Self::Some(others))) => ids.extend(others),
-            (_, Some(Self::All)) => *self = Self::All,
-            _ => {}
+    /// The state with the forecasts of now, and when they are to be looked at next.
+    fn with_forecasts(
+        &self,
+        state: Arc<DeviceState>,
+        now: UnixMs,
+    ) -> (Arc<DeviceState>, Option<UnixMs>) {
+        let Some((forecasts, until)) = self.outlooks.of(&state, now) else {
+            return (state, Some(now.plus_ms(UNREAD_MS)));
+        };
+        if Arc::ptr_eq(&forecasts, &state.forecasts) {
+            return (state, Some(until));
         }
+        self.store
+            .set_forecasts(state.device.id, Arc::clone(&forecasts));
+        let state = DeviceState {
+            forecasts,
+            ..DeviceState::clone(&state)
+        };
+        (Arc::new(state), Some(until))
+    }
+
+    fn agenda(&self) -> MutexGuard<'_, Agenda> {
+        // A panic leaves at worst a device that is looked at once too often.
+        self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn due_by(change: Result<Change, RecvError>) -> Option<Due> {
-    match change {
-        Ok(Change::Device(id)) => Some(Due::Some(BTreeSet::from([id]))),
-        Ok(_) => None,
-        Err(_) => Some(Due::All),
-    }
+/// The changes of a device's alerts.
+fn writes_of(changes: Vec<AlertChange>) -> Vec<Write> {
+    changes.iter().for_each(log);
+    let writes = changes.into_iter().map(|change| match change {
+        AlertChange::Note(alert) | AlertChange::Fire(alert) => Write::PutAlert(alert),
+        AlertChange::Withdraw(key) => Write::RemoveAlert(key),
+        AlertChange::Resolve(alert) => Write::ResolveAlert(alert),
+    });
+    writes.collect()
 }
 
-fn next_waiting(
-    changes: &mut tokio::sync::broadcast::Receiver<Change>,
-) -> Option<Result<Change, RecvError>> {
-    use tokio::sync::broadcast::error::TryRecvError;
-    match changes.try_recv() {
-        Ok(change) => Some(Ok(change)),
-        Err(TryRecvError::Lagged(missed)) => Some(Err(RecvError::Lagged(missed))),
-        Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+/// Whether somebody changed an incident since this was last asked; a listener that lags has to assume so.
+fn incidents_changed(changes: &mut Receiver<Change>) -> bool {
+    let mut is_changed = false;
+    loop {
+        match changes.try_recv() {
+            Ok(change) => is_changed |= change == Change::Incidents,
+            Err(TryRecvError::Lagged(_)) => is_changed = true,
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return is_changed,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! caller adds. Nothing is acknowledged before the store has made it durable.
 
 mod accept;
-mod admission;
+pub mod admission;
 mod boots;
 mod counters;
 mod pacing;

@@ -37,6 +37,7 @@ mod transfer;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -50,7 +51,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::alert::{Alert, AlertKey, AlertState};
 use crate::audit::AuditLine;
-use crate::device::{Device, DeviceState};
+use crate::device::{Device, DeviceState, Latests};
 use crate::incident::{Incident, IncidentId};
 use crate::notification::{Notification, NotificationKey};
 pub use archive::{End, Head};
@@ -66,6 +67,9 @@ use shared::Shared;
 use tape::Tape;
 pub use transfer::{ExportError, Format, ImportOptions, ImportReport, Selection, export, import};
 use writer::Job;
+
+/// Devices or alerts that are shown to a visitor before writers have their turn: less than a millisecond.
+const VISITED_AT_ONCE: usize = 4096;
 
 /// How a store is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +157,7 @@ pub enum Write {
 /// What has changed. A listener that lags has to assume that everything has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// A device's record, telemetry or connection.
+    /// A device's record. Its telemetry and connection are told by [`Store::devices_changed`].
     Device(DeviceId),
     /// An alert.
     Alerts,
@@ -414,12 +418,93 @@ impl Store {
             .collect()
     }
 
+    /// Shows every device to `visit`, in the order of their enrolment, until it breaks off; `after` one
+    /// where that is given. Nothing is copied, and who writes waits for some thousand of them at most.
+    pub fn visit_devices(
+        &self,
+        mut after: Option<DeviceId>,
+        mut visit: impl FnMut(&Arc<DeviceState>) -> ControlFlow<()>,
+    ) {
+        loop {
+            let memory = self.shared().memory();
+            let mut seen = 0;
+            for state in memory.after(after).take(VISITED_AT_ONCE) {
+                if visit(state).is_break() {
+                    return;
+                }
+                after = Some(state.device.id);
+                seen += 1;
+            }
+            if seen < VISITED_AT_ONCE {
+                return;
+            }
+        }
+    }
+
+    /// How many devices there are.
+    #[must_use]
+    pub fn device_count(&self) -> usize {
+        self.shared().memory().devices.len()
+    }
+
+    /// Shows every alert that is pending or firing to `visit`, by key, with its device.
+    pub fn visit_open_alerts(&self, mut visit: impl FnMut(&Alert, &DeviceState)) {
+        let mut after: Option<AlertKey> = None;
+        loop {
+            let memory = self.shared().memory();
+            let from = after.take().map_or(Bound::Unbounded, Bound::Excluded);
+            let alerts = memory.alerts.range((from, Bound::Unbounded));
+            let mut seen = 0;
+            for (key, alert) in alerts.take(VISITED_AT_ONCE) {
+                if let Some(entry) = memory.devices.get(&key.device) {
+                    visit(alert, &entry.state);
+                }
+                seen += 1;
+                if seen == VISITED_AT_ONCE {
+                    after = Some(key.clone());
+                }
+            }
+            if after.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// An alert that is pending or firing.
+    #[must_use]
+    pub fn open_alert(&self, key: &AlertKey) -> Option<Alert> {
+        self.shared().memory().alerts.get(key).cloned()
+    }
+
+    /// The identity of every device, ascending.
+    #[must_use]
+    pub fn device_ids(&self) -> Vec<DeviceId> {
+        self.shared().memory().order.clone()
+    }
+
     /// Notes that a stream of a device came up or went down.
     pub fn set_connected(&self, device: DeviceId, connected: bool, now: UnixMs) {
         self.shared()
             .memory_mut()
             .set_connected(device, connected, now);
-        self.shared().tell(Change::Device(device));
+        self.shared().changed.notify_one();
+    }
+
+    /// Returns when devices have changed since it last did. One listener alone may wait: the one that
+    /// takes them.
+    pub async fn devices_changed(&self) {
+        self.shared().changed.notified().await;
+    }
+
+    /// The devices whose record, telemetry or connection changed since this was last asked, each once.
+    #[must_use]
+    pub fn take_changed(&self) -> Vec<DeviceId> {
+        self.shared().memory_mut().take_changed()
+    }
+
+    /// Puts a device's forecasts where rules look for them. They are not stored.
+    pub fn set_forecasts(&self, device: DeviceId, forecasts: Arc<Latests>) {
+        self.shared().memory_mut().set_forecasts(device, forecasts);
     }
 
     /// Every alert that is pending or firing, by key.

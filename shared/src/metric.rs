@@ -5,10 +5,12 @@
 //! are in mWh, as firmware counts them. Documents, Prometheus names, rule validation and the range
 //! checks at the border all come from this table. A code is never used for another metric.
 
+use std::sync::LazyLock;
+
 /// A row of the catalogue.
 #[derive(Debug)]
 pub struct Metric {
-    /// The number that stands for it on the wire and in keys; never reused.
+    /// The number that stands for it on the wire and in keys, below 256; never reused.
     pub code: u16,
     /// The name that people, rules and queries use.
     pub name: &'static str,
@@ -88,10 +90,15 @@ impl Eq for Metric {}
 /// The metric with this code.
 #[must_use]
 pub fn by_code(code: u16) -> Option<&'static Metric> {
-    let at = CATALOGUE
-        .binary_search_by_key(&code, |metric| metric.code)
-        .ok()?;
-    CATALOGUE.get(at).copied()
+    /// A collector asks this for every reading that comes.
+    static TABLE: LazyLock<[Option<&Metric>; 256]> = LazyLock::new(|| {
+        let mut table = [None; 256];
+        for metric in CATALOGUE {
+            table[usize::from(metric.code)] = Some(*metric);
+        }
+        table
+    });
+    TABLE.get(usize::from(code)).copied().flatten()
 }
 
 /// The metric with this name.
@@ -350,7 +357,7 @@ mod tests {
                 metric.name
             );
         }
-        assert_eq!(by_code(0), None);
+        assert_eq!((by_code(0), by_code(300)), (None, None));
     }
 
     #[test]

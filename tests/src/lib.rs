@@ -3,3 +3,4 @@
 pub mod bench;
 pub mod rig;
 pub mod simulator;
+pub mod stages;

@@ -84,6 +84,25 @@ impl Calendar {
         days
     }
 
+    /// When the `count`th whole school day after `from` ends: from then on
+    /// [`Calendar::school_days_between`] counts as many. `None` where that is not within two years or so.
+    #[must_use]
+    pub fn end_of_school_day(&self, from: UnixMs, count: u32) -> Option<UnixMs> {
+        let from = self.local(from)?;
+        let mut days = 0;
+        let mut day = from.date();
+        for _ in 0..2 * DAYS {
+            let opened_after = day > from.date() || from.time() <= self.opens;
+            days += u32::from(opened_after && self.is_school_day(day));
+            if days >= count {
+                let end = day.to_datetime(self.closes).to_zoned(self.zone.clone());
+                return Some(UnixMs(end.ok()?.timestamp().as_millisecond()));
+            }
+            day = day.checked_add(1.day()).ok()?;
+        }
+        None
+    }
+
     /// A time as the school's clocks show it, such as `2026-09-01 14:05 (America/New_York)`.
     #[must_use]
     pub fn show(&self, at: UnixMs) -> String {
@@ -161,5 +180,29 @@ mod tests {
             0
         );
         assert!(calendar.school_days_between(UnixMs(0), thursday_noon) <= DAYS);
+    }
+
+    #[test]
+    fn a_school_day_ends_when_it_counts() {
+        let calendar = new_york();
+        let thursday_noon = at("2026-09-03T16:00:00Z");
+        for hours in 0..24 * 70 {
+            let from = thursday_noon.plus_ms(hours * 3_600_000);
+            for count in 1..6 {
+                let end = calendar.end_of_school_day(from, count).unwrap();
+                assert_eq!(
+                    calendar.school_days_between(from, end),
+                    count,
+                    "from {from}"
+                );
+                let before = calendar.school_days_between(from, end.plus_ms(-1));
+                assert_eq!(before, count - 1, "from {from}");
+            }
+        }
+        let never = Calendar {
+            weekdays: Vec::new(),
+            ..calendar
+        };
+        assert_eq!(never.end_of_school_day(thursday_noon, 1), None);
     }
 }

@@ -1,14 +1,14 @@
 //! The outlooks of all devices, and where their pasts come from.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 
 use super::forecast::Outlook;
 use super::forecast::past::{Past, REACH_MS};
-use crate::device::{DeviceState, SeriesKey};
+use crate::device::{DeviceState, Latests, SeriesKey};
 use crate::store::{Store, StoreError};
 
 /// Pasts that are read before one round: each is some hundred reads from disk. A district of 10,000
@@ -23,28 +23,23 @@ pub struct Outlooks {
 }
 
 impl Outlooks {
-    /// Reads the pasts of some devices that have none yet, the first of `states`.
+    /// Reads the pasts of some devices that have none yet, the first of `devices`.
     ///
     /// # Errors
     /// [`StoreError`] when the history cannot be read.
     pub async fn read_some(
         &self,
         store: &Store,
-        states: &[std::sync::Arc<DeviceState>],
+        devices: &[DeviceId],
         now: UnixMs,
     ) -> Result<(), StoreError> {
-        let new: Vec<_> = {
+        let new: Vec<DeviceId> = {
             let known = self.lock();
-            let is_new =
-                |state: &&std::sync::Arc<DeviceState>| !known.contains_key(&state.device.id);
-            states
-                .iter()
-                .filter(is_new)
-                .take(READ_AT_ONCE)
-                .cloned()
-                .collect()
+            let is_new = |device: &&DeviceId| !known.contains_key(device);
+            let new = devices.iter().filter(is_new).take(READ_AT_ONCE);
+            new.copied().collect()
         };
-        for state in new {
+        for state in new.into_iter().filter_map(|device| store.device(device)) {
             let (store, id) = (store.clone(), state.device.id);
             let read = tokio::task::spawn_blocking(move || read(&store, &state, now));
             let outlook = read.await.expect("reading a past does not panic")?;
@@ -53,13 +48,13 @@ impl Outlooks {
         Ok(())
     }
 
-    /// The state with its forecasts, where its past was read.
+    /// The forecasts of a device and until when they stand; `None` until its past was read.
     #[must_use]
-    pub fn add_to(&self, state: &DeviceState, now: UnixMs) -> DeviceState {
-        match self.lock().get_mut(&state.device.id) {
-            Some(outlook) => outlook.add_to(state, now),
-            None => state.clone(),
-        }
+    pub fn of(&self, state: &DeviceState, now: UnixMs) -> Option<(Arc<Latests>, UnixMs)> {
+        let mut outlooks = self.lock();
+        let outlook = outlooks.get_mut(&state.device.id)?;
+        let readings = outlook.readings(state, now);
+        Some((readings, outlook.stands_until().unwrap_or(now)))
     }
 
     /// Forgets the devices that are no more.
@@ -77,7 +72,8 @@ fn read(store: &Store, state: &DeviceState, now: UnixMs) -> Result<Outlook, Stor
     let mut outlook = Outlook::default();
     let inputs: Vec<&SeriesKey> = state
         .latest
-        .keys()
+        .iter()
+        .map(|(key, _)| key)
         .filter(|key| Past::is_input(key))
         .collect();
     for key in inputs {

@@ -234,6 +234,15 @@ impl Vantage {
 }
 
 impl Readings {
+    /// The faults whose instances the rule is judged for: the first, or every one where one suffices.
+    #[must_use]
+    pub fn deciding(&self) -> &[Condition] {
+        match self.join {
+            Join::All => &self.faults[..1.min(self.faults.len())],
+            Join::Any => &self.faults,
+        }
+    }
+
     /// Whether the faults hold for `subject`.
     #[must_use]
     pub fn judge(&self, state: &DeviceState, subject: &str, mode: Mode) -> Truth {

@@ -5,7 +5,8 @@ use rollcall_shared::report::{Report, Taken};
 use rollcall_shared::time::{Now, SinceBootMs, UnixMs};
 
 use super::device::laptop::{Laptop, MINUTE, START};
-use super::rules::RuleSet;
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::alert::{AlertState, Severity};
 use crate::notification::Event;
@@ -162,16 +163,27 @@ async fn a_worn_battery_becomes_one_alert_and_one_notification_and_is_resolved_o
     school.shutdown.cancel();
 }
 
-#[test]
-fn signals_are_gathered_and_a_missed_one_means_all() {
-    let (a, b) = (DeviceId::generate(), DeviceId::generate());
-    let mut due = due_by(Ok(Change::Device(a))).unwrap();
-    due.add(due_by(Ok(Change::Device(b))));
-    due.add(due_by(Ok(Change::Outbox)));
-    assert_eq!(due, Due::Some(BTreeSet::from([a, b])));
-    due.add(due_by(Err(RecvError::Lagged(3))));
-    due.add(due_by(Ok(Change::Device(b))));
-    assert_eq!(due, Due::All);
+#[tokio::test]
+async fn only_devices_that_changed_or_are_due_are_looked_at() {
+    let school = School::open().await;
+    school.shutdown.cancel();
+    let now = START.plus_ms(20 * MINUTE);
+    let clock = Arc::new(Stopped(now));
+    let book = RuleBook::of(RuleSet::built_in());
+    let evaluator = Evaluator::new(school.store.clone(), book, Vec::new(), clock);
+    evaluator.evaluate_all().await.unwrap();
+    assert_eq!(evaluator.evaluate_due().await.unwrap().devices, 0);
+    school.report(1, 1, 0.9).await;
+    school.report(2, 2, 0.9).await;
+    assert_eq!(
+        evaluator.evaluate_due().await.unwrap().devices,
+        1,
+        "once for both"
+    );
+    assert_eq!(evaluator.evaluate_due().await.unwrap().devices, 0);
+    school.store.set_connected(school.device, true, now);
+    assert_eq!(evaluator.evaluate_due().await.unwrap().devices, 1);
+    assert_eq!(evaluator.agenda().waiting(), 1, "its forecasts grow old");
 }
 
 /// The gauge errs on the day on which the collector is started anew: its past is in the store.
@@ -189,28 +201,16 @@ async fn a_dip_after_a_restart_is_judged_by_the_stored_past() {
     let outlooks = Outlooks::default();
     let (states, now) = (school.store.devices(), START.plus_ms(20 * MINUTE));
     let settled = &forecast::metrics::BATTERY_SETTLED_HEALTH;
-    let unread = outlooks.add_to(&states[0], now);
     assert!(
-        unread.get(settled, "BAT0").is_none(),
+        outlooks.of(&states[0], now).is_none(),
         "nothing is known yet"
     );
-    outlooks
-        .read_some(&school.store, &states, now)
-        .await
-        .unwrap();
-    let seen = outlooks.add_to(&states[0], now);
-    let health = seen
-        .get(settled, "BAT0")
-        .unwrap()
-        .value
-        .as_number()
-        .unwrap();
+    let ids = [school.device];
+    outlooks.read_some(&school.store, &ids, now).await.unwrap();
+    let (seen, _) = outlooks.of(&states[0], now).unwrap();
+    let health = seen.get(settled.code, "BAT0").unwrap();
+    let health = health.value.as_number().unwrap();
     assert!((0.92..0.95).contains(&health), "{health}");
     outlooks.keep(&BTreeSet::new());
-    assert!(
-        outlooks
-            .add_to(&states[0], now)
-            .get(settled, "BAT0")
-            .is_none()
-    );
+    assert!(outlooks.of(&states[0], now).is_none());
 }

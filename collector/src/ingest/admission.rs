@@ -12,7 +12,7 @@ use rollcall_shared::time::UnixMs;
 
 /// What a message brought.
 #[derive(Debug, PartialEq)]
-pub(super) struct Admission {
+pub struct Admission {
     /// The good reports with their corrected times, ascending.
     pub reports: Vec<(UnixMs, Report)>,
     /// The last sequence in the message, good or not: a bad report is passed by, or it would come
@@ -32,7 +32,7 @@ pub(super) struct Admission {
 ///
 /// # Errors
 /// When the message as a whole is wrong, so that nothing of it can be trusted.
-pub(super) fn admit(wire: v1::Reports, received: UnixMs) -> Result<Admission, ConvertError> {
+pub fn admit(wire: v1::Reports, received: UnixMs) -> Result<Admission, ConvertError> {
     let clock = clock_reference(wire.sent, received)?;
     check_order(&wire.reports)?;
     let mut admission = Admission {
@@ -78,9 +78,10 @@ impl Admission {
     fn add(&mut self, admitted: Admitted, clock: &ClockReference) {
         let mut report = admitted.report;
         // The offset is the collector's to tell.
-        report
-            .readings
-            .retain(|reading| reading.metric() != &metric::CLOCK_OFFSET);
+        let is_offset = |reading: &Reading| reading.metric() == &metric::CLOCK_OFFSET;
+        if report.readings.iter().any(is_offset) {
+            report.readings.retain(|reading| !is_offset(reading));
+        }
         let (taken, sent) = (report.taken, clock.device);
         if taken.boot == sent.boot && taken.since_boot > sent.since_boot {
             self.future += 1;
@@ -123,7 +124,12 @@ fn check_order(reports: &[v1::Report]) -> Result<(), ConvertError> {
 }
 
 fn admit_report(report: v1::Report) -> Result<Admitted, ConvertError> {
-    let (bytes, most) = (report.encoded_len(), limits::REPORT_BYTES);
+    let most = limits::REPORT_BYTES;
+    let bytes = if is_surely_short(&report) {
+        0
+    } else {
+        report.encoded_len()
+    };
     if bytes > most {
         return Err(ConvertError::new(
             "report",
@@ -131,6 +137,23 @@ fn admit_report(report: v1::Report) -> Result<Admitted, ConvertError> {
         ));
     }
     Admitted::try_from(report)
+}
+
+/// Whether a report has few readings and so little text that its length need not be counted: none of its
+/// readings can take more than a 256th of what a report may.
+fn is_surely_short(report: &v1::Report) -> bool {
+    const READINGS: usize = 128;
+    const TEXT: usize = limits::REPORT_BYTES / 256;
+    let is_short = |reading: &v1::Reading| {
+        let value = match &reading.value {
+            Some(v1::reading::Value::Text(text) | v1::reading::Value::Unavailable(text)) => {
+                text.len()
+            }
+            _ => 0,
+        };
+        reading.instance.len() + value < TEXT
+    };
+    report.readings.len() <= READINGS && report.readings.iter().all(is_short)
 }
 
 #[cfg(test)]
@@ -228,6 +251,39 @@ mod tests {
             ..message(Vec::new())
         };
         assert_eq!(admit(unsent, NOW).unwrap_err().field, "sent");
+    }
+
+    #[test]
+    fn a_report_that_is_too_long_is_found_whatever_its_shape() {
+        let mut long = report(1, 1);
+        long.readings[0].instance = "x".repeat(limits::REPORT_BYTES);
+        let mut many = report(2, 1);
+        many.readings = (0..limits::READINGS_PER_REPORT)
+            .map(|_| {
+                let text = Value::Text("x".repeat(80));
+                let reading = Reading::new(&metric::OS_NAME, "", text).unwrap();
+                (&reading).into()
+            })
+            .collect();
+        for wire in [long, many] {
+            assert!(wire.encoded_len() > limits::REPORT_BYTES);
+            assert!(
+                admit_report(wire)
+                    .unwrap_err()
+                    .problem
+                    .contains("more than")
+            );
+        }
+        let mut most = report(3, 1);
+        let text = "x".repeat(limits::REPORT_BYTES / 256 - 1);
+        most.readings = vec![
+            v1::Reading {
+                instance: text,
+                ..most.readings[0].clone()
+            };
+            128
+        ];
+        assert!(is_surely_short(&most) && most.encoded_len() <= limits::REPORT_BYTES);
     }
 
     #[test]

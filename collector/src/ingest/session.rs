@@ -219,7 +219,8 @@ impl<'a> Session<'a> {
             Err(error) => return Err(self.out_of_turn(&error.to_string()).await),
         };
         self.count_what_was_wrong(&admission, now).await;
-        let stored = match self.append(spool, &admission, now).await {
+        let last = admission.last;
+        let stored = match self.append(spool, admission, now).await {
             Ok(stored) => stored,
             Err(error) => {
                 tracing::warn!(%error, "reports were not stored");
@@ -227,7 +228,7 @@ impl<'a> Session<'a> {
                 return Err(shared.refuse(refusal, self.peer, "stream").await);
             }
         };
-        let sequence = stored.max(admission.last).0;
+        let sequence = stored.max(last).0;
         self.say(Said::Ack(v1::Ack { sequence })).await?;
         self.keep_pace().await
     }
@@ -235,11 +236,11 @@ impl<'a> Session<'a> {
     async fn append(
         &self,
         spool: SpoolId,
-        admission: &Admission,
+        admission: Admission,
         now: UnixMs,
     ) -> Result<Sequence, StoreError> {
         let store = &self.shared.store;
-        let mut reports = admission.reports.clone();
+        let mut reports = admission.reports;
         let Some((_, last)) = reports.last_mut() else {
             return store.stored(self.device, spool);
         };

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 use serde::Serialize;
 
@@ -115,16 +116,29 @@ impl Query {
             return self.resolved(viewer, filter, Page::new(size, cursor)?);
         }
         let page: Page<Urgency> = Page::new(size, cursor)?;
-        let mut open = self.store.open_alerts();
-        open.retain(|alert| filter.state.is_none_or(|state| alert.state == state));
-        open.sort_unstable_by_key(Urgency::of);
-        let shown = open.iter().filter_map(|alert| {
-            let answer = self.show(viewer, filter, alert)?;
-            Some((Urgency::of(alert), answer))
+        let device = filter.device.as_ref().and_then(|id| id.parse().ok());
+        let mut keys = Vec::new();
+        self.store.visit_open_alerts(|alert, state| {
+            let is_wanted = filter.state.is_none_or(|state| alert.state == state)
+                && device.is_none_or(|device: DeviceId| alert.key.device == device)
+                && is_of_site(filter, state)
+                && viewer.sees(state);
+            let urgency = Urgency::of(alert);
+            if is_wanted && page.after.is_none_or(|after| urgency > after) {
+                keys.push((urgency, alert.key.clone()));
+            }
         });
-        let (shown, next_page) = page.cut(shown, |(urgency, _)| *urgency);
-        let alerts = shown.into_iter().map(|(_, answer)| answer).collect();
-        Ok(AlertList { alerts, next_page })
+        keys.sort_unstable_by_key(|(urgency, _)| *urgency);
+        let (shown, next_page) = page.cut(keys, |(urgency, _)| *urgency);
+        // One that was closed in the meantime is left out.
+        let alerts = shown
+            .iter()
+            .filter_map(|(_, key)| self.store.open_alert(key));
+        let alerts = alerts.filter_map(|alert| self.show(viewer, filter, &alert));
+        Ok(AlertList {
+            alerts: alerts.collect(),
+            next_page,
+        })
     }
 
     /// The open alerts of a device, most urgent first.
@@ -191,9 +205,7 @@ impl Query {
             .store
             .device(device)
             .filter(|state| viewer.sees(state))?;
-        let site = filter.site.as_deref();
-        site.is_none_or(|site| state.device.site.as_str() == site)
-            .then(|| self.tell(alert, &state))
+        is_of_site(filter, &state).then(|| self.tell(alert, &state))
     }
 
     fn tell(&self, alert: &Alert, state: &DeviceState) -> AlertAnswer {
@@ -218,6 +230,11 @@ impl Query {
             family: guidance.family,
         }
     }
+}
+
+fn is_of_site(filter: &AlertFilter, state: &DeviceState) -> bool {
+    let site = filter.site.as_deref();
+    site.is_none_or(|site| state.device.site.as_str() == site)
 }
 
 /// The moment at which a batch was cut off may be there in part only: the next batch has all of it.

@@ -1,5 +1,6 @@
 //! Answers about devices: the list, one device with its latest readings, one series.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rollcall_shared::id::DeviceId;
@@ -175,11 +176,29 @@ impl Query {
         filter: &DeviceFilter,
         page: Page<DeviceId>,
     ) -> Result<DeviceList, QueryError> {
-        let mut matching = self.visible_devices(viewer);
-        let wanted = Wanted::new(filter)?;
-        matching.retain(|state| wanted.matches(state));
-        matching.sort_unstable_by_key(|state| state.device.id);
-        let total = matching.len() as u64;
+        let mut wanted = Wanted::new(filter)?;
+        let is_whole = viewer.sees_everything() && wanted.is_everything();
+        let (mut total, mut matching) = (0, Vec::new());
+        // Where all are wanted, only the page is looked at.
+        let from = page.after.filter(|_| is_whole);
+        self.store.visit_devices(from, |state| {
+            if viewer.sees(state) && wanted.matches(state) {
+                total += 1;
+                let is_later = page.after.is_none_or(|after| state.device.id > after);
+                if is_later && matching.len() <= page.size {
+                    matching.push(Arc::clone(state));
+                }
+            }
+            let is_enough = is_whole && matching.len() > page.size;
+            if is_enough {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        if is_whole {
+            total = self.store.device_count() as u64;
+        }
         let (shown, next_page) = page.cut(matching, |state| state.device.id);
         let devices = shown.iter().map(|state| self.describe(state)).collect();
         Ok(DeviceList {
@@ -235,11 +254,14 @@ impl Query {
         })
     }
 
-    /// Every device that the viewer may see, in no order.
-    pub(super) fn visible_devices(&self, viewer: &Viewer) -> Vec<Arc<DeviceState>> {
-        let mut devices = self.store.devices();
-        devices.retain(|state| viewer.sees(state));
-        devices
+    /// Shows every device that the viewer may see to `visit`, in the order of their enrolment.
+    pub(super) fn visit_devices(&self, viewer: &Viewer, mut visit: impl FnMut(&DeviceState)) {
+        self.store.visit_devices(None, |state| {
+            if viewer.sees(state) {
+                visit(state);
+            }
+            ControlFlow::Continue(())
+        });
     }
 
     /// A device that the viewer may see. One of a foreign site is as absent as one that never was.
@@ -360,7 +382,16 @@ fn value_or_null<S: serde::Serializer>(value: &Value, serializer: S) -> Result<S
 struct Wanted<'a> {
     site: Option<&'a str>,
     group: Option<&'a str>,
-    search: Option<String>,
+    search: Option<Search>,
+}
+
+/// A text that is looked for, whatever the case.
+struct Search {
+    lower: String,
+    /// Whether it may be part of an identity.
+    may_be_id: bool,
+    /// What is looked at, so that a fleet is searched without asking for memory.
+    seen: String,
 }
 
 impl<'a> Wanted<'a> {
@@ -374,22 +405,60 @@ impl<'a> Wanted<'a> {
         Ok(Self {
             site: filter.site.as_deref(),
             group: filter.group.as_deref(),
-            search: search.map(str::to_lowercase),
+            search: search.map(Search::new),
         })
     }
 
-    fn matches(&self, state: &DeviceState) -> bool {
+    const fn is_everything(&self) -> bool {
+        self.site.is_none() && self.group.is_none() && self.search.is_none()
+    }
+
+    fn matches(&mut self, state: &DeviceState) -> bool {
         let device = &state.device;
         let group = device.group.as_ref().map(|group| group.as_str());
         self.site.is_none_or(|site| device.site.as_str() == site)
             && self.group.is_none_or(|wanted| group == Some(wanted))
-            && self.search.as_ref().is_none_or(|text| found(state, text))
+            && self
+                .search
+                .as_mut()
+                .is_none_or(|search| search.finds(state))
     }
 }
 
-fn found(state: &DeviceState, lower: &str) -> bool {
-    let contains = |text: &str| text.to_lowercase().contains(lower);
-    contains(&device_name(state))
-        || contains(&state.device.id.to_string())
-        || contains(&operating_system(state))
+impl Search {
+    fn new(text: &str) -> Self {
+        let lower = text.to_lowercase();
+        let of_id = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+        Self {
+            may_be_id: lower.bytes().all(of_id),
+            lower,
+            seen: String::new(),
+        }
+    }
+
+    fn finds(&mut self, state: &DeviceState) -> bool {
+        let device = &state.device;
+        let parts = [&metric::OS_NAME, &metric::OS_VERSION];
+        let system = parts.map(|part| text_of(state, part).unwrap_or_default());
+        self.is_in(&[&device.vendor, &device.model])
+            || self.is_in(&system)
+            || (self.may_be_id && device.id.to_string().contains(&self.lower))
+    }
+
+    /// Whether it is in some words, with a space between two.
+    fn is_in(&mut self, words: &[&str]) -> bool {
+        self.seen.clear();
+        for word in words.iter().filter(|word| !word.is_empty()) {
+            if !self.seen.is_empty() {
+                self.seen.push(' ');
+            }
+            self.seen.push_str(word);
+        }
+        if self.seen.is_ascii() {
+            self.seen.make_ascii_lowercase();
+        } else {
+            self.seen = self.seen.to_lowercase();
+        }
+        self.seen.contains(&self.lower)
+    }
 }

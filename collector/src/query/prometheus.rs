@@ -163,16 +163,15 @@ fn expose_ingest(out: &mut Exposition, ingest: &IngestCounters) {
 }
 
 fn expose_devices(out: &mut Exposition, query: &Query, viewer: &Viewer) {
-    let devices = query.visible_devices(viewer);
     let site = |state: &DeviceState| state.device.site.to_string();
     let mut by_standing: BTreeMap<(String, &str), u64> = BTreeMap::new();
     let (mut connected, mut models) = (Tally::default(), Tally::default());
-    for state in &devices {
+    query.visit_devices(viewer, |state| {
         let standing = state.device.standing.word();
         *by_standing.entry((site(state), standing)).or_default() += 1;
         connected.add(site(state), u64::from(state.connected));
         models.add(state.device.model.clone(), 1);
-    }
+    });
     let by_standing = bounded_pairs(by_standing);
     out.family(
         "rollcall_devices",
@@ -191,19 +190,18 @@ fn expose_devices(out: &mut Exposition, query: &Query, viewer: &Viewer) {
 fn expose_alerts(out: &mut Exposition, query: &Query, viewer: &Viewer) {
     let mut by_rule: BTreeMap<(String, &str, &str), u64> = BTreeMap::new();
     let mut firing: BTreeMap<(String, &str), u64> = BTreeMap::new();
-    for alert in query.store.open_alerts() {
-        let state = query.store.device(alert.key.device);
-        let Some(state) = state.filter(|state| viewer.sees(state)) else {
-            continue;
-        };
+    query.store.visit_open_alerts(|alert, state| {
+        if !viewer.sees(state) {
+            return;
+        }
         let severity = alert.severity.word();
-        let rule = (alert.key.rule, severity, alert.state.word());
+        let rule = (alert.key.rule.clone(), severity, alert.state.word());
         *by_rule.entry(rule).or_default() += 1;
         if alert.state == AlertState::Firing {
             let site = state.device.site.to_string();
             *firing.entry((site, severity)).or_default() += 1;
         }
-    }
+    });
     out.family(
         "rollcall_alerts",
         FamilyKind::Gauge,

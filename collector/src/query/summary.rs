@@ -1,8 +1,8 @@
 //! The fleet in numbers.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use rollcall_shared::id::{DeviceId, Label};
+use rollcall_shared::id::Label;
 use serde::Serialize;
 
 use super::devices::is_simulated;
@@ -79,68 +79,77 @@ impl Query {
     /// The fleet that the viewer may see, counted.
     #[must_use]
     pub fn summary(&self, viewer: &Viewer) -> Summary {
-        let devices = self.visible_devices(viewer);
-        let mut summary = Summary::of_devices(At(self.now()), &devices);
-        let mut sites = sites_of(&devices);
-        let places: HashMap<DeviceId, &Label> = devices
-            .iter()
-            .map(|state| (state.device.id, &state.device.site))
-            .collect();
-        let mut needing: BTreeSet<DeviceId> = BTreeSet::new();
-        for alert in self.store.open_alerts() {
-            let Some(site) = places.get(&alert.key.device) else {
-                continue;
-            };
+        let mut summary = Summary::nothing(At(self.now()));
+        let mut sites: HashMap<Label, SiteSummary> = HashMap::new();
+        self.visit_devices(viewer, |state| {
+            summary.count(state);
+            site_of(&mut sites, &state.device.site).count(state);
+        });
+        // Alerts come by device.
+        let mut last = None;
+        self.store.visit_open_alerts(|alert, state| {
+            if !viewer.sees(state) {
+                return;
+            }
             if alert.state != AlertState::Firing {
                 summary.pending += 1;
-                continue;
+                return;
             }
+            let is_first = last.replace(alert.key.device) != Some(alert.key.device);
             summary.firing.add(alert.severity);
-            let first = needing.insert(alert.key.device);
-            if let Some(site) = sites.get_mut(*site) {
+            summary.needing_attention += u64::from(is_first);
+            if let Some(site) = sites.get_mut(&state.device.site) {
                 site.firing.add(alert.severity);
-                site.needing_attention += u64::from(first);
+                site.needing_attention += u64::from(is_first);
             }
-        }
-        summary.needing_attention = needing.len() as u64;
+        });
         summary.sites = sites.into_values().collect();
+        summary.sites.sort_unstable_by(|a, b| a.site.cmp(&b.site));
         summary
     }
 }
 
 impl Summary {
-    fn of_devices(counted_at: At, devices: &[impl AsRef<DeviceState>]) -> Self {
-        let count = |wanted: &dyn Fn(&DeviceState) -> bool| {
-            devices
-                .iter()
-                .filter(|state| wanted(state.as_ref()))
-                .count() as u64
-        };
-        let of = |standing: Standing| {
-            let number = count(&|state| state.device.standing == standing);
-            (standing.word(), number)
-        };
+    fn nothing(counted_at: At) -> Self {
+        let standing = Standing::ALL.iter().map(|standing| (standing.word(), 0));
         Self {
             counted_at,
-            devices: devices.len() as u64,
-            connected: count(&|state| state.connected),
-            simulated: count(&is_simulated),
+            devices: 0,
+            connected: 0,
+            simulated: 0,
             needing_attention: 0,
-            standing: Standing::ALL.iter().copied().map(of).collect(),
+            standing: standing.collect(),
             firing: SeverityCounts::default(),
             pending: 0,
             sites: Vec::new(),
         }
     }
+
+    fn count(&mut self, state: &DeviceState) {
+        self.devices += 1;
+        self.connected += u64::from(state.connected);
+        self.simulated += u64::from(is_simulated(state));
+        *self
+            .standing
+            .entry(state.device.standing.word())
+            .or_default() += 1;
+    }
 }
 
-fn sites_of(devices: &[impl AsRef<DeviceState>]) -> BTreeMap<Label, SiteSummary> {
-    let mut sites: BTreeMap<Label, SiteSummary> = BTreeMap::new();
-    for state in devices.iter().map(AsRef::as_ref) {
-        let site = sites.entry(state.device.site.clone()).or_default();
-        site.site = state.device.site.to_string();
-        site.devices += 1;
-        site.connected += u64::from(state.connected);
+impl SiteSummary {
+    fn count(&mut self, state: &DeviceState) {
+        self.devices += 1;
+        self.connected += u64::from(state.connected);
     }
-    sites
+}
+
+fn site_of<'a>(sites: &'a mut HashMap<Label, SiteSummary>, site: &Label) -> &'a mut SiteSummary {
+    if !sites.contains_key(site) {
+        let summary = SiteSummary {
+            site: site.to_string(),
+            ..SiteSummary::default()
+        };
+        sites.insert(site.clone(), summary);
+    }
+    sites.get_mut(site).expect("it was put there if it was not")
 }

@@ -232,7 +232,7 @@ impl Hot {
                     .for_each(|cursor| memory.cursors.put(id, cursor));
             }
             memory.last_log = memory.last_log.max(entry.sealed).max(entry.through);
-            memory.devices.insert(id, entry);
+            memory.insert(id, entry);
         }
         self.load_marks(memory)
     }

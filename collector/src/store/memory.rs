@@ -8,9 +8,6 @@ use std::sync::Arc;
 
 use rollcall_shared::configuration::Configuration;
 use rollcall_shared::id::DeviceId;
-use rollcall_shared::limits;
-use rollcall_shared::metric;
-use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
 use super::Write;
@@ -21,7 +18,7 @@ use super::keys::Day;
 use super::records::{ApiTokenRecord, EnrolmentTokenRecord};
 use super::tail::{Segment, Tail};
 use crate::alert::{Alert, AlertKey};
-use crate::device::{Device, DeviceState, Latest, SeriesKey};
+use crate::device::{Device, DeviceState, Latests};
 use crate::incident::{Incident, IncidentId};
 use crate::notification::{Notification, NotificationKey};
 
@@ -29,14 +26,6 @@ use crate::notification::{Notification, NotificationKey};
 /// is awake has a report at each fast interval in which something changed, and at each sending
 /// interval in any case.
 const AWAKE_INTERVALS: i64 = 3;
-
-/// A report that is so much older than the last one is history, imported as a rule, and says nothing of
-/// the present. Within an hour corrected times may well go back a little.
-const HISTORY_MS: i64 = 3_600_000;
-
-/// Series of one device whose latest value is kept: twice what a report may carry. Those that a full
-/// report does not name any more go; a laptop that makes up ever new ones fills no memory.
-const SERIES: usize = 2 * limits::READINGS_PER_REPORT;
 
 /// A message whose reports are all this much older than the last one is history.
 const PAST_MS: i64 = 3_600_000;
@@ -48,6 +37,10 @@ const LARGE_BYTES: usize = 48 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub devices: HashMap<DeviceId, Entry>,
+    /// Every device, ascending: those that enrol later mostly come last.
+    pub order: Vec<DeviceId>,
+    /// The devices with `is_changed`, each once.
+    pub changed: Vec<DeviceId>,
     pub cursors: Cursors,
     pub alerts: BTreeMap<AlertKey, Alert>,
     pub incidents: BTreeMap<IncidentId, Incident>,
@@ -87,6 +80,8 @@ pub(super) struct Entry {
     pub through: u64,
     /// The last log entry that was part of the snapshot which `state` was rebuilt from.
     pub snapshot: u64,
+    /// Whether something changed since the changed devices were last taken.
+    is_changed: bool,
 }
 
 impl Entry {
@@ -98,6 +93,7 @@ impl Entry {
             sealed: 0,
             through: 0,
             snapshot: 0,
+            is_changed: false,
         }
     }
 }
@@ -165,13 +161,17 @@ impl Memory {
             return;
         }
         entry.through = entry_of_log;
+        if !std::mem::replace(&mut entry.is_changed, true) {
+            self.changed.push(device);
+        }
         let state = Arc::make_mut(&mut entry.state);
         if is_of_the_past(state, &steps) {
             // The next frame says all its values again, since the state does not have these.
             entry.tail.chain = None;
         } else {
             for step in steps {
-                self.series_left_out += apply_step(state, step, awake_ms);
+                self.series_left_out +=
+                    state.apply_step(step.at, step.kept.as_deref(), step.changed, awake_ms);
             }
         }
         state.last_seen = state.last_seen.max(Some(head.received));
@@ -306,15 +306,61 @@ impl Memory {
         let since = state.connected_since.unwrap_or(now);
         state.connected_since = state.connected.then_some(since);
         state.last_seen = state.last_seen.max(Some(now));
+        self.note_change(device);
+    }
+
+    /// The devices whose record, telemetry or connection changed since this was last asked.
+    pub fn take_changed(&mut self) -> Vec<DeviceId> {
+        let changed = std::mem::take(&mut self.changed);
+        for device in &changed {
+            if let Some(entry) = self.devices.get_mut(device) {
+                entry.is_changed = false;
+            }
+        }
+        changed
+    }
+
+    /// Puts a device's forecasts where rules look for them.
+    pub fn set_forecasts(&mut self, device: DeviceId, forecasts: Arc<Latests>) {
+        if let Some(entry) = self.devices.get_mut(&device) {
+            Arc::make_mut(&mut entry.state).forecasts = forecasts;
+        }
+    }
+
+    fn note_change(&mut self, device: DeviceId) {
+        if let Some(entry) = self.devices.get_mut(&device)
+            && !std::mem::replace(&mut entry.is_changed, true)
+        {
+            self.changed.push(device);
+        }
+    }
+
+    /// Adds a device, which is not there yet.
+    pub fn insert(&mut self, device: DeviceId, entry: Entry) {
+        let place = self.order.partition_point(|known| *known < device);
+        self.order.insert(place, device);
+        self.devices.insert(device, entry);
+    }
+
+    /// The devices after one, ascending.
+    pub fn after(&self, device: Option<DeviceId>) -> impl Iterator<Item = &Arc<DeviceState>> {
+        let from = device.map_or(0, |after| {
+            self.order.partition_point(|known| *known <= after)
+        });
+        let entries = self.order[from..]
+            .iter()
+            .filter_map(|id| self.devices.get(id));
+        entries.map(|entry| &entry.state)
     }
 
     fn put_device(&mut self, device: &Device) {
         match self.devices.get_mut(&device.id) {
             Some(entry) => Arc::make_mut(&mut entry.state).device = device.clone(),
             None => {
-                self.devices.insert(device.id, Entry::new(device.clone()));
+                self.insert(device.id, Entry::new(device.clone()));
             }
         }
+        self.note_change(device.id);
     }
 
     fn awake_gap_ms(&self) -> i64 {
@@ -329,52 +375,4 @@ fn is_of_the_past(state: &DeviceState, steps: &[Step]) -> bool {
         return false;
     };
     steps.iter().all(|step| last.since(step.at) > PAST_MS)
-}
-
-/// Answers how many readings were left out.
-fn apply_step(state: &mut DeviceState, step: Step, awake_ms: i64) -> u64 {
-    let at = step.at;
-    let gap = state.last_report.map(|last| at.since(last));
-    if gap.is_some_and(|gap| gap < -HISTORY_MS) {
-        return 0;
-    }
-    if gap.is_none_or(|gap| gap > awake_ms) {
-        state.awake_since = Some(at);
-    }
-    state.last_report = state.last_report.max(Some(at));
-    if let Some(kept) = step.kept {
-        forget_what_is_gone(state, kept);
-    }
-    let changed = step.changed.into_iter();
-    let left_out = changed.filter_map(|(key, value)| apply_value(state, at, key, value));
-    left_out.count() as u64
-}
-
-/// A full report carries every reading, so a series that is not in it exists no more. The clock's
-/// offset is the exception: it is the collector's own, and comes only when it has changed.
-fn forget_what_is_gone(state: &mut DeviceState, kept: Vec<SeriesKey>) {
-    let kept: std::collections::BTreeSet<SeriesKey> = kept.into_iter().collect();
-    state
-        .latest
-        .retain(|key, _| key.metric == metric::CLOCK_OFFSET.code || kept.contains(key));
-}
-
-/// Answers with what there is no place for.
-fn apply_value(
-    state: &mut DeviceState,
-    at: UnixMs,
-    key: SeriesKey,
-    value: Value,
-) -> Option<SeriesKey> {
-    if let Some(latest) = state.latest.get_mut(&key) {
-        if latest.value != value {
-            *latest = Latest { value, since: at };
-        }
-        return None;
-    }
-    if state.latest.len() >= SERIES {
-        return Some(key);
-    }
-    state.latest.insert(key, Latest { value, since: at });
-    None
 }

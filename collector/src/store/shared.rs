@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub tape: Arc<Tape>,
     pub counters: Counters,
     pub changes: broadcast::Sender<Change>,
+    /// Told when a device has changed; which ones, the memory knows.
+    pub changed: tokio::sync::Notify,
     pub failure: watch::Sender<Option<String>>,
     pub exclusive: tokio::sync::Mutex<()>,
     /// Held by the one seal that is under way, and by a merge while it takes a day from the seals.
@@ -59,6 +61,7 @@ impl Shared {
             tape,
             counters: Counters::default(),
             changes: broadcast::Sender::new(CHANGES),
+            changed: tokio::sync::Notify::new(),
             failure: watch::Sender::new(None),
             exclusive: tokio::sync::Mutex::new(()),
             stop_merging: AtomicBool::new(false),

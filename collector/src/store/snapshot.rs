@@ -43,7 +43,7 @@ pub(super) fn encode(entry: &Entry, cursors: &[Cursor], sealed: u64) -> Vec<u8> 
         form.u64(cursor.moved);
     }
     let mut before = 0;
-    for (key, latest) in &state.latest {
+    for (key, latest) in state.latest.iter() {
         put_count(&mut form, usize::from(key.metric));
         put_text(&mut form, &key.instance);
         form.varint(latest.since.0.wrapping_sub(before));

@@ -16,7 +16,7 @@ use super::hot::{ROOM_TO_OPEN, free_bytes, put_pieces};
 use super::keys::{self, TreeName, meta};
 use super::log::EntryForm;
 use super::shared::Shared;
-use super::{Appended, Arrival, Change, StoreError, Write, seal, snapshot};
+use super::{Appended, Arrival, StoreError, Write, seal, snapshot};
 
 /// Jobs that wait for the writer: beyond that, those who bring more wait.
 pub(super) const JOBS: usize = 1024;
@@ -327,9 +327,7 @@ impl<'a> Group<'a> {
             .iter()
             .filter_map(Write::change)
             .for_each(|change| self.shared.tell(change));
-        for arrival in &self.arrivals {
-            self.shared.tell(Change::Device(arrival.device));
-        }
+        self.shared.changed.notify_one();
         self.count();
     }
 

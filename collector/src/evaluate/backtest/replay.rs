@@ -116,11 +116,11 @@ impl Laptop {
                 self.state.device.vendor.clone_from(text);
             }
         }
-        let (key, value) = (SeriesKey::of(reading), reading.value().clone());
-        let known = self.state.latest.get(&key);
-        if known.is_none_or(|latest| latest.value != value) {
-            let since = self.now;
-            self.state.latest.insert(key, Latest { value, since });
+        let known = self.state.get(reading.metric(), reading.instance());
+        if known.is_none_or(|latest| latest.value != *reading.value()) {
+            let (value, since) = (reading.value().clone(), self.now);
+            let latest = Latest { value, since };
+            self.state.latest.insert(SeriesKey::of(reading), latest);
         }
     }
 

@@ -24,6 +24,9 @@ pub const LAG: i64 = 6 * MINUTE;
 /// Wednesday 2026-09-02, 15:00 UTC.
 pub const START: UnixMs = UnixMs(1_788_361_200_000);
 
+/// A way to evaluate.
+pub type Way = fn(&RuleSet, &DeviceState, &[Alert], Moment) -> Vec<AlertChange>;
+
 pub struct Laptop {
     pub state: DeviceState,
     pub now: UnixMs,
@@ -64,14 +67,9 @@ impl Laptop {
             value: reading.value().clone(),
             since: self.now,
         };
-        let key = SeriesKey::of(&reading);
-        if self
-            .state
-            .latest
-            .get(&key)
-            .is_none_or(|l| l.value != latest.value)
-        {
-            self.state.latest.insert(key, latest);
+        let known = self.state.get(metric, instance);
+        if known.is_none_or(|known| known.value != latest.value) {
+            self.state.latest.insert(SeriesKey::of(&reading), latest);
         }
         self.report();
     }
@@ -116,17 +114,27 @@ impl Laptop {
     }
 
     pub fn evaluate(&mut self, rules: &RuleSet) -> Vec<AlertChange> {
+        self.evaluate_by(rules, evaluate)
+    }
+
+    /// Evaluates in one of the ways that there are, and applies what it finds.
+    pub fn evaluate_by(&mut self, rules: &RuleSet, way: Way) -> Vec<AlertChange> {
+        let changes = self.look(rules, way);
+        for change in &changes {
+            self.apply(change);
+        }
+        changes
+    }
+
+    /// What an evaluation finds; nothing is applied.
+    pub fn look(&mut self, rules: &RuleSet, way: Way) -> Vec<AlertChange> {
         let open: Vec<Alert> = self.open.values().cloned().collect();
         let moment = Moment {
             now: self.now,
             lag_ms: LAG,
         };
         let state = self.outlook.add_to(&self.state, self.now);
-        let changes = evaluate(rules, &state, &open, moment);
-        for change in &changes {
-            self.apply(change);
-        }
-        changes
+        way(rules, &state, &open, moment)
     }
 
     fn apply(&mut self, change: &AlertChange) {

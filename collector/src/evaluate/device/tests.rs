@@ -125,7 +125,7 @@ fn only_a_good_reading_past_the_clearing_limit_resolves() {
     );
     laptop.run(&rules, HOUR);
     assert_eq!(laptop.firing(), ["hot"], "unavailable is not good");
-    laptop.state.latest.clear();
+    laptop.state.latest = crate::device::Latests::default();
     laptop.run(&rules, HOUR);
     assert_eq!(laptop.firing(), ["hot"], "absent is not good");
     heat(&mut laptop, 70.0);

@@ -61,15 +61,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
         .map(|metric| metric.name)
 }
 
-/// Whether a reading of this code is a forecast's.
-#[must_use]
-pub fn is_forecast(code: u16) -> bool {
-    FORECASTS.iter().any(|metric| metric.code == code)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::FORECAST_CODES;
 
     #[test]
     fn no_agent_may_send_a_forecast() {
@@ -78,7 +73,13 @@ mod tests {
             assert_eq!(metric::by_code(forecast.code), None);
             assert_eq!(metric::by_name(forecast.name), None);
             assert_eq!(by_name(forecast.name), Some(*forecast));
+            assert!(forecast.code >= FORECAST_CODES);
         }
+        assert!(
+            metric::CATALOGUE
+                .iter()
+                .all(|metric| metric.code < FORECAST_CODES)
+        );
         assert_eq!(by_name("hw.battery.health"), Some(&metric::BATTERY_HEALTH));
     }
 }

@@ -1,6 +1,7 @@
 //! The outlook of one device: its past, and the readings that the forecasts add to its state.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::{Reading, Value};
@@ -10,16 +11,20 @@ use super::battery::{self, BatteryForecast, BatteryHistory, Line};
 use super::drive::{self, DriveHistory, DriveKind};
 use super::metrics::{
     BATTERY_REPLACEMENT, BATTERY_SETTLED_HEALTH, BATTERY_WORDS, DRIVE_RISK, DRIVE_WORDS,
-    FILESYSTEM_FULL, FILESYSTEM_WORDS, NOT_FORESEEN_DAYS, is_forecast,
+    FILESYSTEM_FULL, FILESYSTEM_WORDS, NOT_FORESEEN_DAYS,
 };
-use super::past::Past;
+use super::past::{News, Past};
 use super::space::{self, Space};
 use super::{DAY_MS, Point};
-use crate::device::{DeviceState, Latest, SeriesKey};
+use crate::device::{DeviceState, Latest, Latests, SeriesKey};
 
 /// How long a forecast stands when nothing new came: what grows old, such as the growth of a month,
 /// does so by the day.
 const STANDS_MS: i64 = DAY_MS / 4;
+
+/// How long the forecast of a file system stands at least: its use moves with every report, and a
+/// trend of weeks does not.
+const SPACE_STANDS_MS: i64 = 10 * 60_000;
 
 /// Batteries, drives and file systems of one device that forecasts are made for.
 const INSTANCES: usize = 64;
@@ -41,7 +46,10 @@ static OF_DRIVES: [&Metric; 7] = [
 pub struct Outlook {
     past: Past,
     made: Option<UnixMs>,
-    readings: Vec<(SeriesKey, Latest)>,
+    /// When the forecasts of file systems were made, and whether something new came after.
+    space_made: Option<UnixMs>,
+    space_is_new: bool,
+    readings: Arc<Latests>,
 }
 
 impl Outlook {
@@ -51,38 +59,82 @@ impl Outlook {
         &mut self.past
     }
 
-    /// The state at `now`, with the readings of the forecasts added. Without a past the forecasts rest
-    /// on the latest readings alone: health is as read, and nothing has grown yet.
-    #[must_use]
-    pub fn add_to(&mut self, state: &DeviceState, now: UnixMs) -> DeviceState {
-        let is_new = self.past.observe(state);
+    /// The readings of the forecasts at `now`. Without a past they rest on the latest readings alone:
+    /// health is as read, and nothing has grown yet.
+    pub fn readings(&mut self, state: &DeviceState, now: UnixMs) -> Arc<Latests> {
+        let news = self.past.observe(state);
+        self.space_is_new |= news.space;
         let is_old = self.made.is_none_or(|made| now.since(made) >= STANDS_MS);
-        if is_new || is_old {
-            self.make(state, now);
+        let is_space_old = self
+            .space_made
+            .is_none_or(|made| !(0..SPACE_STANDS_MS).contains(&now.since(made)));
+        let due = News {
+            space: self.space_is_new && is_space_old,
+            ..news
+        };
+        if is_old {
+            self.make(state, News::ALL, now);
+            self.made = Some(now);
+        } else if due != News::default() {
+            self.make(state, due, now);
         }
-        let mut state = state.clone();
-        state.latest.retain(|key, _| !is_forecast(key.metric));
-        state.latest.extend(self.readings.iter().cloned());
-        state
+        Arc::clone(&self.readings)
     }
 
-    fn make(&mut self, state: &DeviceState, now: UnixMs) {
+    /// Until when the forecasts stand if nothing new comes; `None` before they were made.
+    #[must_use]
+    pub fn stands_until(&self) -> Option<UnixMs> {
+        let whole = self.made.map(|made| made.plus_ms(STANDS_MS));
+        let space = self.space_made.map(|made| made.plus_ms(SPACE_STANDS_MS));
+        if self.space_is_new {
+            whole.min(space)
+        } else {
+            whole
+        }
+    }
+
+    /// The state at `now`, with its forecasts.
+    #[must_use]
+    pub fn add_to(&mut self, state: &DeviceState, now: UnixMs) -> DeviceState {
+        let forecasts = self.readings(state, now);
+        DeviceState {
+            forecasts,
+            ..state.clone()
+        }
+    }
+
+    /// Makes the forecasts of some parts anew; those of the others stay as they are.
+    fn make(&mut self, state: &DeviceState, parts: News, now: UnixMs) {
         let mut found = Vec::new();
-        for battery in batteries(state) {
-            found.extend(self.battery(&battery, now));
+        if parts.battery {
+            let batteries = batteries(state);
+            found.extend(batteries.iter().flat_map(|name| self.battery(name, now)));
         }
-        for mount in mounts(state) {
-            found.extend(self.space(&mount, now));
+        if parts.space {
+            let mounts = mounts(state);
+            found.extend(mounts.iter().flat_map(|mount| self.space(mount, now)));
+            (self.space_made, self.space_is_new) = (Some(now), false);
         }
-        for drive in drives(state) {
-            found.extend(self.drive(state, &drive, now));
+        if parts.drive {
+            let drives = drives(state);
+            found.extend(drives.iter().flat_map(|name| self.drive(state, name, now)));
         }
-        let before = std::mem::take(&mut self.readings);
-        self.readings = found
+        let dated = found.iter().map(|reading| {
+            dated(
+                reading,
+                &self.readings,
+                newest(state, reading.instance(), now),
+            )
+        });
+        let kept = self
+            .readings
             .iter()
-            .map(|reading| dated(reading, &before, newest(state, reading.instance(), now)))
-            .collect();
-        self.made = Some(now);
+            .filter(|(key, _)| !is_of(parts, key.metric));
+        let kept = kept.map(|(key, latest)| (key.clone(), latest.clone()));
+        let readings: Latests = kept.chain(dated).collect();
+        if readings != *self.readings {
+            self.readings = Arc::new(readings);
+        }
     }
 
     fn battery(&self, name: &str, now: UnixMs) -> Vec<Reading> {
@@ -166,6 +218,17 @@ impl Outlook {
     }
 }
 
+/// Whether a forecast is about one of these parts.
+fn is_of(parts: News, forecast: u16) -> bool {
+    if forecast >= DRIVE_RISK.code {
+        parts.drive
+    } else if forecast >= FILESYSTEM_FULL.code {
+        parts.space
+    } else {
+        parts.battery
+    }
+}
+
 fn battery_readings(name: &str, seen: &BatteryForecast) -> Vec<Reading> {
     let days = match seen.line {
         // Health itself says so, and better.
@@ -184,20 +247,12 @@ fn battery_readings(name: &str, seen: &BatteryForecast) -> Vec<Reading> {
 
 /// A reading with the time since when it is as it is: that of the forecast before, if it was the same,
 /// else that of the newest reading that it rests on.
-fn dated(
-    reading: &Reading,
-    before: &[(SeriesKey, Latest)],
-    rests_on: UnixMs,
-) -> (SeriesKey, Latest) {
-    let key = SeriesKey::of(reading);
-    let same =
-        |(known, latest): &&(SeriesKey, Latest)| *known == key && latest.value == *reading.value();
-    let since = before
-        .iter()
-        .find(same)
-        .map_or(rests_on, |(_, latest)| latest.since);
+fn dated(reading: &Reading, before: &Latests, rests_on: UnixMs) -> (SeriesKey, Latest) {
+    let known = before.get(reading.metric().code, reading.instance());
+    let same = known.filter(|latest| latest.value == *reading.value());
+    let since = same.map_or(rests_on, |latest| latest.since);
     let value = reading.value().clone();
-    (key, Latest { value, since })
+    (SeriesKey::of(reading), Latest { value, since })
 }
 
 /// When the newest reading of a battery, drive or mount came.

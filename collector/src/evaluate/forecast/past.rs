@@ -1,6 +1,7 @@
 //! The past of a device as far as forecasts need it: a few series, thinned and bounded.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::Value;
@@ -46,6 +47,36 @@ pub struct Past {
     series: BTreeMap<SeriesKey, Vec<Point>>,
 }
 
+/// Of which parts of a laptop something new was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct News {
+    /// Of a battery.
+    pub battery: bool,
+    /// Of a file system.
+    pub space: bool,
+    /// Of a drive.
+    pub drive: bool,
+}
+
+impl News {
+    /// Something new of every part.
+    pub const ALL: Self = Self {
+        battery: true,
+        space: true,
+        drive: true,
+    };
+
+    const fn note(&mut self, metric: u16) {
+        if metric == metric::FILESYSTEM_UTILIZATION.code {
+            self.space = true;
+        } else if metric <= metric::BATTERY_HEALTH.code {
+            self.battery = true;
+        } else {
+            self.drive = true;
+        }
+    }
+}
+
 impl Past {
     /// Whether a series is one that forecasts are made from.
     #[must_use]
@@ -55,18 +86,20 @@ impl Past {
                 .iter()
                 .any(|number| key.instance.ends_with(number));
         }
-        INPUTS.iter().any(|metric| metric.code == key.metric)
+        is_input_code(key.metric)
     }
 
-    /// Takes in what is new in a state; whether anything was.
-    pub fn observe(&mut self, state: &DeviceState) -> bool {
-        let mut is_new = false;
+    /// Takes in what is new in a state, and tells of what.
+    pub fn observe(&mut self, state: &DeviceState) -> News {
+        let mut news = News::default();
         for (key, latest) in state.latest.iter().filter(|(key, _)| Self::is_input(key)) {
-            if let Some(value) = number(&latest.value) {
-                is_new |= self.push(key, latest.since, value);
+            if let Some(value) = number(&latest.value)
+                && self.push(key, latest.since, value)
+            {
+                news.note(key.metric);
             }
         }
-        is_new
+        news
     }
 
     /// Takes in a stored series that began before what is known of it.
@@ -90,11 +123,9 @@ impl Past {
     }
 
     fn push(&mut self, key: &SeriesKey, at: UnixMs, value: f64) -> bool {
-        if !self.series.contains_key(key) {
-            self.series.insert(key.clone(), Vec::new());
-        }
         let Some(points) = self.series.get_mut(key) else {
-            return false;
+            self.series.insert(key.clone(), vec![(at, value)]);
+            return true;
         };
         let is_news = points
             .last()
@@ -129,6 +160,14 @@ fn forget(points: &mut Vec<Point>, now: UnixMs) {
     if dropped > 0 {
         points.drain(..dropped);
     }
+}
+
+/// Whether a metric is among [`INPUTS`]: asked of every series at every evaluation.
+fn is_input_code(code: u16) -> bool {
+    static TABLE: LazyLock<[bool; 256]> = LazyLock::new(|| {
+        std::array::from_fn(|code| INPUTS.iter().any(|m| usize::from(m.code) == code))
+    });
+    TABLE.get(usize::from(code)).copied().unwrap_or_default()
 }
 
 /// A value as forecasts count it: the drive's verdict is 1 where it fails.

@@ -96,7 +96,7 @@ fn snapshot_bytes(through: u64, state: &DeviceState) -> Vec<u8> {
     form.maybe_i64(state.last_seen.map(|at| at.0));
     form.maybe_i64(state.awake_since.map(|at| at.0));
     form.maybe_i64(state.skew_ms);
-    for (key, latest) in &state.latest {
+    for (key, latest) in state.latest.iter() {
         form.i64(latest.since.0);
         let reading = v1::Reading {
             metric: u32::from(key.metric),

@@ -105,7 +105,9 @@ fn rows(
 
 fn series(store: &Store, device: DeviceId, selection: &Selection) -> Vec<SeriesKey> {
     let state = store.device(device);
-    let keys = state.iter().flat_map(|state| state.latest.keys());
+    let keys = state
+        .iter()
+        .flat_map(|state| state.latest.iter().map(|(key, _)| key));
     let chosen = keys.filter(|key| selection.metric.is_none_or(|metric| metric == key.metric));
     chosen.cloned().collect()
 }

@@ -117,7 +117,7 @@ async fn imported(store: &Store, file: &[u8], is_dry: bool, site: Option<&str>) 
 fn series_of(store: &Store, number: u8) -> Vec<(SeriesKey, Vec<(UnixMs, String)>)> {
     let id = DeviceId::from_bytes([number; 16]);
     let state = store.device(id).unwrap();
-    let all = state.latest.keys().map(|key| {
+    let all = state.latest.iter().map(|(key, _)| key).map(|key| {
         let points = store.series(id, key, UnixMs(0), NOW).unwrap();
         let points = points
             .into_iter()

@@ -67,7 +67,7 @@ pub struct HttpSection {
 pub struct StoreSection {
     /// Megabytes of free disk below which no telemetry is taken in.
     pub reserve_mb: u64,
-    /// Days that roll-ups, alerts and the audit log are kept, 8 to 3660.
+    /// Days that alerts, incidents and the audit log are kept, 8 to 3660.
     pub retention_days: u32,
     /// Days that every single reading is kept, 8 to 3660; no longer than `retention_days`.
     pub raw_days: u32,
@@ -106,7 +106,7 @@ impl Default for StoreSection {
         Self {
             reserve_mb: options.reserve_bytes / MB,
             retention_days: 400,
-            raw_days: 60,
+            raw_days: 400,
         }
     }
 }

@@ -10,15 +10,10 @@ use rollcall_shared::metric::Metric;
 use rollcall_shared::reading::Reading;
 use rollcall_shared::reading::Value;
 use rollcall_shared::refusal::Refusal;
-use rollcall_shared::report::Report;
 use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
 pub use latest::{Latest, Latests};
-
-/// A report that is so much older than the last one is history, imported as a rule, and says nothing of
-/// the present. Within an hour corrected times may well go back a little.
-const HISTORY_MS: i64 = 3_600_000;
 
 /// Codes from here on are the collector's own: forecasts, which no agent may send.
 pub const FORECAST_CODES: u16 = 60_000;
@@ -154,17 +149,9 @@ impl DeviceState {
         }
     }
 
-    /// Takes in a report of `at`, by the collector's clock; reports further apart than `awake_ms` have a
+    /// Takes in what a report of `at`, by the collector's clock, has changed; `kept` are the series of a
+    /// full report that names others than the one before. Reports further apart than `awake_ms` have a
     /// sleep between them. Answers how many readings were left out because their series were too many.
-    pub fn apply(&mut self, at: UnixMs, report: &Report, awake_ms: i64) -> u64 {
-        if !self.take_time(at, awake_ms) {
-            return 0;
-        }
-        self.latest.apply(at, report)
-    }
-
-    /// Takes in what a report of `at` changed, as [`DeviceState::apply`] does; `kept` are the series of a
-    /// full report that names others than the one before.
     pub fn apply_step(
         &mut self,
         at: UnixMs,
@@ -172,30 +159,19 @@ impl DeviceState {
         changed: Vec<(SeriesKey, Value)>,
         awake_ms: i64,
     ) -> u64 {
-        if !self.take_time(at, awake_ms) {
-            return 0;
-        }
+        self.take_time(at, awake_ms);
         if let Some(kept) = kept {
             self.latest.keep_only(kept);
         }
-        let left_out = changed.into_iter().filter_map(|(key, value)| {
-            let latest = Latest { value, since: at };
-            self.latest.renew(key, latest)
-        });
-        left_out.count() as u64
+        self.latest.renew(at, changed)
     }
 
-    /// Notes the time of a report; whether it says anything of the present.
-    fn take_time(&mut self, at: UnixMs, awake_ms: i64) -> bool {
+    fn take_time(&mut self, at: UnixMs, awake_ms: i64) {
         let gap = self.last_report.map(|last| at.since(last));
-        if gap.is_some_and(|gap| gap < -HISTORY_MS) {
-            return false;
-        }
         if gap.is_none_or(|gap| gap > awake_ms) {
             self.awake_since = Some(at);
         }
         self.last_report = self.last_report.max(Some(at));
-        true
     }
 
     /// When a laptop that is not connected was last heard of; one that never was counts from its

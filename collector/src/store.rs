@@ -86,12 +86,12 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     /// 512 MiB hold an hour of 100,000 laptops while somebody makes room; 400 days compare a school
-    /// year with the one before, and 60 hold what anybody wants to see minute by minute; 4 ms are about one flush of a laptop-class SSD.
+    /// year with the one before; 4 ms are about one flush of a laptop-class SSD.
     fn default() -> Self {
         Self {
             reserve_bytes: 512 * 1024 * 1024,
             retention: Duration::from_secs(400 * 86_400),
-            raw_retention: Duration::from_secs(60 * 86_400),
+            raw_retention: Duration::from_secs(400 * 86_400),
             gather: Duration::from_millis(4),
         }
     }

@@ -12,8 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rollcall_shared::limits;
 use rollcall_shared::metric;
-use rollcall_shared::reading::{Reading, Value};
-use rollcall_shared::report::Report;
+use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
 use super::SeriesKey;
@@ -84,32 +83,23 @@ impl Latests {
         self.values.is_empty()
     }
 
-    /// Takes in a report of `at`: what changed counts from then. Answers how many readings were left
-    /// out because their series were too many.
-    pub fn apply(&mut self, at: UnixMs, report: &Report) -> u64 {
-        if report.full {
-            self.forget_what_is_gone(report);
-        }
-        let mut new = Vec::new();
-        let (mut left_out, mut hint) = (0, 0);
-        for reading in &report.readings {
-            if let Some(place) = self.place_of(reading, hint) {
-                self.values[place].renew(reading.value(), at);
-                hint = place + 1;
-            } else if self.len() + new.len() < SERIES {
-                new.push(entry(reading, at));
-            } else {
-                // The same series may come twice in a report, and counts once.
-                self.extend(std::mem::take(&mut new));
-                match self.place_of(reading, 0) {
-                    Some(place) => self.values[place].renew(reading.value(), at),
-                    None if self.len() < SERIES => new.push(entry(reading, at)),
-                    None => left_out += 1,
+    /// Takes in what changed at `at`. Answers how many series there was no place for.
+    pub fn renew(&mut self, at: UnixMs, changed: Vec<(SeriesKey, Value)>) -> u64 {
+        let (mut new, mut hint) = (Vec::new(), 0);
+        for (key, value) in changed {
+            match self.place_of(&key, hint) {
+                Some(place) => {
+                    self.values[place].renew(value, at);
+                    hint = place + 1;
                 }
+                None => new.push((key, Latest { value, since: at })),
             }
         }
+        let room = SERIES.saturating_sub(self.len());
+        let left_out = new.len().saturating_sub(room);
+        new.truncate(room);
         self.extend(new);
-        left_out
+        left_out as u64
     }
 
     /// Puts one value in its place.
@@ -120,36 +110,11 @@ impl Latests {
         }
     }
 
-    /// Puts a value in its place, counting from then where it differs; answers with the series when
-    /// there are too many for one more.
-    pub fn renew(&mut self, key: SeriesKey, latest: Latest) -> Option<SeriesKey> {
-        match self.find(key.metric, &key.instance) {
-            Some(place) if self.values[place].value == latest.value => {}
-            Some(place) => self.values[place] = latest,
-            None if self.len() >= SERIES => return Some(key),
-            None => self.extend(vec![(key, latest)]),
-        }
-        None
-    }
-
     /// Forgets every series but these, and the clock's offset.
     pub fn keep_only(&mut self, series: &[SeriesKey]) {
         let places = series
             .iter()
             .map(|key| self.find(key.metric, &key.instance));
-        self.keep(places.collect());
-    }
-
-    /// A full report carries every reading, so a series that is not in it exists no more. The
-    /// clock's offset is the exception: it is the collector's own, and comes only when it has
-    /// changed.
-    fn forget_what_is_gone(&mut self, report: &Report) {
-        let mut hint = 0;
-        let places = report.readings.iter().map(|reading| {
-            let place = self.place_of(reading, hint);
-            hint = place.map_or(hint, |place| place + 1);
-            place
-        });
         self.keep(places.collect());
     }
 
@@ -193,12 +158,11 @@ impl Latests {
         self.values = values;
     }
 
-    fn place_of(&self, reading: &Reading, hint: usize) -> Option<usize> {
-        let (metric, instance) = (reading.metric().code, reading.instance());
+    fn place_of(&self, key: &SeriesKey, hint: usize) -> Option<usize> {
         // Reports mostly come in the order of the last one.
         match self.shape.keys.get(hint) {
-            Some(key) if key.metric == metric && key.instance == instance => Some(hint),
-            _ => self.find(metric, instance),
+            Some(known) if known == key => Some(hint),
+            _ => self.find(key.metric, &key.instance),
         }
     }
 
@@ -243,10 +207,9 @@ impl FromIterator<(SeriesKey, Latest)> for Latests {
 }
 
 impl Latest {
-    fn renew(&mut self, value: &Value, at: UnixMs) {
-        if self.value != *value {
-            self.value.clone_from(value);
-            self.since = at;
+    fn renew(&mut self, value: Value, at: UnixMs) {
+        if self.value != value {
+            *self = Self { value, since: at };
         }
     }
 }
@@ -268,11 +231,6 @@ impl Shape {
         let of_metric = self.keys[start..].partition_point(|key| key.metric == metric);
         start..start + of_metric
     }
-}
-
-fn entry(reading: &Reading, at: UnixMs) -> (SeriesKey, Latest) {
-    let value = reading.value().clone();
-    (SeriesKey::of(reading), Latest { value, since: at })
 }
 
 /// A shape among those that are in use, found by its keys.

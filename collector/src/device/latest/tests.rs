@@ -1,24 +1,29 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use rollcall_shared::id::{BootId, Sequence};
 use rollcall_shared::metric::Metric;
-use rollcall_shared::report::Taken;
-use rollcall_shared::time::SinceBootMs;
+use rollcall_shared::reading::Reading;
 
 use super::*;
 
-fn report(full: bool, readings: Vec<Reading>) -> Report {
-    Report {
-        sequence: Sequence(1),
-        taken: Taken {
-            wall: UnixMs(0),
-            boot: BootId::from_bytes([1; 16]),
-            since_boot: SinceBootMs(0),
-        },
-        full,
-        urgent: false,
-        readings,
+/// Readings that came together, and whether they are all there are.
+#[derive(Debug)]
+struct Arrived {
+    full: bool,
+    readings: Vec<Reading>,
+}
+
+impl Arrived {
+    fn keys(&self) -> Vec<SeriesKey> {
+        self.readings.iter().map(SeriesKey::of).collect()
+    }
+
+    fn apply_to(&self, latests: &mut Latests, at: UnixMs) -> u64 {
+        if self.full {
+            latests.keep_only(&self.keys());
+        }
+        let values = self.readings.iter().map(|reading| reading.value().clone());
+        latests.renew(at, self.keys().into_iter().zip(values).collect())
     }
 }
 
@@ -27,14 +32,15 @@ fn report(full: bool, readings: Vec<Reading>) -> Report {
 struct Plain(BTreeMap<SeriesKey, Latest>);
 
 impl Plain {
-    fn apply(&mut self, at: UnixMs, report: &Report) {
+    fn apply(&mut self, at: UnixMs, report: &Arrived) {
         if report.full {
-            let named: Vec<SeriesKey> = report.readings.iter().map(SeriesKey::of).collect();
+            let named = report.keys();
             self.0
                 .retain(|key, _| key.metric == metric::CLOCK_OFFSET.code || named.contains(key));
         }
         for reading in &report.readings {
-            let (key, latest) = entry(reading, at);
+            let (key, value) = (SeriesKey::of(reading), reading.value().clone());
+            let latest = Latest { value, since: at };
             let known = self.0.entry(key).or_insert_with(|| latest.clone());
             if known.value != latest.value {
                 *known = latest;
@@ -56,10 +62,10 @@ fn reading() -> impl Strategy<Value = Reading> {
     })
 }
 
-fn reports() -> impl Strategy<Value = Vec<Report>> {
+fn reports() -> impl Strategy<Value = Vec<Arrived>> {
     let one = (any::<bool>(), prop::collection::vec(reading(), 0..24));
     prop::collection::vec(
-        one.prop_map(|(full, readings)| report(full, readings)),
+        one.prop_map(|(full, readings)| Arrived { full, readings }),
         1..12,
     )
 }
@@ -69,7 +75,7 @@ proptest! {
     fn it_holds_what_a_map_would(reports in reports()) {
         let (mut latests, mut plain) = (Latests::default(), Plain::default());
         for (minute, report) in (0..).zip(&reports) {
-            prop_assert_eq!(latests.apply(UnixMs(minute), report), 0);
+            prop_assert_eq!(report.apply_to(&mut latests, UnixMs(minute)), 0);
             plain.apply(UnixMs(minute), report);
             let held: Vec<_> = latests.iter().collect();
             let wanted: Vec<_> = plain.0.iter().collect();
@@ -93,15 +99,22 @@ fn laptops_of_one_kind_share_their_keys_and_odd_ones_leave_nothing_behind() {
         )]
     };
     let (mut a, mut b) = (Latests::default(), Latests::default());
-    a.apply(UnixMs(1), &report(true, readings()));
-    b.apply(UnixMs(2), &report(true, readings()));
+    for latests in [&mut a, &mut b] {
+        let (full, readings) = (true, readings());
+        Arrived { full, readings }.apply_to(latests, UnixMs(1));
+    }
     assert!(Arc::ptr_eq(&a.shape, &b.shape));
     let held = Arc::downgrade(&a.shape);
     drop((a, b));
     for n in 0..4 * (UNUSED + 400) {
         let mut odd = Latests::default();
-        let reading = Reading::number(&metric::BATTERY_CHARGE, &format!("odd {n}"), 0.5);
-        odd.apply(UnixMs(1), &report(true, vec![reading]));
+        let readings = vec![Reading::number(
+            &metric::BATTERY_CHARGE,
+            &format!("odd {n}"),
+            0.5,
+        )];
+        let full = true;
+        Arrived { full, readings }.apply_to(&mut odd, UnixMs(1));
     }
     assert_eq!(held.strong_count(), 0, "it was dropped on the way");
 }

@@ -9,7 +9,6 @@ use rollcall_shared::time::UnixMs;
 
 use super::formats::{Format, Sink};
 use super::{Row, Selection};
-use crate::device::SeriesKey;
 use crate::store::{Store, StoreError};
 
 /// What of one device is held in memory at once: a week of one report a minute with 36 numbers has
@@ -85,12 +84,14 @@ fn rows(
     to: UnixMs,
 ) -> Result<Vec<Row>, StoreError> {
     let mut rows = Vec::new();
-    for key in series(store, device, selection) {
-        let Some(metric) = metric::by_code(key.metric) else {
+    for column in store.columns(device, from, to)? {
+        let code = column.key.metric;
+        let chosen = selection.metric.is_none_or(|metric| metric == code);
+        let Some(metric) = metric::by_code(code).filter(|_| chosen) else {
             continue;
         };
-        for (at, value) in store.series(device, &key, from, to)? {
-            let reading = Reading::measured(metric, &key.instance, value);
+        for (at, value) in column.points {
+            let reading = Reading::measured(metric, &column.key.instance, value);
             rows.push(Row {
                 at,
                 device,
@@ -101,13 +102,4 @@ fn rows(
     // Stable: the rows of one time stay ordered by series.
     rows.sort_by_key(|row| row.at);
     Ok(rows)
-}
-
-fn series(store: &Store, device: DeviceId, selection: &Selection) -> Vec<SeriesKey> {
-    let state = store.device(device);
-    let keys = state
-        .iter()
-        .flat_map(|state| state.latest.iter().map(|(key, _)| key));
-    let chosen = keys.filter(|key| selection.metric.is_none_or(|metric| metric == key.metric));
-    chosen.cloned().collect()
 }

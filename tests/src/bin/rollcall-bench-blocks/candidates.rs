@@ -266,7 +266,12 @@ fn from_planes(values: &[Vec<u8>]) -> Result<Vec<Column>> {
 /// pco for times and for scaled numbers, all series in one value.
 fn pcos(block: &[Column]) -> Vec<Vec<u8>> {
     let mut bytes = Vec::new();
-    let of_first: Vec<i64> = block.iter().take(1).flat_map(numbers).map(|(at, _)| at.0).collect();
+    let of_first: Vec<i64> = block
+        .iter()
+        .take(1)
+        .flat_map(numbers)
+        .map(|(at, _)| at.0)
+        .collect();
     for column in block {
         let points: Vec<(UnixMs, f64)> = numbers(column).collect();
         let times: Vec<i64> = points.iter().map(|(at, _)| at.0).collect();

@@ -12,6 +12,7 @@ mod devices;
 mod example;
 pub mod grpc;
 pub mod http;
+mod incidents;
 mod operation;
 mod page;
 pub mod prometheus;
@@ -37,6 +38,7 @@ pub use devices::{
     DeviceAnswer, DeviceDetail, DeviceFilter, DeviceList, LatestAnswer, PointAnswer, SeriesAnswer,
     SeriesRequest,
 };
+pub use incidents::{FindingAnswer, IncidentAnswer, IncidentFilter, IncidentList};
 pub use operation::{AuditAnswer, OutboxAnswer, OutboxEntry, Readiness};
 pub use page::Page;
 pub use summary::{SeverityCounts, SiteSummary, Summary};

@@ -204,7 +204,7 @@ async fn welcome(secure: Secure, address: SocketAddr, shared: Arc<Shared>, onwar
 
 /// Options of a socket. That a laptop is still there costs no message and nobody's processor: the
 /// kernel asks after [`limits::KEEPALIVE_INTERVAL`] of silence, three times, and one that has gone is
-/// noticed after about three and a half minutes. Without them a connection works as well.
+/// noticed after about eight and a half minutes. Without them a connection works as well.
 fn prepare(stream: &TcpStream) {
     // Acknowledgements are small and must not wait for more.
     let _ = stream.set_nodelay(true);

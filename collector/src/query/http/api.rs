@@ -11,10 +11,11 @@ use serde_json::json;
 
 use super::{Face, Parameters, Problem};
 use crate::alert::AlertState;
+use crate::incident::IncidentState;
 use crate::query::series::Window;
 use crate::query::{
-    AlertFilter, AlertList, DeviceDetail, DeviceFilter, DeviceList, Page, QueryError, SeriesAnswer,
-    SeriesRequest, Summary, Viewer, catalogue, prometheus,
+    AlertFilter, AlertList, DeviceDetail, DeviceFilter, DeviceList, IncidentFilter, IncidentList,
+    Page, QueryError, SeriesAnswer, SeriesRequest, Summary, Viewer, catalogue, prometheus,
 };
 
 pub(super) fn routes() -> Router<Face> {
@@ -23,6 +24,7 @@ pub(super) fn routes() -> Router<Face> {
         .route("/api/v1/devices/{id}", get(device))
         .route("/api/v1/devices/{id}/series", get(series))
         .route("/api/v1/alerts", get(alerts))
+        .route("/api/v1/incidents", get(incidents))
         .route("/api/v1/summary", get(summary))
         .route("/api/v1/metrics-catalogue", get(metrics_catalogue))
         .route("/api/v1/outbox", get(outbox))
@@ -111,6 +113,23 @@ async fn alerts(
     Ok(Json(answer.await?))
 }
 
+async fn incidents(
+    State(face): State<Face>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+) -> Answer<IncidentList> {
+    let mut given = parameters(query, &["state", "site", "shared"])?;
+    let filter = IncidentFilter {
+        state: choice(&mut given, "state", &INCIDENT_STATES)?,
+        site: given.text("site"),
+        shared: choice(&mut given, "shared", &[("true", true), ("false", false)])?,
+    };
+    let answer = face
+        .query
+        .answer(move |query| query.incidents(&viewer, &filter));
+    Ok(Json(answer.await?))
+}
+
 async fn summary(
     State(face): State<Face>,
     viewer: Viewer,
@@ -186,6 +205,27 @@ fn parameters(query: Option<String>, known: &[&str]) -> Result<Parameters, Query
 /// A part of the path that is not UTF-8 names nothing.
 fn text_of(id: Id) -> String {
     id.map_or_else(|_| String::new(), |Path(id)| id)
+}
+
+/// The words of a parameter that is one of few.
+const INCIDENT_STATES: [(&str, IncidentState); 2] = [
+    ("open", IncidentState::Open),
+    ("closed", IncidentState::Closed),
+];
+
+fn choice<T: Copy>(
+    given: &mut Parameters,
+    name: &str,
+    known: &[(&str, T)],
+) -> Result<Option<T>, QueryError> {
+    let Some(word) = given.text(name) else {
+        return Ok(None);
+    };
+    let found = known.iter().find(|(known, _)| *known == word);
+    found.map(|(_, value)| Some(*value)).ok_or_else(|| {
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        QueryError::field(name, format!("must be one of {}", words.join(", ")))
+    })
 }
 
 fn alert_state(word: &str) -> Result<AlertState, QueryError> {

@@ -45,6 +45,7 @@ async fn every_address_by_every_role_and_scope() {
             "/api/v1/alerts?site=Hay",
             [200, 200, 200, 200, 200, 200, 401],
         ),
+        ("/api/v1/incidents", [200, 200, 200, 200, 200, 200, 401]),
         ("/api/v1/summary", [200, 200, 200, 200, 200, 200, 401]),
         (
             "/api/v1/metrics-catalogue",
@@ -196,6 +197,8 @@ async fn a_wrong_parameter_is_named() {
         ("/api/v1/devices?site=a&site=b".to_owned(), "site"),
         ("/api/v1/alerts?state=burning".to_owned(), "state"),
         ("/api/v1/alerts?state=resolved&page=zz".to_owned(), "page"),
+        ("/api/v1/incidents?state=over".to_owned(), "state"),
+        ("/api/v1/incidents?shared=maybe".to_owned(), "shared"),
         ("/api/v1/summary?x=1".to_owned(), "x"),
         ("/api/v1/audit?lines=5000".to_owned(), "lines"),
         (series.clone(), "metric"),

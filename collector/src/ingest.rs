@@ -34,6 +34,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService as _;
 use tonic::service::Routes;
@@ -80,6 +81,8 @@ struct Shared {
     strangers: Arc<Semaphore>,
     /// How long such a connection may last without having been given anything.
     patience: Duration,
+    /// The connections of laptops.
+    laptops: TaskTracker,
     shutdown: CancellationToken,
 }
 
@@ -106,6 +109,7 @@ impl Ingest {
             clock,
             configuration,
             counters,
+            laptops: TaskTracker::new(),
             shutdown,
         };
         Self {
@@ -133,6 +137,7 @@ impl Ingest {
         let watcher = tokio::spawn(streams::end_those_of_the_revoked(Arc::clone(&self.shared)));
         tokio::spawn(trim::after_many_have_left(Arc::clone(&self.shared)));
         let shared = Arc::clone(&self.shared);
+        let laptops = shared.laptops.clone();
         let routes = self.beside(routes).prepare();
         let connections = accept::connections(listener, tls, shared, routes.clone());
         let served = tonic::transport::Server::builder()
@@ -147,6 +152,9 @@ impl Ingest {
             () = past(shutdown) => Ok(()),
         };
         watcher.abort();
+        // Each stream says its last words, and what is durable is acknowledged.
+        laptops.close();
+        let _ = tokio::time::timeout(SHUTDOWN, laptops.wait()).await;
         ended
     }
 }

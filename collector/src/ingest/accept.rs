@@ -182,7 +182,8 @@ async fn welcome(secure: Secure, address: SocketAddr, shared: Arc<Shared>, onwar
     };
     if certificate.is_some() {
         let counted = Counted::new(Arc::clone(&shared));
-        tokio::spawn(async move {
+        let laptops = shared.laptops.clone();
+        laptops.spawn(async move {
             transport::serve(secure, caller, shared, routes).await;
             drop(counted);
         });

@@ -72,6 +72,16 @@ impl Secure {
         Ok(secure)
     }
 
+    /// Whether something has come that was not taken.
+    pub const fn has_plain(&self) -> bool {
+        !self.plain.is_empty()
+    }
+
+    /// Bytes that the socket has not taken yet.
+    pub const fn unsent(&self) -> usize {
+        self.outgoing.len()
+    }
+
     /// The certificates that the other side has shown, its own first; also on a resumed session.
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.tls.peer_certificates()

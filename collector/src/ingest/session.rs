@@ -77,7 +77,12 @@ impl<'a> Session<'a> {
     }
 
     async fn converse(&mut self, shared: &Shared) -> Result<(), Status> {
-        let hello = tokio::time::timeout(HELLO, self.link.message()).await;
+        let hello = tokio::select! {
+            hello = tokio::time::timeout(HELLO, self.link.message()) => hello,
+            () = shared.shutdown.cancelled() => {
+                return Err(Status::unavailable("the collector is shutting down"));
+            }
+        };
         let Ok(hello) = hello else {
             return Err(self.out_of_turn("no Hello came in time").await);
         };

@@ -28,7 +28,8 @@ use crate::authority;
 use call::Call;
 use http2::{Http2, Request};
 
-/// How long a connection may stay without a stream or a call: an agent opens its stream at once.
+/// How long a connection may stay without a stream of reports: an agent opens its stream at once, and a
+/// call takes no more than [`limits::CONNECT_TIMEOUT`].
 const UNUSED: Duration = Duration::from_secs(60);
 
 /// How long what a laptop is told may wait for it to take it.
@@ -36,6 +37,10 @@ const UNREAD: Duration = Duration::from_secs(60);
 
 /// How long the last words may take.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Bytes of the first message of a stream: a Hello has some hundreds. Only who has said Hello counts as
+/// one of the few streams of its device.
+const HELLO_BYTES: usize = 16 * 1024;
 
 /// Bytes that may wait for a laptop's window before who speaks has to wait.
 const UNSENT_BYTES: usize = 64 * 1024;
@@ -56,6 +61,8 @@ pub(super) struct Link<'a> {
     transport: &'a mut Transport,
     stream: u32,
     is_packed: bool,
+    /// Bytes that the next message may have.
+    most: usize,
 }
 
 /// Serves a connection until it ends.
@@ -76,27 +83,26 @@ pub(super) async fn serve(secure: Secure, caller: Caller, shared: Arc<Shared>, r
 
 impl Transport {
     async fn serve(&mut self, shared: &Arc<Shared>) -> io::Result<()> {
+        // Whatever comes in between moves it not: a connection is for streams.
+        let mut unused = std::pin::pin!(tokio::time::sleep(UNUSED));
         loop {
-            match self.next_request() {
+            match self.http.next_request(|_| true) {
                 Some((stream, request)) if is_stream(&request) => {
                     Box::pin(self.converse(shared, stream, &request)).await;
+                    unused.set(tokio::time::sleep(UNUSED));
                 }
                 Some((stream, request)) => self.begin_call(stream, request),
                 None => {
-                    let is_idle = self.http.is_idle();
+                    let is_calling = self.call.is_some();
                     let turned = tokio::select! {
                         turned = self.turn() => turned,
-                        () = shared.shutdown.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(UNUSED), if is_idle => return Ok(()),
+                        () = shared.shutdown.cancelled(), if !is_calling => return Ok(()),
+                        () = &mut unused => return Ok(()),
                     };
                     turned?;
                 }
             }
         }
-    }
-
-    fn next_request(&mut self) -> Option<(u32, Request)> {
-        self.http.next_request()
     }
 
     /// Converses on a stream of reports until it ends.
@@ -110,6 +116,7 @@ impl Transport {
                     transport: self,
                     stream,
                     is_packed,
+                    most: HELLO_BYTES,
                 };
                 let ended = Session::new(Arc::clone(shared), peer, device, link)
                     .run()
@@ -152,12 +159,13 @@ impl Transport {
             return;
         };
         let stream = call.stream;
+        // What is being answered keeps its place: one at a time is the bound, wanted or not.
+        if call.is_asked() {
+            return;
+        }
         if self.http.is_reset(stream) {
             self.http.reset(stream, http2::Code::NoError);
             self.call = None;
-            return;
-        }
-        if call.is_asked() {
             return;
         }
         let (data, is_ended) = (self.http.take(stream), self.http.is_ended(stream));
@@ -172,6 +180,9 @@ impl Transport {
         let Some(call) = self.call.take() else {
             return;
         };
+        if self.http.is_reset(call.stream) {
+            return self.http.reset(call.stream, http2::Code::NoError);
+        }
         match answer {
             Ok(answer) => answer.send(call.stream, &mut self.http),
             Err(status) => self.end(call.stream, Err(status), false),
@@ -196,7 +207,8 @@ impl Transport {
         if self.secure.poll_send(context)?.is_pending() {
             return Poll::Pending;
         }
-        if self.secure.poll_fill(context)?.is_pending() {
+        // Something may have come together with the end of the handshake.
+        if !self.secure.has_plain() && self.secure.poll_fill(context)?.is_pending() {
             return Poll::Pending;
         }
         let plain = self.secure.take_plain();
@@ -276,7 +288,8 @@ impl Link<'_> {
     }
 
     fn is_taken(&self) -> bool {
-        self.transport.http.unsent(self.stream) <= UNSENT_BYTES
+        let transport = &self.transport;
+        transport.http.unsent(self.stream) + transport.secure.unsent() <= UNSENT_BYTES
     }
 
     fn flush(&mut self) -> Result<(), Status> {
@@ -302,18 +315,23 @@ impl Link<'_> {
         let Some(length) = message::length(&transport.partial)? else {
             return Ok(None);
         };
+        if length > self.most {
+            return Err(Status::out_of_range("the first message is too long"));
+        }
         if transport.partial.len() < length {
             return Ok(None);
         }
+        self.most = usize::MAX;
         let message = message::decode(&transport.partial[..length], self.is_packed)?;
         transport.partial = transport.partial.split_off(length);
         Ok(Some(message))
     }
 
-    /// Goes on with the connection; another request on it is a call.
+    /// Goes on with the connection; a call may be made on it, and another stream waits for its turn.
     async fn turn(&mut self) -> Result<(), Status> {
         self.transport.turn().await.map_err(lost)?;
-        while let Some((stream, request)) = self.transport.next_request() {
+        let is_call = |request: &Request| !is_stream(request);
+        while let Some((stream, request)) = self.transport.http.next_request(is_call) {
             self.transport.begin_call(stream, request);
         }
         Ok(())

@@ -243,7 +243,7 @@ mod tests {
         let open = IncidentFilter::default;
         let (alone, district) = (alone.id.to_string(), district.id.to_string());
         assert_eq!(seen(&all, open()), [district.clone(), alone.clone()]);
-        assert_eq!(seen(&lincoln, open()), [alone.clone()]);
+        assert_eq!(seen(&lincoln, open()), [alone.as_str()]);
         let shared = IncidentFilter {
             shared: Some(true),
             ..open()

@@ -193,13 +193,17 @@ impl Http2 {
         std::mem::take(&mut self.out)
     }
 
-    /// A request that has come, and its stream.
-    pub fn next_request(&mut self) -> Option<(u32, Request)> {
+    /// A request that has come and is wanted now, and its stream.
+    pub fn next_request(&mut self, wanted: impl Fn(&Request) -> bool) -> Option<(u32, Request)> {
         let mut all = self.streams.iter_mut();
-        all.find_map(|stream| Some((stream.id, stream.request.take()?)))
+        all.find_map(|stream| {
+            let request = stream.request.take_if(|request| wanted(request))?;
+            Some((stream.id, request))
+        })
     }
 
     /// Whether nothing is under way.
+    #[cfg(test)]
     pub fn is_idle(&self) -> bool {
         self.streams.is_empty()
     }
@@ -247,7 +251,8 @@ impl Http2 {
 
     /// Sends data on a stream, as soon as the client lets us.
     pub fn send(&mut self, id: u32, data: &[u8]) {
-        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == id) {
+        let open = |stream: &&mut Stream| stream.id == id && !stream.is_reset;
+        if let Some(stream) = self.streams.iter_mut().find(open) {
             stream.outbox.extend_from_slice(data);
             self.pump();
         }

@@ -23,7 +23,7 @@ fn begun() -> Http2 {
     let (mut http, mut bytes) = (greeted(), Vec::new());
     request(1, 0, &mut bytes);
     http.receive(&bytes).unwrap();
-    assert_eq!(http.next_request().unwrap().0, 1);
+    assert_eq!(http.next_request(|_| true).unwrap().0, 1);
     http
 }
 
@@ -154,7 +154,7 @@ fn more_streams_than_allowed_are_refused_and_the_others_go_on() {
         (Code::Refused as u32).to_be_bytes().to_vec(),
     );
     assert_eq!(frames(&http.take_out()), [refused]);
-    assert_eq!(http.next_request().unwrap().0, 3);
+    assert_eq!(http.next_request(|_| true).unwrap().0, 3);
     assert!(http.is_ended(3) && !http.is_ended(1));
 }
 
@@ -166,7 +166,7 @@ fn headers_may_be_continued_but_not_for_ever() {
     http.receive(&framed(kind::HEADERS, 0, 1, a)).unwrap();
     http.receive(&framed(kind::CONTINUATION, flag::END_HEADERS, 1, b))
         .unwrap();
-    assert_eq!(http.next_request().unwrap().1.path, "/s/Stream");
+    assert_eq!(http.next_request(|_| true).unwrap().1.path, "/s/Stream");
 
     let mut http = greeted();
     http.receive(&framed(kind::HEADERS, 0, 1, a)).unwrap();
@@ -315,7 +315,7 @@ proptest! {
             if http.receive(piece).is_err() {
                 break;
             }
-            while let Some((id, _)) = http.next_request() {
+            while let Some((id, _)) = http.next_request(|_| true) {
                 http.respond(id, &[]);
                 http.send(id, b"answer");
             }

@@ -106,6 +106,8 @@ struct Desk<'a> {
     /// Firing alerts of no open incident; whether they have waited for others already.
     waiting: Vec<(&'a Alert, bool)>,
     opened: BTreeSet<IncidentId>,
+    /// Where in the decision it is told of.
+    told: BTreeMap<IncidentId, usize>,
     index: Index,
     decision: Decision,
 }
@@ -123,6 +125,17 @@ impl Index {
         let mut index = Self::default();
         incidents.values().for_each(|incident| index.add(incident));
         index
+    }
+
+    /// The open incident that tells of an alert which does not know it: a crash came between the two.
+    fn telling(
+        &self,
+        incidents: &BTreeMap<IncidentId, Incident>,
+        alert: &Alert,
+    ) -> Option<IncidentId> {
+        let id = self.of_device.get(&(alert.key.device, alert.audience))?;
+        let finding = incidents.get(id)?.finding(&alert.key)?;
+        (finding.alert == alert.id && finding.resolved.is_none()).then_some(*id)
     }
 
     /// Finds the incident from now on, or no longer.
@@ -152,13 +165,19 @@ impl Index {
 
 impl<'a> Desk<'a> {
     fn new(scene: &'a Scene<'a>) -> Self {
+        let index = Index::of(scene.incidents);
         let mut members: BTreeMap<IncidentId, Vec<&Alert>> = BTreeMap::new();
         let mut waiting = Vec::new();
+        let mut decision = Decision::default();
         for alert in scene.firing {
             let open = alert
                 .incident
                 .filter(|id| scene.incidents.get(id).is_some_and(is_open));
-            match open {
+            let known = open.or_else(|| index.telling(scene.incidents, alert));
+            if let (None, Some(id)) = (open, known) {
+                decision.assigned.insert(alert.key.clone(), id);
+            }
+            match known {
                 Some(id) => members.entry(id).or_default().push(alert),
                 None => waiting.push((alert, false)),
             }
@@ -168,8 +187,9 @@ impl<'a> Desk<'a> {
             members,
             waiting,
             opened: BTreeSet::new(),
-            index: Index::of(scene.incidents),
-            decision: Decision::default(),
+            told: BTreeMap::new(),
+            index,
+            decision,
         }
     }
 
@@ -189,6 +209,15 @@ impl<'a> Desk<'a> {
         if self.opened.contains(&incident.id) && event == Event::Updated {
             return self.put(incident);
         }
+        if let Some(place) = self.told.get(&incident.id) {
+            // One decision, one word: the end of it outweighs the rest.
+            if event == Event::Resolved {
+                self.decision.told[*place].1 = event;
+            }
+            return self.put(incident);
+        }
+        let place = self.decision.told.len();
+        self.told.insert(incident.id, place);
         incident.told += 1;
         incident.told_at = self.scene.now;
         incident.told_devices = incident.devices;

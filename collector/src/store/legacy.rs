@@ -52,6 +52,15 @@ pub(super) fn migrate(hot: &Hot) -> Result<(), StoreError> {
 
 fn migrate_log(hot: &Hot) -> Result<(), StoreError> {
     let sealed = hot.number(meta::SEALED)?;
+    // What a crash has left of the log that is sealed is in no form that is read today.
+    let left = hot
+        .database
+        .range(TreeName::Log as usize, &[], &keys::log(sealed + 1));
+    let left: Result<Vec<_>, _> = left.map(|pair| pair.map(|(key, _)| key)).collect();
+    for keys in left.map_err(failed)?.chunks(AT_ONCE) {
+        let ops: Vec<_> = keys.iter().map(|key| remove(TreeName::Log, key)).collect();
+        hot.database.commit(&ops).map_err(failed)?;
+    }
     for number in hot.log_numbers(sealed + 1)? {
         let bytes = hot.log_bytes(number)?;
         let entry = renew_entry(&bytes).map_err(|problem| StoreError::Damaged {

@@ -198,8 +198,11 @@ impl Memory {
         }
         let mut chain = entry.tail.chain.take().unwrap_or_default();
         let (head, steps) = chain.decode(&mut Decoder(frame), |_, _, _| {})?;
-        entry.tail.chain = Some(chain);
         self.append(device, number, frame, head, steps);
+        // What was written after it in the same transaction continues it, whatever it said to the state.
+        if let Some(entry) = self.devices.get_mut(&device) {
+            entry.tail.chain = Some(chain);
+        }
         Ok(())
     }
 

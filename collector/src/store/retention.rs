@@ -89,8 +89,10 @@ impl Store {
 /// Up to where retention has come now; `None` while there is no report at all.
 fn moved_on(before: Option<UnixMs>, newest: Option<UnixMs>, now: UnixMs) -> Option<UnixMs> {
     let newest = newest?;
-    let step = before.unwrap_or(newest).plus_ms(STEP_MS);
-    Some(newest.min(now).min(step))
+    let wanted = newest.min(now);
+    // A clock that was at its beginning for a while takes it back by a step at most, not for years.
+    let before = before.unwrap_or(newest);
+    Some(wanted.clamp(before.plus_ms(-STEP_MS), before.plus_ms(STEP_MS)))
 }
 
 #[cfg(test)]

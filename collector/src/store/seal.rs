@@ -163,8 +163,16 @@ impl Store {
         let database = &self.shared().hot.database;
         let found = database.range(TreeName::Log as usize, &[], &keys::log(needed));
         let found: Result<Vec<_>, _> = found.map(|pair| pair.map(|(key, _)| key)).collect();
-        for keys in found.map_err(failed)?.chunks(AT_ONCE) {
-            let ops = keys.iter().map(|key| remove(TreeName::Log, key)).collect();
+        // An entry goes whole: what is left of one could not be read at the next start.
+        let mut ops = Vec::new();
+        let found = found.map_err(failed)?;
+        for entry in found.chunk_by(|a, b| keys::parse_log(a) == keys::parse_log(b)) {
+            ops.extend(entry.iter().map(|key| remove(TreeName::Log, key)));
+            if ops.len() >= AT_ONCE {
+                self.change(Vec::new(), std::mem::take(&mut ops)).await?;
+            }
+        }
+        if !ops.is_empty() {
             self.change(Vec::new(), ops).await?;
         }
         set(

@@ -36,7 +36,10 @@ impl<'a> Desk<'a> {
             incident.recovered = None;
         }
         let ran_out = self.acknowledgement_ran_out(&mut incident);
-        if ran_out || is_less || self.has_grown(&incident, members) {
+        let has_grown = self.has_grown(&incident, members);
+        let worst = members.iter().map(|alert| alert.severity).max();
+        incident.severity = incident.severity.max(worst.unwrap_or(incident.severity));
+        if ran_out || is_less || has_grown {
             return self.tell(incident, Event::Updated);
         }
         if is_worth_storing(&before, &incident) {

@@ -13,6 +13,9 @@ use crate::evaluate::rules::{Rule, Shared};
 use crate::incident::{Cause, FINDINGS, Incident, IncidentId, Scope};
 use crate::notification::Event;
 
+/// How soon an incident with late-comers is looked at again.
+const LOOK_AGAIN_MS: i64 = 15_000;
+
 /// Alerts of one symptom and instance that may have one cause.
 #[derive(Default)]
 struct Pool<'a> {
@@ -46,7 +49,7 @@ impl<'a> Desk<'a> {
     }
 
     /// A late-comer to an incident whose cause it shares.
-    fn join(&mut self, alert: &Alert) -> bool {
+    fn join(&mut self, alert: &'a Alert) -> bool {
         let Some((traits, _)) = self.scene.fleet.laptop(alert.key.device) else {
             return false;
         };
@@ -67,7 +70,9 @@ impl<'a> Desk<'a> {
         let found = open.into_iter().find(fits).map(|incident| incident.id);
         if let Some(id) = found {
             self.assign(alert, id);
-            self.members.entry(id).or_default();
+            self.members.entry(id).or_default().push(alert);
+            // Whether it has grown much is seen when it is followed next.
+            self.wake_at(self.scene.now.plus_ms(LOOK_AGAIN_MS));
         }
         found.is_some()
     }

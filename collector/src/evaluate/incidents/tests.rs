@@ -404,3 +404,66 @@ fn a_thousand_laptops_that_fail_at_random_cost_no_more_than_their_own_tickets() 
     assert_eq!(district.count(Event::Fired), all.len().div_ceil(131));
     assert_eq!(district.count(Event::Updated), 0);
 }
+
+#[test]
+fn a_crash_between_an_incident_and_its_alert_tells_nothing_twice() {
+    let mut district = District::new(2, 10);
+    let laptop = district.where_(|_| true)[0];
+    district.fire(laptop, "drive-failing", "sda");
+    district.run(MINUTE);
+    for alert in district.firing.values_mut() {
+        alert.incident = None;
+    }
+    district.run(MINUTE);
+    assert_eq!(district.told.len(), 1, "{:?}", district.told);
+    assert!(
+        district
+            .firing
+            .values()
+            .all(|alert| alert.incident.is_some())
+    );
+    district.recover(|_| true);
+    district.run(MINUTE);
+    assert_eq!(district.count(Event::Resolved), 1);
+}
+
+#[test]
+fn an_incident_that_ends_while_it_is_taken_over_is_told_to_be_over() {
+    let mut district = District::new(10, 200);
+    let struck = district.where_(|traits| traits.site_network == "site-05");
+    district.fire(struck[0], "no-platform-at-school", "");
+    district.run(10 * MINUTE);
+    // It is the network team's too, and goes in the very decision that takes the other over.
+    let other = AlertKey {
+        device: struck[0],
+        rule: "platform-unreachable-at-school".to_owned(),
+        instance: "Canvas".to_owned(),
+    };
+    district.fire(struck[0], &other.rule, &other.instance);
+    district.run(10 * MINUTE);
+    assert_eq!(district.open().count(), 1, "one laptop, one desk");
+    district.fire_all(&struck[1..], "no-platform-at-school", "");
+    district.run(3 * MINUTE - STEP);
+    district.recover(|key| *key == other);
+    district.run(10 * MINUTE);
+    assert_eq!(district.open().count(), 1);
+    assert_eq!(district.count(Event::Resolved), 1, "{:?}", district.told);
+}
+
+#[test]
+fn a_graver_late_comer_is_told_once() {
+    let mut district = District::new(10, 200);
+    let struck = district.where_(|traits| traits.off_campus);
+    let few = &struck[..struck.len() / 2];
+    district.fire_all(few, "platform-unreachable-from-home", "Canvas");
+    district.run(40 * MINUTE);
+    let school = district.where_(|traits| !traits.off_campus);
+    district.fire_all(&school[..40], "platform-unreachable-at-school", "Canvas");
+    district.run(2 * HOUR);
+    let most = 3 * district.incidents.len();
+    assert!(
+        district.count(Event::Updated) <= most,
+        "{:?}",
+        district.told
+    );
+}

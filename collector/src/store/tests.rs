@@ -612,3 +612,36 @@ async fn any_sequence_may_be_claimed() {
         assert_eq!(stored.unwrap().stored, Sequence(u64::MAX));
     }
 }
+
+/// Two streams of one laptop: history, and the present, in one transaction.
+#[tokio::test]
+async fn history_and_the_present_in_one_transaction_are_both_kept_and_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let patient = StoreOptions {
+        gather: Duration::from_millis(300),
+        ..options()
+    };
+    let store = Store::create(dir.path(), patient, NOW).unwrap();
+    let device = device();
+    let writes = vec![Write::PutDevice(device.clone())];
+    store.commit(writes).await.unwrap();
+    let first = arrival(device.id, vec![charge(0, 1, 0.9)]);
+    store.append(first).await.unwrap();
+    let mut old = arrival(device.id, vec![charge(-600, 1, 0.2), charge(-599, 2, 0.3)]);
+    old.spool = SpoolId::from_bytes([4; 16]);
+    let new = arrival(device.id, vec![charge(1, 2, 0.3)]);
+    let (old, new) = tokio::join!(store.append(old), store.append(new));
+    assert_eq!((old.unwrap().new, new.unwrap().new), (2, 1));
+    let latest = |store: &Store| {
+        let state = store.device(device.id).unwrap();
+        let latest = state.get(&metric::BATTERY_CHARGE, "BAT0").unwrap();
+        latest.value.as_number().unwrap()
+    };
+    assert_eq!(latest(&store), 0.3);
+    let wanted = [0.2, 0.3, 0.9, 0.3];
+    assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), wanted);
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(latest(&store), 0.3);
+    assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), wanted);
+}

@@ -1,7 +1,7 @@
 //! The one writer: gathers what arrives within some milliseconds, makes it durable as one
 //! transaction, applies it to the memory, and only then answers everybody who took part.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
@@ -270,12 +270,15 @@ impl<'a> Group<'a> {
         let mut number = self.shared.memory().last_log + 1;
         let mut frames = Vec::with_capacity(self.arrivals.len());
         let mut entry = EntryForm::new();
+        let mut seen = HashSet::new();
         for arrival in &self.arrivals {
             let mut form = Encoder::default();
-            let steps = chains
-                .entry(arrival.device)
-                .or_default()
-                .encode(arrival, &mut form);
+            let chain = chains.entry(arrival.device).or_default();
+            // Whether the first said anything to the state is not known yet: the next says all of it.
+            if !seen.insert(arrival.device) {
+                **chain = Chain::default();
+            }
+            let steps = chain.encode(arrival, &mut form);
             let is_large = entry.push(arrival.device, &form.0);
             frames.push(Frame {
                 device: arrival.device,

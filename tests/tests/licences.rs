@@ -16,6 +16,10 @@ const ALLOWED: &[(&str, &str)] = &[
     ("BSD-3-Clause", "asks for its notice"),
     ("BSL-1.0", "asks for its notice in source form only"),
     (
+        "CC0-1.0",
+        "asks for nothing and grants no patents: tiny-keccak, which no build for Linux has",
+    ),
+    (
         "CDLA-Permissive-2.0",
         "of data (Mozilla's list of authorities): asks for its text",
     ),

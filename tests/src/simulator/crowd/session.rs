@@ -93,13 +93,15 @@ pub struct Member {
 }
 
 impl Plan {
-    /// Microseconds between two messages of a laptop; the largest number where there is no beat.
-    fn period_us(&self) -> f64 {
+    /// Microseconds between two messages of a laptop, at least one; the largest number where there is
+    /// no beat. A whole number, so that a beat's time and the count of beats by then always agree.
+    fn period_us(&self) -> u64 {
         match self.pace {
             Pace::Open { speed } => {
-                (self.interval_ms * u64::from(self.per_message)) as f64 * 1000.0 / speed
+                let real_us = (self.interval_ms * u64::from(self.per_message)) as f64 * 1000.0;
+                ((real_us / speed) as u64).max(1)
             }
-            Pace::Closed { .. } | Pace::Quiet => f64::MAX,
+            Pace::Closed { .. } | Pace::Quiet => u64::MAX,
         }
     }
 
@@ -197,13 +199,11 @@ impl Member {
 
     fn open_step(&self, plan: &Plan, now_us: u64, room: u64) -> Step {
         let period = plan.period_us();
-        let first = plan.start_us as f64 + self.phase * period;
-        let due = |beat: u64| (first + beat as f64 * period) as u64;
-        let beats = if now_us < due(0) {
-            0
-        } else {
-            ((now_us as f64 - first) / period) as u64 + 1
-        };
+        let first = plan.start_us + (self.phase * period as f64) as u64;
+        let due = |beat: u64| first.saturating_add(beat.saturating_mul(period));
+        let beats = now_us
+            .checked_sub(first)
+            .map_or(0, |passed| passed / period + 1);
         let per_message = u64::from(plan.per_message);
         let waiting = plan.backlog + beats * per_message - self.sent;
         if waiting == 0 {
@@ -309,6 +309,34 @@ mod tests {
         Step::Send {
             reports,
             due_us: due_s * SECOND,
+        }
+    }
+
+    /// A laptop that is told to wait until now would be asked again for ever.
+    #[test]
+    fn what_is_awaited_is_always_still_to_come() {
+        for (speed, phase) in [(10.0, 0.123_456_7), (7.3, 0.999_999), (1.0, 1.0 / 3.0)] {
+            let plan = plan(Pace::Open { speed }, 0);
+            let mut member = Member::new(0, phase);
+            member.welcome(0, 1000);
+            let mut now = plan.start_us;
+            for _ in 0..200 {
+                match member.step(&plan, now) {
+                    Step::Send { reports, due_us } => {
+                        assert_eq!(due_us, now, "speed {speed}, phase {phase}");
+                        let (_, sequence) = member.note_sent(reports, due_us, now);
+                        member.acknowledge(sequence + reports - 1, |_| {});
+                    }
+                    Step::Until(at) => {
+                        assert!(
+                            at > now,
+                            "speed {speed}, phase {phase}: {at} is not to come"
+                        );
+                        now = at;
+                    }
+                    Step::Acknowledgement | Step::Done => break,
+                }
+            }
         }
     }
 

@@ -92,7 +92,7 @@ impl Collector {
         let ending = CancellationToken::new();
         let ingest = new_ingest(&store, &authority, &clock, configuration, &ending);
         let query = new_query(&store, &book, &clock, &ingest);
-        let routes = Routes::new(query::grpc::service(query.clone()));
+        let routes = query::grpc::services(query.clone(), ending.clone()).await;
         let tls = ArcSwap::from_pointee(ingest::tls_config(&authority, now)?);
         let tls = Arc::new(tls);
         let grpc = listen(settings.grpc.unwrap_or(config.grpc.listen)).await?;

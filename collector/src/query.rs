@@ -21,6 +21,7 @@ mod session;
 mod summary;
 mod time;
 mod viewer;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -9,3 +9,6 @@ pub mod convert;
 pub mod v1 {
     tonic::include_proto!("rollcall.v1");
 }
+
+/// The description of `rollcall.v1` as an encoded `FileDescriptorSet`, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rollcall.v1.bin"));

@@ -278,9 +278,14 @@ impl Query {
     }
 
     fn describe(&self, state: &DeviceState) -> DeviceAnswer {
-        let device = &state.device;
-        let alerts = self.store.open_alerts_of(device.id);
+        let alerts = self.store.open_alerts_of(state.device.id);
         let firing = alerts.iter().filter(|a| a.state == AlertState::Firing);
+        self.describe_with(state, u32::try_from(firing.count()).unwrap_or(u32::MAX))
+    }
+
+    /// A device in a list, where the caller has counted its firing alerts.
+    pub(super) fn describe_with(&self, state: &DeviceState, firing_alerts: u32) -> DeviceAnswer {
+        let device = &state.device;
         DeviceAnswer {
             id: device.id.to_string(),
             site: device.site.to_string(),
@@ -293,7 +298,7 @@ impl Query {
             standing: device.standing.word(),
             connected: state.connected,
             vantage: text_of(state, &metric::VANTAGE).map(ToOwned::to_owned),
-            firing_alerts: u32::try_from(firing.count()).unwrap_or(u32::MAX),
+            firing_alerts,
             enrolled_at: At(device.enrolled),
             last_seen_at: state.last_seen.map(At),
             last_report_at: state.last_report.map(At),

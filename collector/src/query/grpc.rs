@@ -1,20 +1,27 @@
-//! The gRPC face: [`FleetService`], with the API token as metadata `authorization`.
+//! The gRPC face: [`FleetService`], with the API token as metadata `authorization`, and beside it
+//! reflection and health, which tell nothing of the fleet and ask for no token.
+
+mod convert;
+mod watch;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use rollcall_proto::v1;
 use rollcall_proto::v1::fleet_service_server::{FleetService, FleetServiceServer};
-use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 
 use super::access::Denied;
 use super::series::Window;
 use super::{
-    AlertAnswer, AlertFilter, At, DeviceAnswer, DeviceFilter, LatestAnswer, Page, PointAnswer,
-    Query, QueryError, SeriesRequest, Viewer,
+    AlertFilter, DeviceFilter, IncidentFilter, Page, Query, QueryError, SeriesRequest, Viewer,
 };
 use crate::alert::AlertState;
+use crate::incident::IncidentState;
 
 /// Bytes of a request; the longest holds a cursor and a search text.
 const REQUEST_BYTES: usize = 16 * 1024;
@@ -23,22 +30,53 @@ const REQUEST_BYTES: usize = 16 * 1024;
 #[derive(Clone)]
 pub struct Fleet {
     query: Query,
+    watches: Arc<Semaphore>,
+    ending: CancellationToken,
 }
 
-/// The service, to be served beside the agents'.
-#[must_use]
-pub fn service(query: Query) -> FleetServiceServer<Fleet> {
-    FleetServiceServer::new(Fleet { query }).max_decoding_message_size(REQUEST_BYTES)
+impl Fleet {
+    /// Answers from `query`; watches end when `ending` is cancelled.
+    #[must_use]
+    pub fn new(query: Query, ending: CancellationToken) -> Self {
+        Self {
+            query,
+            watches: Arc::new(Semaphore::new(watch::WATCHES)),
+            ending,
+        }
+    }
+}
+
+/// The services, to be served beside the agents'.
+///
+/// # Panics
+/// Never: the descriptors were made when this was built, and a test reads them.
+pub async fn services(query: Query, ending: CancellationToken) -> Routes {
+    let fleet = FleetServiceServer::new(Fleet::new(query, ending));
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<FleetServiceServer<Fleet>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(rollcall_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .expect("the descriptors are those of the build");
+    Routes::new(fleet.max_decoding_message_size(REQUEST_BYTES))
+        .add_service(health.max_decoding_message_size(REQUEST_BYTES))
+        .add_service(reflection.max_decoding_message_size(REQUEST_BYTES))
 }
 
 impl Fleet {
     fn viewer<T>(&self, request: &Request<T>) -> Result<Viewer, Status> {
-        let authorization = request.metadata().get("authorization");
-        let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
+        let authorization = authorization(request);
         let address = request.remote_addr().map(|peer| peer.ip());
         let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Ok(self.query.viewer(authorization, address)?)
+        Ok(self.query.viewer(authorization.as_deref(), address)?)
     }
+}
+
+/// What a caller's metadata says of who they are.
+fn authorization<T>(request: &Request<T>) -> Option<String> {
+    let value = request.metadata().get("authorization")?;
+    Some(value.to_str().unwrap_or_default().to_owned())
 }
 
 #[tonic::async_trait]
@@ -129,6 +167,61 @@ impl FleetService for Fleet {
             next_page: list.next_page.unwrap_or_default(),
         }))
     }
+
+    async fn list_incidents(
+        &self,
+        request: Request<v1::ListIncidentsRequest>,
+    ) -> Result<Response<v1::ListIncidentsResponse>, Status> {
+        let viewer = self.viewer(&request)?;
+        let wanted = request.into_inner();
+        let filter = IncidentFilter {
+            state: one_of("state", &wanted.state, &INCIDENT_STATES)?,
+            site: given(wanted.site),
+            shared: one_of(
+                "shared",
+                &wanted.shared,
+                &[("true", true), ("false", false)],
+            )?,
+        };
+        let list = self
+            .query
+            .answer(move |query| query.incidents(&viewer, &filter));
+        let list = list.await?;
+        Ok(Response::new(v1::ListIncidentsResponse {
+            incidents: list.incidents.into_iter().map(Into::into).collect(),
+            left_out: list.left_out,
+        }))
+    }
+
+    type WatchStream = watch::Events;
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.viewer(&request)?;
+        let authorization = authorization(&request).unwrap_or_default();
+        let events = self.begin_watch(authorization, request.into_inner())?;
+        Ok(Response::new(events))
+    }
+}
+
+/// The words of an incident's state.
+const INCIDENT_STATES: [(&str, IncidentState); 2] = [
+    ("open", IncidentState::Open),
+    ("closed", IncidentState::Closed),
+];
+
+/// The meaning of a word that is one of few; nothing for an empty one.
+fn one_of<T: Copy>(field: &str, word: &str, known: &[(&str, T)]) -> Result<Option<T>, QueryError> {
+    if word.is_empty() {
+        return Ok(None);
+    }
+    let found = known.iter().find(|(known, _)| *known == word);
+    found.map(|(_, value)| Some(*value)).ok_or_else(|| {
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        QueryError::field(field, format!("must be {} or empty", words.join(", ")))
+    })
 }
 
 impl From<QueryError> for Status {
@@ -152,82 +245,6 @@ impl From<Denied> for Status {
         };
         Self::new(code, denied.to_string())
     }
-}
-
-impl From<DeviceAnswer> for v1::Device {
-    fn from(device: DeviceAnswer) -> Self {
-        Self {
-            id: device.id,
-            site: device.site,
-            group: device.group.unwrap_or_default(),
-            vendor: device.vendor,
-            model: device.model,
-            os: device.os,
-            agent_version: device.agent_version,
-            enrolled_ms: device.enrolled_at.0.0,
-            last_seen_ms: ms_or_zero(device.last_seen_at),
-            connected: device.connected,
-            vantage: device.vantage.unwrap_or_default(),
-            firing_alerts: device.firing_alerts,
-            standing: device.standing.to_owned(),
-            cloned_from: device.cloned_from.unwrap_or_default(),
-        }
-    }
-}
-
-impl From<LatestAnswer> for v1::LatestReading {
-    fn from(latest: LatestAnswer) -> Self {
-        Self {
-            reading: Some(v1::Reading {
-                metric: u32::from(latest.code),
-                instance: latest.instance,
-                value: Some(latest.value.into()),
-            }),
-            metric_name: latest.metric.to_owned(),
-            unit: latest.unit.to_owned(),
-            since_ms: latest.since_at.0.0,
-        }
-    }
-}
-
-impl From<PointAnswer> for v1::Point {
-    fn from(point: PointAnswer) -> Self {
-        let value = match point.value {
-            Value::Number(number) => v1::point::Value::Number(number),
-            Value::Flag(flag) => v1::point::Value::Flag(flag),
-            Value::Text(text) => v1::point::Value::Text(text),
-            Value::Unavailable(why) => v1::point::Value::Unavailable(why),
-        };
-        Self {
-            at_ms: point.at.0.0,
-            value: Some(value),
-        }
-    }
-}
-
-impl From<AlertAnswer> for v1::Alert {
-    fn from(alert: AlertAnswer) -> Self {
-        Self {
-            id: alert.id,
-            device: alert.device,
-            site: alert.site,
-            rule: alert.rule,
-            title: alert.title,
-            instance: alert.instance,
-            state: alert.state.word().to_owned(),
-            severity: alert.severity.word().to_owned(),
-            audience: alert.audience.to_owned(),
-            evidence: alert.evidence,
-            since_ms: alert.since_at.0.0,
-            fired_ms: ms_or_zero(alert.fired_at),
-            resolved_ms: ms_or_zero(alert.resolved_at),
-            runbook: alert.runbook,
-        }
-    }
-}
-
-fn ms_or_zero(at: Option<At>) -> i64 {
-    at.map_or(0, |at| at.0.0)
 }
 
 /// Proto's zero stands for "not said".

@@ -132,7 +132,7 @@ impl Query {
 }
 
 impl IncidentFilter {
-    fn admits(&self, incident: &Incident) -> bool {
+    pub(super) fn admits(&self, incident: &Incident) -> bool {
         let is_shared = matches!(incident.cause, Cause::Shared { .. });
         let is_of = |site: &String| incident.sites.iter().any(|of| of.as_str() == site);
         self.shared.is_none_or(|wanted| wanted == is_shared) && self.site.as_ref().is_none_or(is_of)
@@ -140,7 +140,7 @@ impl IncidentFilter {
 }
 
 impl IncidentAnswer {
-    fn of(incident: &Incident) -> Self {
+    pub(super) fn of(incident: &Incident) -> Self {
         let (scope, device) = match &incident.cause {
             Cause::Device(device) => (String::new(), device.to_string()),
             Cause::Shared { scope, .. } => (scope.to_string(), String::new()),

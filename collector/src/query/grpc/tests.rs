@@ -1,3 +1,4 @@
+use futures_util::StreamExt as _;
 use tonic::metadata::MetadataValue;
 
 use super::*;
@@ -11,9 +12,7 @@ fn with_token<T>(message: T, token: &str) -> Request<T> {
 }
 
 fn fleet(example: &Example) -> Fleet {
-    Fleet {
-        query: example.query.clone(),
-    }
+    Fleet::new(example.query.clone(), CancellationToken::new())
 }
 
 #[tokio::test]
@@ -121,4 +120,140 @@ async fn without_a_valid_token_there_is_no_answer() {
         .await
         .unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn incidents_are_listed_within_the_scope() {
+    let example = Example::new().await;
+    let fleet = fleet(&example);
+    let list = |state: &str, token: &str| {
+        let wanted = v1::ListIncidentsRequest {
+            state: state.to_owned(),
+            ..Default::default()
+        };
+        fleet.list_incidents(with_token(wanted, token))
+    };
+    let all = list("", example.token("viewer")).await.unwrap();
+    let scoped = list("open", example.token("viewer-lincoln")).await.unwrap();
+    let sites = |answer: &v1::ListIncidentsResponse| -> Vec<String> {
+        answer
+            .incidents
+            .iter()
+            .flat_map(|i| i.sites.clone())
+            .collect()
+    };
+    assert!(sites(all.get_ref()).len() >= sites(scoped.get_ref()).len());
+    assert!(sites(scoped.get_ref()).iter().all(|site| site == "Lincoln"));
+    let wrong = list("ajar", example.token("viewer")).await.unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument);
+    assert_eq!(wrong.message(), "`state` must be open, closed or empty");
+}
+
+#[tokio::test]
+async fn a_watch_tells_what_is_and_then_what_changes_until_the_token_is_revoked() {
+    use crate::store::Write;
+    use v1::watch_event::Event as Told;
+
+    let example = Example::new().await;
+    let fleet = fleet(&example);
+    let wanted = v1::WatchRequest {
+        kinds: vec!["alerts".to_owned()],
+        ..Default::default()
+    };
+    let token = example.token("viewer-lincoln");
+    let watched = fleet.watch(with_token(wanted, token)).await.unwrap();
+    let mut events = watched.into_inner();
+    let mut before = Vec::new();
+    loop {
+        match events.next().await.unwrap().unwrap().event.unwrap() {
+            Told::Current(_) => break,
+            Told::Alert(alert) => before.push(alert.id),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(before.len(), 2);
+
+    let mut alert = example.store.open_alerts_of(example.lincoln).remove(0);
+    alert.evidence = "worse than before".to_owned();
+    let id = alert.id.to_string();
+    let changed = Write::PutAlert(alert);
+    example.store.commit(vec![changed]).await.unwrap();
+    let event = events.next().await.unwrap().unwrap().event;
+    let Some(Told::Alert(told)) = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!((told.id, told.evidence.as_str()), (id, "worse than before"));
+
+    let tokens = example.store.api_tokens().into_iter();
+    let mut own = tokens
+        .filter(|of| of.name == "viewer-lincoln")
+        .collect::<Vec<_>>()
+        .remove(0);
+    own.revoked = true;
+    let revoked = Write::PutApiToken(own);
+    example.store.commit(vec![revoked]).await.unwrap();
+    let status = events.next().await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert!(events.next().await.is_none(), "the stream has ended");
+}
+
+#[tokio::test]
+async fn watches_are_bounded_and_make_room_when_they_end() {
+    let example = Example::new().await;
+    let fleet = fleet(&example);
+    let token = example.token("viewer");
+    let begin = || fleet.watch(with_token(v1::WatchRequest::default(), token));
+    let mut open = Vec::new();
+    for _ in 0..watch::WATCHES {
+        open.push(begin().await.unwrap());
+    }
+    let refused = begin().await.err().expect("all places are taken");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    drop(open);
+    let free = async {
+        while begin().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(20), free).await;
+    assert!(waited.is_ok(), "places of watchers that left stay taken");
+}
+
+/// What a program without the `.proto` files does: ask what there is, and whether it is well.
+#[tokio::test]
+async fn reflection_and_health_answer_without_a_token() {
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+    let example = Example::new().await;
+    let ending = CancellationToken::new();
+    let routes = services(example.query.clone(), ending.clone()).await;
+    let mut health = HealthClient::new(routes.clone().prepare());
+    let wanted = tonic_health::pb::HealthCheckRequest {
+        service: "rollcall.v1.FleetService".to_owned(),
+    };
+    let answer = health.check(wanted).await.unwrap().into_inner();
+    assert_eq!(answer.status(), tonic_health::ServingStatus::Serving.into());
+
+    let mut reflection = ServerReflectionClient::new(routes.prepare());
+    let asked = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let asked = futures_util::stream::iter([asked]);
+    let mut answers = reflection
+        .server_reflection_info(asked)
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.next().await.unwrap().unwrap().message_response;
+    let Some(MessageResponse::ListServicesResponse(list)) = answer else {
+        panic!("{answer:?}");
+    };
+    let names: Vec<&str> = list.service.iter().map(|s| s.name.as_str()).collect();
+    assert!(names.contains(&"rollcall.v1.FleetService"), "{names:?}");
+    assert!(names.contains(&"grpc.health.v1.Health"), "{names:?}");
 }

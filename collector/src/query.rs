@@ -34,7 +34,7 @@ use crate::evaluate::rules::Rule;
 use crate::store::{Store, StoreError};
 use access::{Attempts, Denied};
 pub use alerts::{AlertAnswer, AlertFilter, AlertList};
-pub use catalogue::{MetricAnswer, catalogue};
+pub use catalogue::{CatalogueAnswer, MetricAnswer, catalogue};
 pub use devices::{
     DeviceAnswer, DeviceDetail, DeviceFilter, DeviceList, LatestAnswer, PointAnswer, SeriesAnswer,
     SeriesRequest,

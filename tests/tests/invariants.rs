@@ -187,3 +187,26 @@ fn every_metric_is_used() {
         .collect();
     assert_eq!(unused, [] as [&str; 0]);
 }
+
+/// What is served and not described is found by nobody, and what is described and not served misleads.
+#[test]
+fn every_address_of_the_json_api_is_described() {
+    let sources = sources();
+    let texts = |folder: &str, mark: &str| -> std::collections::BTreeSet<String> {
+        let here = sources.iter().filter(|s| s.path.starts_with(folder));
+        let found = here.flat_map(|source| source.text.split(mark).skip(1));
+        let text = found.filter_map(|rest| rest.split_once('"').map(|(text, _)| text.to_owned()));
+        text.filter(|text| text.starts_with("/api/v1/")).collect()
+    };
+    let folder = "collector/src/query/http";
+    let served = texts(folder, ".route(\"");
+    let mut with_breaks = texts(folder, ".route(\n            \"");
+    with_breaks.extend(served);
+    let described = texts("collector/src/query/http/openapi", "path: \"");
+    assert!(described.len() >= 9, "the walk is broken");
+    assert_eq!(
+        with_breaks, described,
+        "left: the addresses of `.route(…)`; right: those of `ENDPOINTS` in query/http/openapi.rs, \
+         where each needs an entry with its role, parameters and answer"
+    );
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::devices::{device_name, is_simulated};
@@ -32,7 +33,7 @@ pub struct AlertFilter {
 }
 
 /// An alert with its device and what to do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct AlertAnswer {
     /// This occurrence.
     pub id: String,
@@ -71,7 +72,7 @@ pub struct AlertAnswer {
 }
 
 /// A page of alerts.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct AlertList {
     /// Firing before pending, critical before the rest, longest first; those that are over, latest
     /// first.

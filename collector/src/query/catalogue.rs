@@ -1,10 +1,11 @@
 //! The metric catalogue as an answer: everything that a laptop may ever send.
 
 use rollcall_shared::metric::{CATALOGUE, Kind, Metric};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A metric of the catalogue.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct MetricAnswer {
     /// Its name.
     pub name: &'static str,
@@ -23,10 +24,19 @@ pub struct MetricAnswer {
     pub privacy: &'static str,
 }
 
+/// The whole catalogue.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct CatalogueAnswer {
+    /// Every metric, in the order of the catalogue.
+    pub metrics: Vec<MetricAnswer>,
+}
+
 /// Every metric, in the order of the catalogue.
 #[must_use]
-pub fn catalogue() -> Vec<MetricAnswer> {
-    CATALOGUE.iter().map(|metric| answer(metric)).collect()
+pub fn catalogue() -> CatalogueAnswer {
+    CatalogueAnswer {
+        metrics: CATALOGUE.iter().map(|metric| answer(metric)).collect(),
+    }
 }
 
 fn answer(metric: &Metric) -> MetricAnswer {

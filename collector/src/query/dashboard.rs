@@ -2,6 +2,7 @@
 //!
 //! People sign in with an API token; see [`super::session`].
 
+mod api_docs;
 mod attention;
 mod device;
 mod devices;
@@ -36,6 +37,7 @@ pub(super) fn routes() -> Router<Face> {
         .route("/", get(attention_page))
         .route("/devices", get(devices_page))
         .route("/devices/{id}", get(device_page))
+        .route("/api/docs", get(api_docs::show))
         .route("/sign-in", get(sign_in::form).post(sign_in::submit))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/assets/rollcall.css", get(style))

@@ -7,6 +7,7 @@ use rollcall_shared::id::DeviceId;
 use rollcall_shared::limits;
 use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::Value;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::alerts::AlertAnswer;
@@ -28,7 +29,7 @@ pub struct DeviceFilter {
 }
 
 /// A device in a list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct DeviceAnswer {
     /// Its identity as text.
     pub id: String,
@@ -67,7 +68,7 @@ pub struct DeviceAnswer {
 }
 
 /// A page of devices.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct DeviceList {
     /// In the order of their enrolment.
     pub devices: Vec<DeviceAnswer>,
@@ -78,7 +79,7 @@ pub struct DeviceList {
 }
 
 /// A device with everything that is known of it now.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct DeviceDetail {
     /// What lists show too.
     #[serde(flatten)]
@@ -90,7 +91,7 @@ pub struct DeviceDetail {
 }
 
 /// The latest reading of a series.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LatestAnswer {
     /// The metric's name.
     pub metric: &'static str,
@@ -100,6 +101,7 @@ pub struct LatestAnswer {
     pub instance: String,
     /// What was read; null when the reading could not be taken.
     #[serde(serialize_with = "value_or_null")]
+    #[schemars(with = "Option<AnyValue>")]
     pub value: Value,
     /// Why it could not be taken.
     pub unavailable: Option<String>,
@@ -108,6 +110,16 @@ pub struct LatestAnswer {
     /// The metric's code, for the wire.
     #[serde(skip)]
     pub code: u16,
+}
+
+/// A value as JSON has it.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it only describes the answer")]
+enum AnyValue {
+    Number(f64),
+    Flag(bool),
+    Text(String),
 }
 
 /// Which series is wanted.
@@ -122,7 +134,7 @@ pub struct SeriesRequest {
 }
 
 /// The points of a series.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SeriesAnswer {
     /// The metric's name.
     pub metric: &'static str,
@@ -141,12 +153,13 @@ pub struct SeriesAnswer {
 }
 
 /// One value and its time.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PointAnswer {
     /// When it was read, by the collector's clock.
     pub at: At,
     /// What was read; null when the reading could not be taken.
     #[serde(serialize_with = "value_or_null")]
+    #[schemars(with = "Option<AnyValue>")]
     pub value: Value,
     /// Why it could not be taken.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,9 @@
 //! that resolves to 127.0.0.1 (DNS rebinding).
 
 mod api;
+mod etag;
 mod guard;
+mod openapi;
 mod params;
 mod problem;
 
@@ -28,6 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Query, dashboard, session};
 pub(super) use guard::{Origin, PAGE_POLICY, Peer};
+pub(super) use openapi::{ENDPOINTS, Endpoint};
 pub(super) use params::Parameters;
 pub(super) use problem::Problem;
 

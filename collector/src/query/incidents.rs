@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use rollcall_shared::time::UnixMs;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{At, Query, QueryError, Viewer};
@@ -24,7 +25,7 @@ pub struct IncidentFilter {
 }
 
 /// An incident.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct IncidentAnswer {
     /// Its identity.
     pub id: String,
@@ -69,7 +70,7 @@ pub struct IncidentAnswer {
 }
 
 /// One thing that was found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct FindingAnswer {
     /// The alert.
     pub alert: String,
@@ -90,7 +91,7 @@ pub struct FindingAnswer {
 }
 
 /// Incidents, the gravest first; those that are closed, latest first.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct IncidentList {
     /// At most 500.
     pub incidents: Vec<IncidentAnswer>,

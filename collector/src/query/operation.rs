@@ -1,6 +1,7 @@
 //! Answers about the collector itself: the outbox, the audit log, whether it is ready.
 
 use rollcall_shared::id::Label;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{At, Query, QueryError, Viewer};
@@ -23,7 +24,7 @@ const MOST_AUDIT_LINES: usize = 1000;
 pub(super) const STUCK_ATTEMPTS: u32 = 9;
 
 /// The outbox as a viewer may see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct OutboxAnswer {
     /// `empty`, `delivering` or `stuck`.
     pub state: &'static str,
@@ -36,7 +37,7 @@ pub struct OutboxAnswer {
 }
 
 /// Something that a channel must be told.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct OutboxEntry {
     /// The idempotency key.
     pub key: String,
@@ -65,7 +66,7 @@ pub struct OutboxEntry {
 }
 
 /// A line of the audit log.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct AuditAnswer {
     /// When.
     pub at: At,
@@ -81,8 +82,15 @@ pub struct AuditAnswer {
     pub detail: String,
 }
 
+/// Lines of the audit log.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct AuditList {
+    /// The latest first.
+    pub lines: Vec<AuditAnswer>,
+}
+
 /// Whether the collector does its work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Readiness {
     /// Whether it does.
     pub ready: bool,
@@ -114,11 +122,7 @@ impl Query {
     /// # Errors
     /// [`QueryError::Forbidden`] for all but an admin of every site, [`QueryError::Field`] names
     /// `lines`, and [`QueryError::Store`] says that the log cannot be read.
-    pub fn audit(
-        &self,
-        viewer: &Viewer,
-        lines: Option<u64>,
-    ) -> Result<Vec<AuditAnswer>, QueryError> {
+    pub fn audit(&self, viewer: &Viewer, lines: Option<u64>) -> Result<AuditList, QueryError> {
         viewer.require(Role::Admin)?;
         viewer.require_all_sites()?;
         let lines = usize::try_from(lines.unwrap_or(AUDIT_LINES))
@@ -128,7 +132,9 @@ impl Query {
                 QueryError::field("lines", format!("must be from 1 to {MOST_AUDIT_LINES}"))
             })?;
         let lines = self.store.audit(lines)?;
-        Ok(lines.into_iter().map(AuditAnswer::from).collect())
+        Ok(AuditList {
+            lines: lines.into_iter().map(AuditAnswer::from).collect(),
+        })
     }
 
     /// Whether the store accepts and every other stage is up.

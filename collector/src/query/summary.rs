@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rollcall_shared::id::Label;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::devices::is_simulated;
@@ -11,7 +12,7 @@ use crate::alert::{AlertState, Severity};
 use crate::device::{DeviceState, Standing};
 
 /// How many there are of each severity.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SeverityCounts {
     /// A pupil cannot work, or data are about to be lost.
     pub critical: u64,
@@ -22,7 +23,7 @@ pub struct SeverityCounts {
 }
 
 /// The devices and alerts that a viewer may see, counted.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Summary {
     /// When it was counted.
     pub counted_at: At,
@@ -45,7 +46,7 @@ pub struct Summary {
 }
 
 /// The devices and alerts of one site.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SiteSummary {
     /// The site.
     pub site: String,

@@ -1,8 +1,10 @@
 //! Times as answers spell them, and as callers may.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use rollcall_shared::time::UnixMs;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use super::QueryError;
@@ -20,6 +22,20 @@ impl fmt::Display for At {
 impl Serialize for At {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for At {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "description": "RFC 3339 in UTC, with milliseconds."
+        })
     }
 }
 

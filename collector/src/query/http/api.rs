@@ -4,18 +4,19 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use http::{StatusCode, header};
-use serde::Serialize;
 use serde_json::json;
 
-use super::{Face, Parameters, Problem};
+use super::{Face, Parameters, Problem, etag, openapi};
 use crate::alert::AlertState;
 use crate::incident::IncidentState;
+use crate::query::operation::{AuditList, OutboxAnswer};
 use crate::query::series::Window;
 use crate::query::{
-    AlertFilter, AlertList, DeviceDetail, DeviceFilter, DeviceList, IncidentFilter, IncidentList,
-    Page, QueryError, SeriesAnswer, SeriesRequest, Summary, Viewer, catalogue, prometheus,
+    AlertFilter, AlertList, CatalogueAnswer, DeviceDetail, DeviceFilter, DeviceList,
+    IncidentFilter, IncidentList, Page, QueryError, SeriesAnswer, SeriesRequest, Summary, Viewer,
+    catalogue, prometheus,
 };
 
 pub(super) fn routes() -> Router<Face> {
@@ -29,6 +30,8 @@ pub(super) fn routes() -> Router<Face> {
         .route("/api/v1/metrics-catalogue", get(metrics_catalogue))
         .route("/api/v1/outbox", get(outbox))
         .route("/api/v1/audit", get(audit))
+        .layer(middleware::from_fn(etag::tagged))
+        .route("/api/openapi.json", get(openapi::describe))
         .route("/api/{*rest}", get(nothing_here))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
@@ -140,16 +143,16 @@ async fn summary(
     Ok(Json(answer.await?))
 }
 
-async fn metrics_catalogue(_: Viewer, RawQuery(query): RawQuery) -> Answer<impl Serialize> {
+async fn metrics_catalogue(_: Viewer, RawQuery(query): RawQuery) -> Answer<CatalogueAnswer> {
     parameters(query, &[])?;
-    Ok(Json(json!({ "metrics": catalogue() })))
+    Ok(Json(catalogue()))
 }
 
 async fn outbox(
     State(face): State<Face>,
     viewer: Viewer,
     RawQuery(query): RawQuery,
-) -> Answer<impl Serialize> {
+) -> Answer<OutboxAnswer> {
     parameters(query, &[])?;
     let answer = face.query.answer(move |query| query.outbox(&viewer));
     Ok(Json(answer.await?))
@@ -159,10 +162,10 @@ async fn audit(
     State(face): State<Face>,
     viewer: Viewer,
     RawQuery(query): RawQuery,
-) -> Answer<impl Serialize> {
+) -> Answer<AuditList> {
     let lines = parameters(query, &["lines"])?.number("lines")?;
     let answer = face.query.answer(move |query| query.audit(&viewer, lines));
-    Ok(Json(json!({ "lines": answer.await? })))
+    Ok(Json(answer.await?))
 }
 
 async fn metrics(

@@ -2,13 +2,14 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::query::QueryError;
 use crate::query::access::Denied;
 
 /// Why a request has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(in crate::query) struct Problem {
     /// A name for this kind of problem that programs can compare.
     #[serde(rename = "type")]

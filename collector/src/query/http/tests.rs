@@ -1,6 +1,7 @@
 //! Requests to the router, as a browser and a program send them.
 
 mod answers;
+mod description;
 mod pages;
 mod server;
 

@@ -1,4 +1,4 @@
-//! `rollcall-agent enroll | run | report | status | version`: the command line.
+//! `rollcall-agent enroll | run | report | status | doctor | prepare-image | version`: the command line.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _};
@@ -22,11 +22,14 @@ use crate::identity::issue::enroll_once;
 use crate::identity::{Identity, Machine};
 use crate::paths::{Paths, replace_file};
 use crate::service::{StopSignal, notify_ready, notify_stopping};
+use crate::settings::{Layers, Place, Settings, policy};
 use crate::spool::files::LOCK;
 use crate::spool::{Spool, SpoolLimits};
 use crate::status::{Standing, Status};
 use crate::stream::address::Address;
 
+mod doctor;
+mod prepare;
 mod report;
 
 /// How long a thread that looked up a name waits for the next: the targets of one round.
@@ -48,6 +51,9 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct Global {
+    /// The collector [default: ROLLCALL_COLLECTOR, `collector` of agent.toml, or the policy's]
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    collector: Option<Address>,
     /// The data folder [default: /var/lib/rollcall-agent, or `data` of agent.toml]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -76,18 +82,20 @@ enum Command {
     Run,
     /// Print, as JSON, every byte of telemetry that would be sent, and send nothing
     Report(Report),
-    /// Say how the agent fares; the exit code is 0 when it is connected, 3 when it does not run, 4
-    /// when it is not connected, 5 when it is not enrolled
+    /// Say how the agent fares and what it waits for, also in the exit code: 0 connected, 3 not running,
+    /// 4 not connected, 5 not enrolled, 10 no network, 11 name not found, 12 blocked by a filter, 13 TLS
+    /// intercepted, 14 proxy, 15 no answer, 16 token refused, 17 revoked or retired, 18 no address
     Status(ShowStatus),
+    /// Try each step to the collector from here, and print a page without secrets for a ticket
+    Doctor,
+    /// Remove identity and waiting reports, so that a disk can be imaged from this installation
+    PrepareImage,
     /// Print the version
     Version,
 }
 
 #[derive(Debug, Args)]
 struct Enroll {
-    /// The collector [default: `collector` of agent.toml]
-    #[arg(long, value_name = "HOST:PORT")]
-    collector: Option<Address>,
     /// A file that holds the token; otherwise the variable ROLLCALL_TOKEN counts
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
@@ -155,6 +163,11 @@ async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
             .await
         }
         Command::Status(options) => status(&global.setup()?, &options),
+        Command::Doctor => {
+            let (setup, place) = global.setup_and_place()?;
+            doctor::examine(&setup, place).await
+        }
+        Command::PrepareImage => prepare::prepare_image(&global.setup()?),
         Command::Version => {
             println!("rollcall-agent {}", env!("CARGO_PKG_VERSION"));
             Ok(ExitCode::SUCCESS)
@@ -164,23 +177,40 @@ async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 impl Global {
     fn setup(self) -> anyhow::Result<Setup> {
-        let config = AgentConfig::load(self.config.as_deref())?;
-        let data = self.data.or_else(|| config.data.clone());
+        Ok(self.setup_and_place()?.0)
+    }
+
+    /// All that an agent is built from, and where the collector's address was found.
+    fn setup_and_place(self) -> anyhow::Result<(Setup, Place)> {
+        let mut config = AgentConfig::load(self.config.as_deref())?;
+        let layers = Layers {
+            command_line: Settings {
+                collector: self.collector,
+                data: self.data,
+                ..Settings::default()
+            },
+            environment: Settings::of_environment(|name| std::env::var(name).ok())?,
+            policy: Settings::of_policy(&policy::read())?,
+        };
+        let place = layers.place_of_collector(&config);
+        let given = layers.apply(&mut config);
         let roots = self
             .root
             .as_deref()
             .map_or_else(|| config.roots.roots(), Roots::under);
-        let given = token_of_environment()?;
-        Ok(Setup {
-            paths: Paths::new(data.unwrap_or_else(|| DEFAULT_DATA.into())),
+        let paths = Paths::new(config.data.clone().unwrap_or_else(|| DEFAULT_DATA.into()));
+        let setup = Setup {
             token: TokenSource {
                 given,
                 file: config.token_file.clone(),
                 erase: config.erase_token,
+                dropped: Some(paths.dropped_token()),
             },
+            paths,
             config,
             roots,
-        })
+        };
+        Ok((setup, place))
     }
 }
 
@@ -211,12 +241,10 @@ async fn run(setup: Setup) -> anyhow::Result<ExitCode> {
 }
 
 async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
-    let collector = options
-        .collector
-        .as_ref()
-        .or(setup.config.collector.as_ref());
-    let collector =
-        collector.context("--collector HOST:PORT is missing, and agent.toml names none")?;
+    let collector = setup.config.collector.as_ref();
+    let collector = collector.context(
+        "--collector HOST:PORT is missing, and ROLLCALL_COLLECTOR, agent.toml and policy name none",
+    )?;
     let machine = Machine::read(&setup.roots);
     let present = Identity::load(&setup.paths);
     let is_own = |identity: &Identity| {
@@ -298,14 +326,6 @@ fn token(options: &Enroll, configured: &TokenSource) -> anyhow::Result<Enrolment
     }
 }
 
-fn token_of_environment() -> anyhow::Result<Option<EnrolmentToken>> {
-    let text = std::env::var("ROLLCALL_TOKEN")
-        .ok()
-        .filter(|text| !text.trim().is_empty());
-    text.map(|text| text.parse().context("the variable ROLLCALL_TOKEN"))
-        .transpose()
-}
-
 fn status(setup: &Setup, options: &ShowStatus) -> anyhow::Result<ExitCode> {
     let file = setup.paths.status();
     let mut status = Status::load(&file).with_context(|| file.display().to_string())?;
@@ -323,7 +343,7 @@ fn status(setup: &Setup, options: &ShowStatus) -> anyhow::Result<ExitCode> {
     } else {
         println!("{}", status.describe(standing));
     }
-    Ok(ExitCode::from(standing.exit_code()))
+    Ok(ExitCode::from(status.exit_code(standing)))
 }
 
 /// Whether an agent holds the spool.

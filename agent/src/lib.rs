@@ -9,6 +9,8 @@ pub mod identity;
 pub mod line;
 pub mod paths;
 pub mod service;
+pub mod settings;
 pub mod spool;
 pub mod status;
 pub mod stream;
+pub mod waiting;

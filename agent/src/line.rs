@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::spool::files::Files;
 use crate::spool::{Spool, SpoolError};
 use crate::status::{Ack, Problem, SpoolStatus, Status};
+use crate::waiting::Waiting;
 
 /// The spool of any kind of files.
 pub type AnySpool = Spool<Box<dyn Files>>;
@@ -164,8 +165,13 @@ impl Line {
         });
     }
 
-    /// Notes a problem, in words, and logs it unless it is the last one again.
+    /// Notes a problem that has no more to say than its words.
     pub fn note_problem(&self, words: String, now: Now) {
+        self.note_waiting(Waiting::Other, words, now);
+    }
+
+    /// Notes a problem and what it waits for, and logs it unless it is the last one again.
+    pub fn note_waiting(&self, waiting: Waiting, words: String, now: Now) {
         let is_new = self
             .status
             .borrow()
@@ -180,6 +186,7 @@ impl Line {
             status.last_error = Some(Problem {
                 words,
                 at: now.wall,
+                waiting,
             });
         });
     }

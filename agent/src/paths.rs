@@ -48,6 +48,12 @@ impl Paths {
         self.data.join("configuration.json")
     }
 
+    /// An enrolment token that an installer or an imaging tool leaves; it is removed once it was used.
+    #[must_use]
+    pub fn dropped_token(&self) -> PathBuf {
+        self.data.join("token")
+    }
+
     /// What the running agent says of itself, for `rollcall-agent status`.
     #[must_use]
     pub fn status(&self) -> PathBuf {

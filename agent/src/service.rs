@@ -6,6 +6,6 @@ mod elsewhere;
 mod linux;
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{NetworkWatch, StopSignal, notify_ready, notify_stopping};
+pub use elsewhere::{NetworkWatch, StopSignal, has_way_out, notify_ready, notify_stopping};
 #[cfg(target_os = "linux")]
-pub use linux::{NetworkWatch, StopSignal, notify_ready, notify_stopping};
+pub use linux::{NetworkWatch, StopSignal, has_way_out, notify_ready, notify_stopping};

@@ -9,6 +9,10 @@ use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
 use crate::paths::with_suffix;
+use crate::waiting::Waiting;
+
+/// A clock that is off by more than this is told of; laptops that ask a time server are off by seconds.
+const CLOCK_WRONG_MINUTES: u64 = 5;
 
 /// The state of an agent. Nothing in it is secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +69,9 @@ pub struct Problem {
     pub words: String,
     /// When, by the laptop's clock.
     pub at: UnixMs,
+    /// What has to change.
+    #[serde(default)]
+    pub waiting: Waiting,
 }
 
 /// How an agent fares, in the words and exit codes of `rollcall-agent status`.
@@ -166,6 +173,35 @@ impl Status {
         }
     }
 
+    /// The exit code of `rollcall-agent status`: that of what is waited for, where that is known.
+    #[must_use]
+    pub fn exit_code(&self, standing: Standing) -> u8 {
+        let waits = matches!(standing, Standing::NotConnected | Standing::NotEnrolled);
+        let problem = self.last_error.as_ref().filter(|_| waits);
+        problem
+            .and_then(|problem| problem.waiting.exit_code())
+            .unwrap_or(standing.exit_code())
+    }
+
+    /// A clock that is wrong keeps no laptop from speaking, but certificates of web sites and
+    /// schedules suffer from it.
+    fn clock_words(&self) -> Option<String> {
+        let skew_s = self.clock_skew_ms? / 1000;
+        let minutes = skew_s.unsigned_abs() / 60;
+        if minutes < CLOCK_WRONG_MINUTES {
+            return None;
+        }
+        let way = if skew_s > 0 { "ahead of" } else { "behind" };
+        let span = match minutes {
+            0..=119 => format!("{minutes} minutes"),
+            120..=2879 => format!("{} hours", minutes / 60),
+            _ => format!("{} days", minutes / 1440),
+        };
+        Some(format!(
+            "wrong: {span} {way} the collector's; set it, reports flow all the same"
+        ))
+    }
+
     /// The lines that a technician reads.
     #[must_use]
     pub fn describe(&self, standing: Standing) -> String {
@@ -200,6 +236,14 @@ impl Status {
                 problem.map_or_else(none, |p| format!("{} ({})", p.words, p.at))
             ),
         ];
+        let waits = standing != Standing::Connected && standing != Standing::NotRunning;
+        if let Some(problem) = problem.filter(|_| waits) {
+            lines.insert(1, format!("waits for   {}", problem.waiting.words()));
+        }
+        lines.extend(
+            self.clock_words()
+                .map(|words| format!("clock       {words}")),
+        );
         if spool.dropped + spool.corrupt > 0 {
             lines.push(format!(
                 "lost        {} dropped, {} damaged",
@@ -222,6 +266,7 @@ mod tests {
         let problem = Problem {
             words: "the name h was not found".to_owned(),
             at: UnixMs(0),
+            waiting: Waiting::Name,
         };
         let status = Status {
             last_error: Some(problem),
@@ -237,6 +282,43 @@ mod tests {
         );
         fs::write(&file, "{").unwrap();
         assert!(Status::load(&file).is_err());
+    }
+
+    #[test]
+    fn what_is_waited_for_is_told_in_words_and_exit_code() {
+        let waiting = |waiting| Status {
+            last_error: Some(Problem {
+                words: "why".to_owned(),
+                at: UnixMs(0),
+                waiting,
+            }),
+            ..Status::default()
+        };
+        let network = waiting(Waiting::Network);
+        assert_eq!(network.exit_code(Standing::NotConnected), 10);
+        assert_eq!(network.exit_code(Standing::NotEnrolled), 10);
+        assert_eq!(network.exit_code(Standing::NotRunning), 3);
+        let words = network.describe(Standing::NotEnrolled);
+        assert!(words.contains("waits for   a network\n"), "{words}");
+        assert_eq!(waiting(Waiting::Other).exit_code(Standing::NotConnected), 4);
+        assert_eq!(
+            waiting(Waiting::AnyToken).exit_code(Standing::NotEnrolled),
+            5
+        );
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_also_while_connected() {
+        let skewed = |clock_skew_ms| Status {
+            connected: true,
+            clock_skew_ms: Some(clock_skew_ms),
+            ..Status::default()
+        };
+        let words = |ms| skewed(ms).describe(Standing::Connected);
+        assert!(!words(90_000).contains("clock"));
+        assert!(words(3_600_000).contains("clock       wrong: 60 minutes ahead of"));
+        assert!(words(-800_000_000_000).contains("9259 days behind"));
+        assert_eq!(skewed(-800_000_000_000).exit_code(Standing::Connected), 0);
     }
 
     #[test]
@@ -270,6 +352,7 @@ mod tests {
             last_error: Some(Problem {
                 words: words.to_owned(),
                 at: UnixMs(at),
+                waiting: Waiting::Collector,
             }),
             ..lost.clone()
         };

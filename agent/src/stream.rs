@@ -23,9 +23,11 @@ use tonic::codec::CompressionEncoding;
 use crate::identity::issue::{CallError, client};
 use crate::identity::{Identity, Machine};
 use crate::line::{Appended, Line};
+use crate::waiting::Waiting;
 
 pub mod address;
 pub mod connector;
+pub mod filter;
 pub mod session;
 
 use connector::Connector;
@@ -194,7 +196,10 @@ impl<'a> Adapter<'a> {
         match event {
             Event::Lost => self.stream.line.note(|status| status.connected = false),
             Event::Refused(refusal) => {
-                self.stream.line.note_problem(refusal.to_string(), now);
+                let waiting = Waiting::after_refusal(*refusal);
+                self.stream
+                    .line
+                    .note_waiting(waiting, refusal.to_string(), now);
                 if *refusal == Refusal::DeviceRetired {
                     self.stream.line.note(|status| status.retired = true);
                 }
@@ -351,7 +356,10 @@ impl<'a> Link<'a> {
         match error {
             CallError::Refused(refusal) => Event::Refused(refusal),
             other => {
-                stream.line.note_problem(chain(&other), stream.clock.now());
+                let waiting = Waiting::after(&other);
+                stream
+                    .line
+                    .note_waiting(waiting, chain(&other), stream.clock.now());
                 Event::Lost
             }
         }
@@ -429,7 +437,9 @@ fn on_message(stream: &Stream<'_>, message: v1::Down) -> Option<Event> {
         down::Message::Retire(retire) => {
             let reason: String = retire.reason.chars().take(limits::TEXT_BYTES).collect();
             let words = format!("the collector has retired this device: {reason}");
-            stream.line.note_problem(words, stream.clock.now());
+            stream
+                .line
+                .note_waiting(Waiting::Administrator, words, stream.clock.now());
             stream.line.note(|status| status.retired = true);
             Some(Event::Retired)
         }

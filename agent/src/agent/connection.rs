@@ -3,7 +3,7 @@
 //! Nothing here gives up and nothing here loops: each remedy after the first waits longer.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rollcall_shared::backoff::{Backoff, random_fraction};
@@ -20,6 +20,7 @@ use crate::stream::address::Address;
 use crate::stream::connector::Connector;
 use crate::stream::session::End;
 use crate::stream::{self, Ended, Stream, chain};
+use crate::waiting::Waiting;
 
 /// The ceiling of the first wait after something that only a person can mend.
 const RETRY_FIRST: Duration = Duration::from_secs(10);
@@ -42,6 +43,9 @@ pub struct TokenSource {
     pub file: Option<PathBuf>,
     /// Whether the file is removed once its token has been used.
     pub erase: bool,
+    /// A file that an installer or an imaging tool drops into the data folder; it may be missing, and
+    /// is removed once its token has been used.
+    pub dropped: Option<PathBuf>,
 }
 
 impl TokenSource {
@@ -53,29 +57,42 @@ impl TokenSource {
         if let Some(token) = &self.given {
             return Ok(Some(token.clone()));
         }
-        let Some(file) = &self.file else {
-            return Ok(None);
-        };
-        match fs::read_to_string(file) {
-            Ok(text) => text
-                .parse()
-                .map(Some)
-                .map_err(|e| format!("{}: {e}", file.display())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.erase => Ok(None),
-            Err(error) => Err(format!("the token file {}: {error}", file.display())),
+        let dropped = self.dropped.as_deref().map(|file| read_token(file, true));
+        if let Some(Ok(Some(token))) = dropped {
+            return Ok(Some(token));
         }
+        if let Some(file) = &self.file
+            && let Some(token) = read_token(file, self.erase)?
+        {
+            return Ok(Some(token));
+        }
+        dropped.unwrap_or(Ok(None))
     }
 
     /// Removes the file, where that was asked for.
     pub fn used(&self) {
-        let erased = self
-            .file
-            .as_ref()
-            .filter(|_| self.erase)
-            .map(fs::remove_file);
-        if let Some(Err(error)) = erased {
-            tracing::warn!(%error, "the token file could not be removed");
+        let configured = self.file.as_ref().filter(|_| self.erase);
+        for file in configured.into_iter().chain(&self.dropped) {
+            match fs::remove_file(file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, file = %file.display(), "the token file could not be removed");
+                }
+                _ => {}
+            }
         }
+    }
+}
+
+/// The token in a file; `None` where the file is missing and `may_be_missing`.
+fn read_token(file: &Path, may_be_missing: bool) -> Result<Option<EnrolmentToken>, String> {
+    match fs::read_to_string(file) {
+        Ok(text) => text
+            .trim()
+            .parse()
+            .map(Some)
+            .map_err(|e| format!("{}: {e}", file.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && may_be_missing => Ok(None),
+        Err(error) => Err(format!("the token file {}: {error}", file.display())),
     }
 }
 
@@ -105,7 +122,8 @@ impl Agent {
             let connector = match self.connector(Some(&identity)) {
                 Ok(connector) => connector,
                 Err(words) => {
-                    self.line.note_problem(words, self.clock.now());
+                    self.line
+                        .note_waiting(Waiting::Settings, words, self.clock.now());
                     self.wait_for_a_person(&mut keeper).await;
                     continue;
                 }
@@ -254,7 +272,8 @@ impl Agent {
             Ok(Some(token)) => token,
             Ok(None) => return self.wait_for_identity(former, keeper).await,
             Err(words) => {
-                self.line.note_problem(words, self.clock.now());
+                self.line
+                    .note_waiting(Waiting::Token, words, self.clock.now());
                 return self.wait_for_a_person(keeper).await;
             }
         };
@@ -264,7 +283,8 @@ impl Agent {
                 enroll_once(paths, &connector, &token, former, &self.machine).await
             }
             Err(words) => {
-                self.line.note_problem(words, self.clock.now());
+                self.line
+                    .note_waiting(Waiting::Settings, words, self.clock.now());
                 return self.wait_for_a_person(keeper).await;
             }
         };
@@ -314,8 +334,9 @@ impl Agent {
     }
 
     fn note_failure(&self, error: &CallError, doing: &str) {
+        let words = format!("{doing}: {}", chain(error));
         self.line
-            .note_problem(format!("{doing}: {}", chain(error)), self.clock.now());
+            .note_waiting(Waiting::after(error), words, self.clock.now());
     }
 
     async fn wait_for_a_person(&self, keeper: &mut Keeper) {
@@ -331,7 +352,8 @@ impl Agent {
         }
         let words = "this laptop is not enrolled; run `rollcall-agent enroll`, or name a token_file \
                      in agent.toml";
-        self.line.note_problem(words.to_owned(), self.clock.now());
+        self.line
+            .note_waiting(Waiting::AnyToken, words.to_owned(), self.clock.now());
         sleep(LOOK_FOR_IDENTITY).await;
     }
 

@@ -33,6 +33,12 @@ pub const fn notify_ready() {}
 /// Nobody is to be told.
 pub const fn notify_stopping() {}
 
+/// Whether any link has a default route: not known here.
+#[must_use]
+pub const fn has_way_out() -> Option<bool> {
+    None
+}
+
 /// Would notice that the network has changed.
 #[derive(Debug)]
 pub struct NetworkWatch(());

@@ -164,6 +164,14 @@ fn drain(socket: &OwnedFd) {
     }
 }
 
+/// Whether any link has a default route; `None` where the kernel does not tell.
+#[must_use]
+pub fn has_way_out() -> Option<bool> {
+    let ipv4 = fs::read_to_string("/proc/net/route").ok()?;
+    let ipv6 = fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
+    Some(!default_routes(&ipv4, &ipv6).is_empty())
+}
+
 fn look(proc: &Path) -> [u8; 32] {
     let read = |name: &str| fs::read_to_string(proc.join("net").join(name)).unwrap_or_default();
     digest_of_defaults(&read("route"), &read("ipv6_route"))
@@ -172,6 +180,10 @@ fn look(proc: &Path) -> [u8; 32] {
 /// What identifies the way out: the default routes' links and gateways, without metrics and
 /// counters.
 fn digest_of_defaults(ipv4: &str, ipv6: &str) -> [u8; 32] {
+    sha256(default_routes(ipv4, ipv6).join("\n").as_bytes())
+}
+
+fn default_routes(ipv4: &str, ipv6: &str) -> Vec<String> {
     let mut routes = Vec::new();
     for line in ipv4.lines().skip(1) {
         let fields: Vec<_> = line.split_whitespace().collect();
@@ -191,7 +203,7 @@ fn digest_of_defaults(ipv4: &str, ipv6: &str) -> [u8; 32] {
         }
     }
     routes.sort();
-    sha256(routes.join("\n").as_bytes())
+    routes
 }
 
 #[cfg(test)]
@@ -220,6 +232,8 @@ mod tests {
             home
         );
         assert_ne!(digest_of_defaults(ROUTE, ""), home);
+        let only_local: String = ROUTE.lines().take(1).collect();
+        assert!(default_routes(&only_local, "").is_empty());
         assert_ne!(
             digest_of_defaults(&ROUTE.replace("wlp2s0", "enp3s0"), ROUTE6),
             home

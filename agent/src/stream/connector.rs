@@ -18,6 +18,8 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
 use super::address::{Address, Proxy};
+use super::filter;
+use crate::service;
 
 /// Bytes of a proxy's answer to CONNECT; the answers of common proxies have less than 1 KiB.
 const PROXY_ANSWER_BYTES: usize = 8 * 1024;
@@ -50,6 +52,26 @@ pub enum ConnectError {
     NameNotFound {
         /// The name that was looked up.
         host: String,
+    },
+    /// There is no network at all.
+    #[error(
+        "{address} was not found: this laptop has no network, since no link has a way out (no default \
+         route)"
+    )]
+    NoNetwork {
+        /// Where to.
+        address: Address,
+    },
+    /// Something that speaks no TLS answered in the collector's place.
+    #[error(
+        "{address} is blocked by {filter}, which answers in the collector's place; have the collector \
+         allowed there"
+    )]
+    Filtered {
+        /// Where to.
+        address: Address,
+        /// The filter, as it names itself.
+        filter: String,
     },
     /// Somebody answered that nobody listens there.
     #[error("{address} refused the connection; nothing listens there, or a firewall refuses")]
@@ -89,7 +111,8 @@ pub enum ConnectError {
     /// The certificate is of an authority that this agent does not trust.
     #[error(
         "{address} showed a certificate of another authority than the collector's, issued by \
-         {issuer}; if that is a filter which inspects TLS, exempt the collector from it"
+         {issuer}{}; if that is a filter which inspects TLS, exempt the collector from it",
+        filter_of(issuer)
     )]
     NotOurAuthority {
         /// Where to.
@@ -225,8 +248,27 @@ impl Connector {
         let handshake = TlsConnector::from(config).connect(name, tcp);
         match timeout(limits::CONNECT_TIMEOUT, handshake).await {
             Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(source)) if is_no_tls(&source) => Err(self.name_filter(source).await),
             Ok(Err(source)) => Err(explain_tls(&self.address, source, witness.issuer())),
             Err(_) => Err(self.timed_out("the TLS handshake")),
+        }
+    }
+
+    /// Who answers in clear where TLS was asked for, if it says so.
+    async fn name_filter(&self, source: io::Error) -> ConnectError {
+        let ask = async {
+            let mut tcp = self.tcp().await.ok()?;
+            filter::ask(&mut tcp, self.address.host())
+                .await
+                .ok()
+                .flatten()
+        };
+        match timeout(limits::CONNECT_TIMEOUT, ask).await {
+            Ok(Some(filter)) => ConnectError::Filtered {
+                address: self.address.clone(),
+                filter,
+            },
+            _ => explain_tls(&self.address, source, None),
         }
     }
 
@@ -259,8 +301,13 @@ async fn open_tcp(address: &Address) -> Result<TcpStream, ConnectError> {
     let found = timeout(limits::CONNECT_TIMEOUT, look_up)
         .await
         .map_err(|_| timed_out("looking the name up"))?;
-    let not_found = || ConnectError::NameNotFound {
-        host: address.host().to_owned(),
+    let not_found = || match service::has_way_out() {
+        Some(false) => ConnectError::NoNetwork {
+            address: address.clone(),
+        },
+        _ => ConnectError::NameNotFound {
+            host: address.host().to_owned(),
+        },
     };
     let candidates: Vec<_> = found.map_err(|_| not_found())?.collect();
     let mut last = not_found();
@@ -354,8 +401,22 @@ fn explain_tcp(address: &Address, source: io::Error) -> ConnectError {
             step: "the connection",
             address,
         },
+        io::ErrorKind::NetworkUnreachable if service::has_way_out() == Some(false) => {
+            ConnectError::NoNetwork { address }
+        }
         _ => ConnectError::Unreachable { address, source },
     }
+}
+
+/// Whether the other end answered something that is no TLS.
+fn is_no_tls(source: &io::Error) -> bool {
+    let error = source.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(error, Some(rustls::Error::InvalidMessage(_)))
+}
+
+/// The product that an issuer's name gives away, in brackets.
+fn filter_of(issuer: &str) -> String {
+    filter::product(issuer).map_or_else(String::new, |product| format!(" (the filter {product})"))
 }
 
 fn explain_tls(address: &Address, source: io::Error, issuer: Option<String>) -> ConnectError {

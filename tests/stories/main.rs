@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails ends its story")]
 
+mod api;
 mod backup;
 mod bad_input;
 mod bench;

@@ -1,7 +1,10 @@
 //! The fleet and the collector for Prometheus, in the text format 0.0.4.
 //!
-//! Cardinality is bounded: series exist by site, model, rule and severity, never by device. What
-//! counts the collector as a whole is shown only to those who may see every site.
+//! Cardinality is bounded: series exist by site, model, rule and severity, never by device; those of
+//! single devices are at an address of their own, for whoever asks for some metrics. What counts the
+//! collector as a whole is shown only to those who may see every site.
+
+mod devices;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -111,6 +114,8 @@ pub fn expose(query: &Query, viewer: &Viewer, statuses: &BTreeMap<u16, u64>) -> 
     }
     out.into_text()
 }
+
+pub use devices::{DevicesRequest, expose_devices_by_id};
 
 /// What ingest counts, for [`super::Surroundings::sources`].
 #[must_use]
@@ -413,6 +418,40 @@ fn labels_text(labels: &[(&str, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A panel over a metric that is called otherwise stays empty, and nobody notices.
+    #[tokio::test]
+    async fn grafana_dashboards_name_only_metrics_that_there_are() {
+        let example = crate::query::example::Example::new().await;
+        let admin = Viewer::new("prometheus", crate::store::Role::Viewer, Vec::new());
+        let text = expose(&example.query, &admin, &BTreeMap::from([(200, 1)]));
+        let known: std::collections::BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+            .collect();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/grafana");
+        let mut queries = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|ext| ext != "json") {
+                continue;
+            }
+            let board = std::fs::read_to_string(&path).unwrap();
+            let board: serde_json::Value = serde_json::from_str(&board).unwrap();
+            for panel in board["panels"].as_array().unwrap() {
+                for target in panel["targets"].as_array().unwrap() {
+                    let expr = target["expr"].as_str().unwrap();
+                    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                    let names = expr.split(|c| !is_name(c));
+                    for name in names.filter(|name| name.starts_with("rollcall_")) {
+                        queries += 1;
+                        assert!(known.contains(name), "{}: {name}", path.display());
+                    }
+                }
+            }
+        }
+        assert!(queries > 20, "only {queries} found: the walk is broken");
+    }
 
     #[test]
     fn label_values_are_escaped() {

@@ -12,6 +12,7 @@ use super::{Face, Parameters, Problem, etag, openapi};
 use crate::alert::AlertState;
 use crate::incident::IncidentState;
 use crate::query::operation::{AuditList, OutboxAnswer};
+use crate::query::prometheus::DevicesRequest;
 use crate::query::series::Window;
 use crate::query::{
     AlertFilter, AlertList, CatalogueAnswer, DeviceDetail, DeviceFilter, DeviceList,
@@ -34,6 +35,7 @@ pub(super) fn routes() -> Router<Face> {
         .route("/api/openapi.json", get(openapi::describe))
         .route("/api/{*rest}", get(nothing_here))
         .route("/metrics", get(metrics))
+        .route("/metrics/devices", get(device_metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
 }
@@ -178,6 +180,20 @@ async fn metrics(
     let text = face
         .query
         .answer(move |query| Ok(prometheus::expose(query, &viewer, &statuses)));
+    let kind = [(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)];
+    Ok((kind, text.await?).into_response())
+}
+
+async fn device_metrics(
+    State(face): State<Face>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut given = parameters(query, &["metric", "site"])?;
+    let wanted = DevicesRequest::new(given.text("metric").as_deref(), given.text("site"))?;
+    let text = face
+        .query
+        .answer(move |query| prometheus::expose_devices_by_id(query, &viewer, &wanted));
     let kind = [(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)];
     Ok((kind, text.await?).into_response())
 }

@@ -54,6 +54,10 @@ async fn every_address_by_every_role_and_scope() {
         ("/api/v1/outbox", [403, 200, 200, 403, 200, 200, 401]),
         ("/api/v1/audit", [403, 403, 200, 403, 403, 403, 401]),
         ("/metrics", [200, 200, 200, 200, 200, 200, 401]),
+        (
+            "/metrics/devices?metric=hw.battery.charge",
+            [200, 200, 200, 200, 200, 200, 401],
+        ),
         ("/api/v1/nothing", [404, 404, 404, 404, 404, 404, 404]),
     ];
     for (address, expected) in table {

@@ -5,17 +5,22 @@
 
 pub mod access;
 mod alerts;
+mod attention;
 mod catalogue;
 mod dashboard;
 mod devices;
 #[cfg(test)]
 mod example;
+mod fleet;
 pub mod grpc;
+mod history;
 pub mod http;
 mod incidents;
 mod operation;
 mod page;
 pub mod prometheus;
+mod reachability;
+mod reports;
 mod series;
 mod session;
 mod summary;
@@ -27,21 +32,29 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rollcall_shared::metric;
 use rollcall_shared::time::{Clock, UnixMs};
 use tokio::sync::Semaphore;
 
-use crate::evaluate::rules::Rule;
+use crate::evaluate::rules::{Rule, Test};
 use crate::store::{Store, StoreError};
 use access::{Attempts, Denied};
 pub use alerts::{AlertAnswer, AlertFilter, AlertList};
+pub use attention::{AttentionAnswer, Foreseen, Urgent};
 pub use catalogue::{CatalogueAnswer, MetricAnswer, catalogue};
 pub use devices::{
     DeviceAnswer, DeviceDetail, DeviceFilter, DeviceList, LatestAnswer, PointAnswer, SeriesAnswer,
     SeriesRequest,
 };
+use fleet::MOST_ROWS;
+pub use fleet::{Count, FleetFilter, FleetPage, FleetRequest, FleetRow, Health, Sort};
+pub use history::{ASLEEP_MS, History, Line, Stay, is_drawn};
 pub use incidents::{FindingAnswer, IncidentAnswer, IncidentFilter, IncidentList};
 pub use operation::{AuditAnswer, OutboxAnswer, OutboxEntry, Readiness};
 pub use page::Page;
+use reachability::NOTED_EVERY_MS;
+pub use reachability::{Cell, Matrix, Reached, Target, Vantage};
+pub use reports::{BatteryDue, DriveDue, LOAD_DAYS, Load, SystemDue};
 pub use summary::{SeverityCounts, SiteSummary, Summary};
 pub use time::At;
 pub use viewer::Viewer;
@@ -59,6 +72,8 @@ pub struct Guidance {
     pub runbook: String,
     /// What to tell the family, in plain language, by language code.
     pub family: BTreeMap<String, String>,
+    /// The metric that shows it best.
+    pub metric: Option<&'static str>,
 }
 
 impl From<&Rule> for Guidance {
@@ -66,8 +81,27 @@ impl From<&Rule> for Guidance {
         Self {
             runbook: rule.runbook.clone(),
             family: rule.family.clone(),
+            metric: shown_by(&rule.test),
         }
     }
+}
+
+/// The first metric that a rule compares and that can be drawn; of a forecast the readings that it is
+/// made of.
+fn shown_by(test: &Test) -> Option<&'static str> {
+    let Test::Readings(readings) = test else {
+        return None;
+    };
+    let sources = readings.faults.iter().filter_map(|condition| {
+        Some(match condition.metric.name {
+            name if name.starts_with("forecast.battery") => metric::BATTERY_HEALTH.name,
+            name if name.starts_with("forecast.filesystem") => metric::FILESYSTEM_UTILIZATION.name,
+            name if name.starts_with("forecast.physical_disk") => metric::DRIVE_REALLOCATED.name,
+            _ if is_drawn(condition.metric) => condition.metric.name,
+            _ => return None,
+        })
+    });
+    sources.into_iter().next()
 }
 
 /// Finds the documentation of a rule by its name; `None` for a rule that is no longer loaded.
@@ -89,6 +123,8 @@ pub struct Query {
     checks: Arc<[ReadyCheck]>,
     attempts: Arc<Attempts>,
     turns: Arc<Semaphore>,
+    kept: Arc<fleet::Kept>,
+    notes: Arc<reachability::Notes>,
 }
 
 /// What answers are made of besides the store.
@@ -149,6 +185,8 @@ impl Query {
             checks: surroundings.checks.into(),
             attempts: Arc::default(),
             turns: Arc::new(Semaphore::new(ANSWERS)),
+            kept: Arc::default(),
+            notes: Arc::default(),
         }
     }
 

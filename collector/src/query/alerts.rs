@@ -65,6 +65,9 @@ pub struct AlertAnswer {
     pub fired_at: Option<At>,
     /// When it was over.
     pub resolved_at: Option<At>,
+    /// The metric that shows it best; `None` when the rule is no longer loaded.
+    #[serde(skip)]
+    pub metric: Option<&'static str>,
     /// What staff do about it, in Markdown; empty when the rule is no longer loaded.
     pub runbook: String,
     /// What to tell the family, by language code; empty when the rule is no longer loaded.
@@ -227,6 +230,7 @@ impl Query {
             since_at: At(alert.since),
             fired_at: alert.fired.map(At),
             resolved_at: alert.resolved.map(At),
+            metric: guidance.metric,
             runbook: guidance.runbook,
             family: guidance.family,
         }

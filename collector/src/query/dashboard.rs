@@ -3,20 +3,29 @@
 //! People sign in with an API token; see [`super::session`].
 
 mod api_docs;
+mod address;
+mod assets;
 mod attention;
+mod chart;
+mod collected;
+mod csv;
 mod device;
 mod devices;
+mod events;
 mod frame;
 mod html;
+mod reachability;
+mod reports;
 mod runbook;
 mod sign_in;
 
-use axum::Router;
-use axum::extract::{FromRequestParts, RawQuery, State};
+use axum::extract::{FromRequestParts, Path};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use http::request::Parts;
-use http::{StatusCode, Uri, header};
+use http::{StatusCode, header};
+use rollcall_shared::metric;
 
 use super::http::{Face, Parameters, Problem};
 use super::session::Cookie;
@@ -27,21 +36,27 @@ use html::Html;
 /// Items on a page of the dashboard: what one scrolls through.
 const PAGE_SIZE: u64 = 50;
 
-const ICON: &str = include_str!("dashboard/rollcall.svg");
+/// Days before an alert that its small picture shows.
+const SPARK_MS: i64 = 7 * 86_400_000;
 
-const STYLE: &str = include_str!("dashboard/rollcall.css");
-
-/// Every page, the style sheet, and the answer to addresses that nothing has.
+/// Every page, what pages load, and the answer to addresses that nothing has.
 pub(super) fn routes() -> Router<Face> {
     Router::new()
         .route("/", get(attention_page))
         .route("/devices", get(devices_page))
+        .route("/devices.csv", get(devices_csv))
         .route("/devices/{id}", get(device_page))
         .route("/api/docs", get(api_docs::show))
+        .route("/devices/{id}/collected", get(collected_page))
+        .route("/devices/{id}/history.json", get(history_numbers))
+        .route("/devices/{id}/week.svg", get(week))
+        .route("/reachability", get(reachability_page))
+        .route("/reports", get(reports_page))
+        .route("/reports/{name}", get(report_csv))
+        .route("/events", get(events::stream))
         .route("/sign-in", get(sign_in::form).post(sign_in::submit))
         .route("/sign-out", post(sign_in::sign_out))
-        .route("/assets/rollcall.css", get(style))
-        .route("/assets/rollcall.svg", get(icon))
+        .route("/assets/{name}", get(assets::serve))
         .fallback(nothing_here)
 }
 
@@ -72,75 +87,159 @@ fn signed_in(face: &Face, cookie: &str) -> Option<SignedIn> {
     })
 }
 
-async fn attention_page(
-    State(face): State<Face>,
-    who: SignedIn,
-    uri: Uri,
-    RawQuery(query): RawQuery,
-) -> Result<Html, Refused> {
-    let frame = Frame::new(&who, &uri, &face);
-    let wanted = parameters(query, &["site", "page"]).map_err(frame.refusing())?;
-    let viewer = who.viewer.clone();
-    let answer = face
-        .query
-        .answer(move |query| attention::Attention::find(query, &viewer, wanted));
-    let answer = answer.await.map_err(frame.refusing())?;
-    Ok(frame.page("Attention", answer.render(face.query.now())))
+/// What a page's handler needs, found before anything else.
+struct Asked {
+    face: Face,
+    viewer: Viewer,
+    frame: Frame,
+    query: String,
 }
 
-async fn devices_page(
-    State(face): State<Face>,
-    who: SignedIn,
-    uri: Uri,
-    RawQuery(query): RawQuery,
-) -> Result<Html, Refused> {
-    let frame = Frame::new(&who, &uri, &face);
-    let known = ["site", "search", "page"];
-    let wanted = parameters(query, &known).map_err(frame.refusing())?;
-    let viewer = who.viewer.clone();
-    let answer = face
-        .query
-        .answer(move |query| devices::Devices::find(query, &viewer, wanted));
-    let answer = answer.await.map_err(frame.refusing())?;
-    Ok(frame.page("Devices", answer.render(face.query.now())))
+impl FromRequestParts<Face> for Asked {
+    type Rejection = Redirect;
+
+    async fn from_request_parts(parts: &mut Parts, face: &Face) -> Result<Self, Redirect> {
+        let who = SignedIn::from_request_parts(parts, face).await?;
+        Ok(Self {
+            frame: Frame::new(&who, &parts.uri, face),
+            viewer: who.viewer,
+            face: face.clone(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+        })
+    }
 }
 
-async fn device_page(State(face): State<Face>, who: SignedIn, uri: Uri) -> Result<Html, Refused> {
-    let frame = Frame::new(&who, &uri, &face);
-    let id = uri.path().trim_start_matches("/devices/").to_owned();
-    let viewer = who.viewer.clone();
-    let answer = face.query.answer(move |query| query.device(&viewer, &id));
-    let answer = answer.await.map_err(frame.refusing())?;
-    Ok(frame.page(
-        &device::title(&answer),
-        device::render(&answer, face.query.now()),
-    ))
+impl Asked {
+    /// Works out an answer from the parameters of the address.
+    async fn answer<T: Send + 'static>(
+        &self,
+        known: &[&str],
+        work: impl FnOnce(&super::Query, &Viewer, Parameters) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let given = Parameters::parse(&self.query, known).map_err(self.frame.refusing())?;
+        let viewer = self.viewer.clone();
+        let answer = self
+            .face
+            .query
+            .answer(move |query| work(query, &viewer, given));
+        answer.await.map_err(self.frame.refusing())
+    }
+
+    fn page(&self, title: &str, main: Html) -> Html {
+        self.frame.page(title, main)
+    }
+
+    fn now(&self) -> rollcall_shared::time::UnixMs {
+        self.face.query.now()
+    }
 }
 
-async fn style() -> impl IntoResponse {
-    let headers = [
-        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
-        (header::CACHE_CONTROL, "max-age=86400"),
-    ];
-    (headers, STYLE)
+async fn attention_page(asked: Asked) -> Result<Html, Refused> {
+    let known = ["site", "page"];
+    let answer = asked.answer(&known, attention::Attention::find).await?;
+    Ok(asked.page("Attention", answer.render(asked.now())))
 }
 
-async fn icon() -> impl IntoResponse {
+async fn devices_page(asked: Asked) -> Result<Html, Refused> {
+    let answer = asked.answer(&devices::KNOWN, devices::Devices::find);
+    let answer = answer.await?;
+    Ok(asked.page("Fleet", answer.render(asked.now())))
+}
+
+async fn devices_csv(asked: Asked) -> Result<csv::Csv, Refused> {
+    asked.answer(&devices::KNOWN, devices::csv).await
+}
+
+async fn device_page(asked: Asked, id: Id) -> Result<Html, Refused> {
+    let id = text_of(id);
+    let answer = asked.answer(&device::KNOWN, move |query, viewer, given| {
+        device::DevicePage::find(query, viewer, &id, given)
+    });
+    let answer = answer.await?;
+    Ok(asked.page(&answer.title(), answer.render(asked.now())))
+}
+
+async fn collected_page(asked: Asked, id: Id) -> Result<Html, Refused> {
+    let id = text_of(id);
+    let detail = asked.answer(&[], move |query, viewer, _| query.device(viewer, &id));
+    let page = collected::render(&detail.await?, asked.now());
+    Ok(asked.page("What is collected", page))
+}
+
+/// The history of some series as numbers, for the script that draws it.
+async fn history_numbers(asked: Asked, id: Id) -> Result<Json<serde_json::Value>, Refused> {
+    let id = text_of(id);
+    let known = ["part", "metric", "instance", "range", "from", "to"];
+    let history = asked.answer(&known, move |query, viewer, mut given| {
+        let (part, metric) = (given.text("part"), given.text("metric"));
+        let (part, metric) = device::wanted(part.as_deref(), metric.as_deref())?;
+        let to = given.time("to")?.unwrap_or_else(|| query.now());
+        let length = chart::range_ms(given.text("range").as_deref())?;
+        let from = given.time("from")?.unwrap_or_else(|| to.plus_ms(-length));
+        let window = super::series::Window::new(Some(from), Some(to), None, to)?;
+        let wanted = |known: &metric::Metric| {
+            device::is_of(part, known) && metric.is_none_or(|metric| metric == known)
+        };
+        let mut history = query.history(viewer, &id, (window.from, window.to), wanted)?;
+        if let Some(instance) = given.text("instance") {
+            history.lines.retain(|line| line.instance == instance);
+        }
+        Ok(history)
+    });
+    Ok(Json(chart::numbers(&history.await?)))
+}
+
+/// The week of one series as a small picture.
+async fn week(asked: Asked, id: Id) -> Result<Response, Refused> {
+    let id = text_of(id);
+    let picture = asked.answer(&["metric", "instance"], move |query, viewer, mut given| {
+        let name = given.text("metric").unwrap_or_default();
+        let instance = given.text("instance").unwrap_or_default();
+        let to = query.now();
+        let from = to.plus_ms(-SPARK_MS);
+        let line = query.week(viewer, &id, (&name, &instance), (from, to))?;
+        Ok(chart::sparkline(&line, from, to))
+    });
     let headers = [
         (header::CONTENT_TYPE, "image/svg+xml"),
-        (header::CACHE_CONTROL, "max-age=86400"),
+        (header::CACHE_CONTROL, "private, max-age=300"),
     ];
-    (headers, ICON)
+    Ok((headers, picture.await?).into_response())
+}
+
+async fn reachability_page(asked: Asked) -> Result<Html, Refused> {
+    let matrix = asked.answer(&[], |query, viewer, _| Ok(query.reachability(viewer)));
+    let page = reachability::render(&matrix.await?, asked.now());
+    Ok(asked.page("Reachability", page))
+}
+
+async fn reports_page(asked: Asked) -> Result<Html, Refused> {
+    let reports = asked.answer(&[], |query, viewer, _| {
+        reports::Reports::find(query, viewer)
+    });
+    let page = reports.await?.render();
+    Ok(asked.page("Reports", page))
+}
+
+async fn report_csv(asked: Asked, name: Id) -> Result<csv::Csv, Refused> {
+    let name = text_of(name);
+    asked
+        .answer(&[], move |query, viewer, _| {
+            reports::csv(query, viewer, &name)
+        })
+        .await
+}
+
+type Id = Result<Path<String>, axum::extract::rejection::PathRejection>;
+
+/// A part of the path that is not UTF-8 names nothing.
+fn text_of(id: Id) -> String {
+    id.map_or_else(|_| String::new(), |Path(id)| id)
 }
 
 /// Strangers are not told which addresses exist; they are sent to sign in.
-async fn nothing_here(State(face): State<Face>, who: SignedIn, uri: Uri) -> Refused {
-    let frame = Frame::new(&who, &uri, &face);
-    frame.refusing()(QueryError::NotFound("such page".to_owned()))
-}
-
-fn parameters(query: Option<String>, known: &[&str]) -> Result<Parameters, QueryError> {
-    Parameters::parse(query.as_deref().unwrap_or_default(), known)
+async fn nothing_here(asked: Asked) -> Refused {
+    asked.frame.refusing()(QueryError::NotFound("such page".to_owned()))
 }
 
 /// A page that says why there is no other.

@@ -290,7 +290,7 @@ impl Query {
             .ok_or_else(|| QueryError::NotFound("such device".to_owned()))
     }
 
-    fn describe(&self, state: &DeviceState) -> DeviceAnswer {
+    pub(super) fn describe(&self, state: &DeviceState) -> DeviceAnswer {
         let alerts = self.store.open_alerts_of(state.device.id);
         let firing = alerts.iter().filter(|a| a.state == AlertState::Firing);
         self.describe_with(state, u32::try_from(firing.count()).unwrap_or(u32::MAX))
@@ -345,14 +345,14 @@ fn operating_system(state: &DeviceState) -> String {
     known.join(" ")
 }
 
-fn text_of<'a>(state: &'a DeviceState, metric: &Metric) -> Option<&'a str> {
+pub(super) fn text_of<'a>(state: &'a DeviceState, metric: &Metric) -> Option<&'a str> {
     match &state.get(metric, "")?.value {
         Value::Text(text) => Some(text),
         _ => None,
     }
 }
 
-fn metric_named(name: &str) -> Result<&'static Metric, QueryError> {
+pub(super) fn metric_named(name: &str) -> Result<&'static Metric, QueryError> {
     metric::by_name(name)
         .ok_or_else(|| QueryError::field("metric", "must be a name from /api/v1/metrics-catalogue"))
 }

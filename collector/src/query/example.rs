@@ -200,6 +200,7 @@ fn surroundings(clock: Arc<Hand>) -> Surroundings {
         (rule != "clock-wrong").then(|| Guidance {
             runbook: format!("Runbook of {rule}."),
             family: [("en".to_owned(), "Keep it charged.".to_owned())].into(),
+            metric: Some("hw.battery.charge"),
         })
     };
     Surroundings {

@@ -6,6 +6,7 @@
 
 mod api;
 mod etag;
+mod compress;
 mod guard;
 mod openapi;
 mod params;
@@ -37,6 +38,10 @@ pub(super) use problem::Problem;
 /// Connections at a time: 100 people with six connections each, and some scrapers. Each has at most
 /// 32 KiB of buffers.
 const CONNECTIONS: usize = 1024;
+
+/// Pages at a time that hear of changes; the rest of the connections stays for what is asked. Others are
+/// told to come later, and their pages work without.
+const STREAMS: usize = 512;
 
 /// Header lines of a request; browsers send about 20.
 const HEADERS: usize = 64;
@@ -90,6 +95,7 @@ pub struct HttpServer {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     router: Router,
+    face: Face,
     address: SocketAddr,
 }
 
@@ -99,6 +105,10 @@ pub(super) struct Face {
     pub query: Query,
     pub sessions: Arc<session::Sessions>,
     pub counts: Arc<guard::Counts>,
+    /// Set when the face stops: what streams without end ends then.
+    pub closing: CancellationToken,
+    /// Streams of events that may still begin.
+    pub streams: Arc<Semaphore>,
     hosts: Arc<guard::Hosts>,
 }
 
@@ -131,10 +141,12 @@ impl HttpServer {
         };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let face = Face::new(query, config.tls.is_some(), &config.names);
         Ok(Self {
             listener,
             address,
-            router: router(query, config.tls.is_some(), &config.names),
+            router: routes(&face),
+            face,
             tls: config.tls.map(TlsAcceptor::from),
         })
     }
@@ -149,6 +161,7 @@ impl HttpServer {
     pub async fn run(self, shutdown: CancellationToken) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let tasks = TaskTracker::new();
+        tasks.spawn(note(self.face.query.clone(), shutdown.clone()));
         while let Some((stream, peer, place)) = self.next(&places, &shutdown).await {
             let router = self.router.clone().layer(axum::Extension(Peer(peer.ip())));
             let (tls, shutdown) = (self.tls.clone(), shutdown.clone());
@@ -158,6 +171,7 @@ impl HttpServer {
             });
         }
         tasks.close();
+        self.face.closing.cancel();
         if tokio::time::timeout(LAST_REQUESTS, tasks.wait())
             .await
             .is_err()
@@ -194,16 +208,45 @@ impl HttpServer {
     }
 }
 
-/// Every route, with what guards them.
+/// Every route, as the tests ask it.
+#[cfg(test)]
 pub(super) fn router(query: Query, secure: bool, names: &[String]) -> Router {
-    let face = Face {
-        query,
-        sessions: Arc::new(session::Sessions::new(secure)),
-        counts: Arc::default(),
-        hosts: Arc::new(guard::Hosts::new(secure, names)),
-    };
+    routes(&Face::new(query, secure, names))
+}
+
+impl Face {
+    fn new(query: Query, secure: bool, names: &[String]) -> Self {
+        Self {
+            query,
+            sessions: Arc::new(session::Sessions::new(secure)),
+            counts: Arc::default(),
+            closing: CancellationToken::new(),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            hosts: Arc::new(guard::Hosts::new(secure, names)),
+        }
+    }
+}
+
+/// Every route, with what guards them.
+fn routes(face: &Face) -> Router {
     let routes = api::routes().merge(dashboard::routes());
-    guard::guarded(routes, &face).with_state(face)
+    guard::guarded(routes, face).with_state(face.clone())
+}
+
+/// Notes how far laptops get, for the day's view.
+async fn note(query: Query, shutdown: CancellationToken) {
+    let every = Duration::from_millis(super::NOTED_EVERY_MS as u64);
+    while tokio::time::timeout(every, shutdown.cancelled())
+        .await
+        .is_err()
+    {
+        let noted = query.answer(|query| {
+            query.note_reachability();
+            Ok(())
+        });
+        // What is noted cannot fail; a defect is in the log already.
+        let _ = noted.await;
+    }
 }
 
 async fn converse(

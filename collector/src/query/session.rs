@@ -105,16 +105,24 @@ impl Sessions {
         self.open().remove(&sha256(value.as_bytes()));
     }
 
-    /// What a form must carry that was sent to the holder of this cookie.
+    /// What a form must carry that was sent to the holder of this cookie. It is masked with new random
+    /// bytes each time, so that nothing of it can be told from the length of compressed pages.
     pub fn form_token(&self, cookie: &str) -> String {
-        URL_SAFE_NO_PAD.encode(hmac::sign(&self.form_key, cookie.as_bytes()))
+        let tag = hmac::sign(&self.form_key, cookie.as_bytes());
+        let mask = random_bytes();
+        let masked = tag.as_ref().iter().zip(mask).map(|(a, b)| a ^ b);
+        let bytes: Vec<u8> = mask.into_iter().chain(masked).collect();
+        URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// Whether a form was made for the holder of this cookie.
     pub fn is_form_token(&self, cookie: &str, given: &str) -> bool {
-        URL_SAFE_NO_PAD
-            .decode(given)
-            .is_ok_and(|tag| hmac::verify(&self.form_key, cookie.as_bytes(), &tag).is_ok())
+        let bytes = URL_SAFE_NO_PAD.decode(given).unwrap_or_default();
+        let Some((mask, masked)) = bytes.split_first_chunk::<32>() else {
+            return false;
+        };
+        let tag: Vec<u8> = mask.iter().zip(masked).map(|(a, b)| a ^ b).collect();
+        masked.len() == mask.len() && hmac::verify(&self.form_key, cookie.as_bytes(), &tag).is_ok()
     }
 
     /// The value of one of our cookies, where the browser sent it once.

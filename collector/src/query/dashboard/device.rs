@@ -1,47 +1,226 @@
-//! The page of one device: what it is, what is wrong, and every latest reading.
+//! The page of one device: what it is, what is wrong, how it was, and every latest reading.
 
 use rollcall_shared::metric::{self, Kind, Metric};
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
+use super::address::Address;
+use super::assets::has_charts;
+use super::chart::{self, RANGES, range_ms};
 use super::devices::{name, or_unknown, place, standing_badge};
-use super::frame::{AlertPlace, alert, simulated_badge, time};
+use super::frame::{AlertPlace, alert, script, simulated_badge, style, time};
 use super::html::Html;
 use super::runbook;
-use crate::query::{At, DeviceDetail, LatestAnswer};
+use crate::alert::AlertState;
+use crate::query::http::Parameters;
+use crate::query::{
+    AlertAnswer, AlertFilter, At, DeviceDetail, History, LatestAnswer, Query, QueryError, Viewer,
+};
 
-/// The parts of the catalogue, each with the first code that is no longer of it.
-const PARTS: [(u16, &str); 8] = [
-    (30, "Operating system"),
-    (50, "Hardware"),
-    (80, "Battery"),
-    (100, "File systems"),
-    (140, "Drives"),
-    (170, "Processor, memory, heat"),
-    (220, "Network"),
-    (u16::MAX, "The agent itself"),
+/// The parts of the catalogue: word, title, and the first code that is no longer of it.
+pub(super) const PARTS: [(&str, &str, u16); 8] = [
+    ("system", "Operating system", 30),
+    ("hardware", "Hardware", 50),
+    ("battery", "Battery", 80),
+    ("files", "File systems", 100),
+    ("drives", "Drives", 140),
+    ("load", "Processor, memory, heat", 170),
+    ("network", "Network", 220),
+    ("agent", "The agent itself", u16::MAX),
 ];
 
-/// The page's title.
-pub(super) fn title(detail: &DeviceDetail) -> String {
-    format!("{}, {}", name(&detail.device), detail.device.site)
+/// Charts on a page; with more it is hard to find anything, and one metric can be chosen.
+const CHARTS: usize = 24;
+
+/// Alerts of the past that are shown.
+const PAST_ALERTS: u64 = 20;
+
+/// What the address of the page may say.
+pub(super) const KNOWN: [&str; 3] = ["part", "metric", "range"];
+
+/// What the page shows.
+#[derive(Debug)]
+pub(super) struct DevicePage {
+    detail: DeviceDetail,
+    past: Vec<AlertAnswer>,
+    history: History,
+    part: &'static str,
+    metric: Option<&'static Metric>,
+    range: String,
 }
 
-/// The page's content.
-pub(super) fn render(detail: &DeviceDetail, now: UnixMs) -> Html {
+/// Which metrics are drawn.
+pub(super) fn wanted(
+    part: Option<&str>,
+    metric: Option<&str>,
+) -> Result<(&'static str, Option<&'static Metric>), QueryError> {
+    let metric = metric
+        .map(|name| {
+            metric::by_name(name)
+                .ok_or_else(|| QueryError::field("metric", "must be a name of the catalogue"))
+        })
+        .transpose()?;
+    let by_code = |code: u16| PARTS.iter().find(|(.., end)| code < *end);
+    let found = match (metric, part) {
+        (Some(metric), _) => by_code(metric.code),
+        (None, Some(part)) => PARTS.iter().find(|(word, ..)| *word == part),
+        (None, None) => PARTS.iter().find(|(word, ..)| *word == "battery"),
+    };
+    let (word, ..) = found.ok_or_else(|| {
+        let words = PARTS.map(|(word, ..)| word).join(", ");
+        QueryError::field("part", format!("must be one of {words}"))
+    })?;
+    Ok((word, metric))
+}
+
+/// Whether a metric belongs to a part.
+pub(super) fn is_of(part: &str, metric: &Metric) -> bool {
+    let at = PARTS.iter().position(|(word, ..)| *word == part);
+    at.is_some_and(|at| {
+        let begin = at.checked_sub(1).map_or(0, |before| PARTS[before].2);
+        (begin..PARTS[at].2).contains(&metric.code)
+    })
+}
+
+impl DevicePage {
+    pub fn find(
+        query: &Query,
+        viewer: &Viewer,
+        id: &str,
+        mut given: Parameters,
+    ) -> Result<Self, QueryError> {
+        let detail = query.device(viewer, id)?;
+        let (part, metric) = (given.text("part"), given.text("metric"));
+        let (part, metric) = wanted(part.as_deref(), metric.as_deref())?;
+        let range = given.text("range");
+        let (to, length) = (query.now(), range_ms(range.as_deref())?);
+        let drawn = |known: &Metric| is_of(part, known) && metric.is_none_or(|m| m == known);
+        let history = query.history(viewer, id, (to.plus_ms(-length), to), drawn)?;
+        let over = AlertFilter {
+            state: Some(AlertState::Resolved),
+            site: None,
+            device: Some(id.to_owned()),
+        };
+        Ok(Self {
+            past: query.alerts(viewer, &over, Some(PAST_ALERTS), None)?.alerts,
+            range: range.unwrap_or_else(|| "day".to_owned()),
+            detail,
+            history,
+            part,
+            metric,
+        })
+    }
+
+    pub fn title(&self) -> String {
+        let device = &self.detail.device;
+        format!("{}, {}", name(device), device.site)
+    }
+
+    pub fn render(&self, now: UnixMs) -> Html {
+        let device = &self.detail.device;
+        Html::new()
+            .raw("<p class=\"crumbs\"><a href=\"/devices\">Fleet</a></p><h1>")
+            .text(&name(device))
+            .put(simulated_badge(device.simulated))
+            .put(standing_badge(device.standing))
+            .raw("</h1>")
+            .put(facts(&self.detail, now))
+            .raw("<section aria-labelledby=\"alerts\"><h2 id=\"alerts\">Alerts</h2>")
+            .put(alerts(&self.detail.alerts, now))
+            .put(self.past(now))
+            .raw("</section><section aria-labelledby=\"history\">")
+            .raw("<h2 id=\"history\">History</h2>")
+            .put(self.charts())
+            .raw("</section><section aria-labelledby=\"readings\">")
+            .raw("<h2 id=\"readings\">Latest readings</h2>")
+            .put(self.readings(now))
+            .raw("</section>")
+    }
+
+    fn address(&self) -> Address {
+        Address::new(format!("/devices/{}", self.detail.device.id))
+            .with("part", self.part)
+            .with("metric", self.metric.map_or("", |metric| metric.name))
+            .with("range", self.range.as_str())
+    }
+
+    fn past(&self, now: UnixMs) -> Html {
+        let list = Html::new()
+            .raw("<ol class=\"alerts\">")
+            .each(&self.past, |each| alert(each, AlertPlace::Device, now))
+            .raw("</ol>");
+        let shown = (!self.past.is_empty()).then_some(list);
+        Html::new().maybe(shown, |list| {
+            super::frame::details("past", "Alerts that are over", list)
+        })
+    }
+
+    fn charts(&self) -> Html {
+        let (address, id) = (self.address(), &self.detail.device.id);
+        let parts = Html::new()
+            .raw("<nav class=\"chips\" aria-label=\"What is drawn\">")
+            .each(PARTS, |(word, title, _)| {
+                let to = address.with("part", word).with("metric", "");
+                chip(&to, title, self.part == word && self.metric.is_none())
+            })
+            .maybe(self.metric, |metric| chip(&address, metric.name, true))
+            .raw("</nav>");
+        let ranges = Html::new()
+            .raw("<nav class=\"chips\" aria-label=\"Range\">")
+            .each(RANGES, |(word, title, _)| {
+                chip(&address.with("range", word), title, self.range == word)
+            })
+            .raw("</nav>");
+        let lines = &self.history.lines;
+        let more = lines.len().saturating_sub(CHARTS);
+        let page = Html::new().put(parts).put(ranges);
+        if lines.is_empty() {
+            return page.raw("<p class=\"empty\">Nothing of this was reported in this time.</p>");
+        }
+        page.raw("<p class=\"legend muted\"><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\">")
+            .raw("<rect class=\"campus\" width=\"12\" height=\"12\"/></svg> on campus. ")
+            .raw("A gap is time in which it slept, or the reading could not be taken.</p>")
+            .raw("<div class=\"charts\" data-history=\"")
+            .text(&address.at(format!("/devices/{id}/history.json")).text())
+            .raw("\">")
+            .each(lines.iter().take(CHARTS), |line| {
+                chart::figure(line, &self.history, id)
+            })
+            .raw("</div>")
+            .maybe((more > 0).then_some(more), |more| {
+                Html::new()
+                    .raw("<p class=\"muted\">and ")
+                    .number(more as u64)
+                    .raw(" more: choose a reading below to see it alone</p>")
+            })
+            .put(if has_charts() {
+                style("uplot.css")
+                    .put(script("uplot.js"))
+                    .put(script("charts.js"))
+            } else {
+                Html::new()
+            })
+    }
+
+    fn readings(&self, now: UnixMs) -> Html {
+        let id = &self.detail.device.id;
+        Html::new()
+            .raw("<p><a href=\"/devices/")
+            .text(id)
+            .raw("/collected\">What is collected about this laptop, and what was done for privacy</a></p>")
+            .put(readings(&self.detail.latest, &self.address(), now))
+    }
+}
+
+fn chip(address: &Address, title: &str, is_current: bool) -> Html {
     Html::new()
-        .raw("<p><a href=\"/devices\">All devices</a></p><h1>")
-        .text(&name(&detail.device))
-        .put(simulated_badge(detail.device.simulated))
-        .put(standing_badge(detail.device.standing))
-        .raw("</h1>")
-        .put(facts(detail, now))
-        .raw("<section aria-labelledby=\"alerts\"><h2 id=\"alerts\">Alerts</h2>")
-        .put(alerts(detail, now))
-        .raw("</section><section aria-labelledby=\"readings\">")
-        .raw("<h2 id=\"readings\">Latest readings</h2>")
-        .put(readings(&detail.latest, now))
-        .raw("</section>")
+        .raw("<a href=\"")
+        .text(&address.text())
+        .raw("#history\"")
+        .raw_if(is_current, " aria-current=\"true\"")
+        .raw(">")
+        .text(title)
+        .raw("</a>")
 }
 
 fn facts(detail: &DeviceDetail, now: UnixMs) -> Html {
@@ -102,22 +281,22 @@ fn clock(skew_ms: i64) -> String {
     }
 }
 
-fn alerts(detail: &DeviceDetail, now: UnixMs) -> Html {
-    if detail.alerts.is_empty() {
-        return Html::new().raw("<p>No alert is open.</p>");
+fn alerts(alerts: &[AlertAnswer], now: UnixMs) -> Html {
+    if alerts.is_empty() {
+        return Html::new().raw("<p class=\"empty\">No alert is open.</p>");
     }
     Html::new()
         .raw("<ol class=\"alerts\">")
-        .each(&detail.alerts, |each| alert(each, AlertPlace::Device, now))
+        .each(alerts, |each| alert(each, AlertPlace::Device, now))
         .raw("</ol>")
 }
 
-fn readings(latest: &[LatestAnswer], now: UnixMs) -> Html {
+fn readings(latest: &[LatestAnswer], address: &Address, now: UnixMs) -> Html {
     if latest.is_empty() {
         return Html::new().raw("<p>It has not sent a report yet.</p>");
     }
     let mut first = 0;
-    let parts = PARTS.map(|(end, name)| {
+    let parts = PARTS.map(|(_, name, end)| {
         let part = first..end;
         first = end;
         let rows: Vec<_> = latest.iter().filter(|r| part.contains(&r.code)).collect();
@@ -137,18 +316,31 @@ fn readings(latest: &[LatestAnswer], now: UnixMs) -> Html {
                 .raw("<th role=\"rowheader\" colspan=\"4\" scope=\"rowgroup\">")
                 .raw(name)
                 .raw("</th></tr>")
-                .each(rows, |reading| row(reading, now))
+                .each(rows, |reading| row(reading, address, now))
                 .raw("</tbody>")
         })
         .raw("</table>")
 }
 
-fn row(reading: &LatestAnswer, now: UnixMs) -> Html {
-    let meaning = metric::by_code(reading.code).map_or("", |metric| metric.meaning);
-    Html::new()
-        .raw("<tr role=\"row\"><th role=\"rowheader\" scope=\"row\"><code>")
+fn row(reading: &LatestAnswer, address: &Address, now: UnixMs) -> Html {
+    let known = metric::by_code(reading.code);
+    let meaning = known.map_or("", |metric| metric.meaning);
+    let drawn = known.is_some_and(crate::query::is_drawn);
+    let to = address.with("metric", reading.metric).text();
+    let linked = Html::new()
+        .raw("<a href=\"")
+        .text(&to)
+        .raw("#history\"><code>")
         .text(reading.metric)
-        .raw("</code><span class=\"meaning\">")
+        .raw("</code></a>");
+    let plain = Html::new()
+        .raw("<code>")
+        .text(reading.metric)
+        .raw("</code>");
+    Html::new()
+        .raw("<tr role=\"row\"><th role=\"rowheader\" scope=\"row\">")
+        .put(if drawn { linked } else { plain })
+        .raw("<span class=\"meaning\">")
         .put(runbook::line(meaning))
         .raw("</span></th><td role=\"cell\" data-name=\"Of\">")
         .text(&reading.instance)
@@ -159,7 +351,8 @@ fn row(reading: &LatestAnswer, now: UnixMs) -> Html {
         .raw("</td></tr>")
 }
 
-fn value(reading: &LatestAnswer) -> Html {
+/// A reading in words.
+pub(super) fn value(reading: &LatestAnswer) -> Html {
     let known = metric::by_code(reading.code);
     match (&reading.value, known) {
         (Value::Number(number), Some(metric)) => Html::new().text(&number_text(*number, metric)),
@@ -192,7 +385,7 @@ fn bytes_text(bytes: f64) -> String {
 }
 
 /// Whole where it is large, with two digits where it is small.
-fn rounded(number: f64) -> String {
+pub(super) fn rounded(number: f64) -> String {
     if number.abs() >= 100.0 {
         return format!("{number:.0}");
     }
@@ -218,7 +411,9 @@ mod tests {
 
     #[test]
     fn every_metric_belongs_to_a_part() {
-        assert!(PARTS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(PARTS.windows(2).all(|pair| pair[0].2 < pair[1].2));
+        assert!(is_of("system", &metric::OS_NAME) && !is_of("hardware", &metric::OS_NAME));
+        assert!(is_of("battery", &metric::BATTERY_CHARGE) && is_of("agent", &metric::SPOOL_BYTES));
         assert!(
             metric::CATALOGUE
                 .iter()

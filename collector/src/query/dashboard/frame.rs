@@ -1,30 +1,31 @@
 //! What surrounds every page: head, navigation, who is signed in; and the pieces that pages share.
 
-use std::sync::LazyLock;
-
 use http::Uri;
 use rollcall_shared::time::UnixMs;
-use rollcall_shared::token::sha256;
 
+use super::SignedIn;
+use super::assets::VERSION;
 use super::html::Html;
 use super::runbook::{self, Level};
-use super::{STYLE, SignedIn};
 use crate::alert::Severity;
 use crate::query::http::Face;
 use crate::query::time::ago;
 use crate::query::{AlertAnswer, At};
+use crate::store::Role;
 
-/// Changes with the style sheet, so that browsers may keep it.
-static STYLE_VERSION: LazyLock<String> = LazyLock::new(|| {
-    let hash = sha256(STYLE.as_bytes());
-    hash[..6].iter().map(|byte| format!("{byte:02x}")).collect()
-});
+/// The pages that everybody finds, by their addresses' beginnings.
+const PAGES: [(&str, &str); 4] = [
+    ("/", "Attention"),
+    ("/devices", "Fleet"),
+    ("/reachability", "Reachability"),
+    ("/reports", "Reports"),
+];
 
 /// What surrounds the page of one request.
 #[derive(Debug)]
 pub(super) struct Frame {
     name: String,
-    role: &'static str,
+    role: Role,
     form_token: String,
     address: String,
     now: UnixMs,
@@ -35,7 +36,7 @@ impl Frame {
         let address = uri.path_and_query();
         Self {
             name: who.viewer.name.clone(),
-            role: who.viewer.role.word(),
+            role: who.viewer.role,
             form_token: who.form_token.clone(),
             address: address.map_or_else(String::new, |address| address.to_string()),
             now: face.query.now(),
@@ -49,22 +50,38 @@ impl Frame {
             .raw("<header class=\"top\"><a class=\"brand\" href=\"/\">Rollcall</a>")
             .put(self.navigation())
             .put(self.identity())
-            .raw("</header><main id=\"main\" tabindex=\"-1\">")
+            .raw("</header><p id=\"state\" class=\"state\" role=\"status\" hidden></p>")
+            .raw("<main id=\"main\" tabindex=\"-1\">")
             .put(main)
             .raw("</main>")
             .put(self.footer())
+            .put(script("live.js"))
+            .put(script("keys.js"))
             .raw("</body></html>\n")
     }
 
     fn navigation(&self) -> Html {
-        let current = |is: bool| if is { " aria-current=\"page\"" } else { "" };
-        let on_devices = self.address.starts_with("/devices");
+        let administration = ("/administration", "Administration");
+        let pages = PAGES.iter().copied();
+        let pages = pages.chain((self.role >= Role::Technician).then_some(administration));
         Html::new()
-            .raw("<nav aria-label=\"Main\"><ul><li><a href=\"/\"")
-            .raw(current(!on_devices))
-            .raw(">Attention</a></li><li><a href=\"/devices\"")
-            .raw(current(on_devices))
-            .raw(">Devices</a></li></ul></nav>")
+            .raw("<nav aria-label=\"Main\"><ul>")
+            .each(pages, |(address, name)| {
+                let path = self.address.split(['?', '.']).next().unwrap_or_default();
+                let is_current = match address {
+                    "/" => path == "/",
+                    address => path.starts_with(address),
+                };
+                Html::new()
+                    .raw("<li><a href=\"")
+                    .raw(address)
+                    .raw("\"")
+                    .raw_if(is_current, " aria-current=\"page\"")
+                    .raw(">")
+                    .raw(name)
+                    .raw("</a></li>")
+            })
+            .raw("</ul></nav>")
     }
 
     fn identity(&self) -> Html {
@@ -72,7 +89,7 @@ impl Frame {
             .raw("<form class=\"identity\" method=\"post\" action=\"/sign-out\"><span>")
             .text(&self.name)
             .raw(" <span class=\"muted\">(")
-            .text(self.role)
+            .raw(self.role.word())
             .raw(")</span></span><input type=\"hidden\" name=\"form\" value=\"")
             .text(&self.form_token)
             .raw("\"><button type=\"submit\">Sign out</button></form>")
@@ -97,9 +114,26 @@ pub(super) fn head(title: &str) -> Html {
         .raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")
         .raw("<meta name=\"color-scheme\" content=\"light dark\"><title>")
         .text(title)
-        .raw(" · Rollcall</title><link rel=\"stylesheet\" href=\"/assets/rollcall.css?v=")
-        .text(&STYLE_VERSION)
+        .raw(" · Rollcall</title>")
+        .put(asset(
+            "<link rel=\"stylesheet\" href=\"/assets/",
+            "rollcall.css",
+        ))
         .raw("\"><link rel=\"icon\" href=\"/assets/rollcall.svg\"></head><body>")
+}
+
+/// Loads one of our scripts. Pages are whole without them.
+pub(super) fn script(name: &'static str) -> Html {
+    asset("<script defer src=\"/assets/", name).raw("\"></script>")
+}
+
+/// Loads a style sheet of one page.
+pub(super) fn style(name: &'static str) -> Html {
+    asset("<link rel=\"stylesheet\" href=\"/assets/", name).raw("\">")
+}
+
+fn asset(before: &'static str, name: &'static str) -> Html {
+    Html::new().raw(before).raw(name).raw("?v=").text(&VERSION)
 }
 
 /// A time as people read it, with the exact one for those who point at it.
@@ -115,7 +149,7 @@ pub(super) fn time(at: At, now: UnixMs) -> Html {
 }
 
 /// `2026-08-24 07:45`.
-fn minute(at: UnixMs) -> String {
+pub(super) fn minute(at: UnixMs) -> String {
     at.to_string().replace('T', " ").chars().take(16).collect()
 }
 
@@ -145,28 +179,27 @@ pub(super) enum AlertPlace {
     Device,
 }
 
-/// An alert with what is wrong, since when, and what to do.
+/// An alert: what is wrong, since when, whose work it is; on the page of its device what to do, too.
 pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, now: UnixMs) -> Html {
-    let class = match alert.severity {
-        Severity::Critical => "<li class=\"alert critical\">",
-        Severity::Warning => "<li class=\"alert warning\">",
-        Severity::Info => "<li class=\"alert info\">",
-    };
-    let (open, close, level) = match place {
-        AlertPlace::List => ("<h2>", "</h2>", Level::Third),
-        AlertPlace::Device => ("<h3>", "</h3>", Level::Fourth),
-    };
     let pending = alert.fired_at.is_none();
-    Html::new()
-        .raw(class)
+    let instance = Some(alert.instance.as_str()).filter(|text| !text.is_empty());
+    let (open, close) = match place {
+        AlertPlace::List => ("<h4>", "</h4>"),
+        AlertPlace::Device => ("<h3>", "</h3>"),
+    };
+    let content = Html::new()
         .raw("<div class=\"line\">")
         .put(severity(alert.severity))
         .raw(open)
         .text(&alert.title)
         .raw(close)
-        .raw("</div>")
-        .put(whose(alert, place))
-        .raw("<p class=\"evidence\">")
+        .maybe(instance, |text| {
+            Html::new()
+                .raw("<span class=\"muted\">")
+                .text(text)
+                .raw("</span>")
+        })
+        .raw("</div><p class=\"evidence\">")
         .text(&alert.evidence)
         .raw("</p><p class=\"muted\">")
         .raw(if pending {
@@ -175,53 +208,48 @@ pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, now: UnixMs) -> Html
             "Since "
         })
         .put(time(alert.since_at, now))
+        .maybe(alert.resolved_at, |at| {
+            Html::new().raw(" · over ").put(time(at, now))
+        })
         .raw(" · for ")
         .text(audience_name(alert.audience))
-        .raw("</p>")
-        .put(details(
-            "What to do",
-            runbook::render(&alert.runbook, level),
-        ))
-        .put(details("What to tell the family", family(alert)))
-        .raw("</li>")
-}
-
-fn whose(alert: &AlertAnswer, place: AlertPlace) -> Html {
-    let part = |text: &str| Html::new().raw(" · ").text(text);
-    let instance = Some(alert.instance.as_str()).filter(|text| !text.is_empty());
+        .raw("</p>");
     match place {
-        AlertPlace::List => Html::new()
-            .raw("<p class=\"whose\"><a href=\"/devices/")
-            .text(&alert.device)
-            .raw("\">")
-            .text(&alert.device_name)
-            .raw("</a>")
-            .put(part(&alert.site))
-            .maybe(instance, part)
-            .put(simulated_badge(alert.simulated))
-            .raw("</p>"),
-        AlertPlace::Device => Html::new().maybe(instance, |text| {
-            Html::new()
-                .raw("<p class=\"whose\">")
-                .text(text)
-                .raw("</p>")
-        }),
+        AlertPlace::List => content,
+        AlertPlace::Device => Html::new()
+            .raw(super::attention::item(alert.severity))
+            .put(content)
+            .put(details(
+                &format!("do-{}", alert.id),
+                "What to do",
+                runbook::render(&alert.runbook, Level::Fourth),
+            ))
+            .put(details(
+                &format!("tell-{}", alert.id),
+                "What to tell the family",
+                family(alert),
+            ))
+            .raw("</li>"),
     }
 }
 
-fn details(summary: &'static str, content: Html) -> Html {
+/// What is shown on request; the id keeps it open when the page renews itself.
+pub(super) fn details(id: &str, summary: &str, content: Html) -> Html {
     if content == Html::new() {
         return content;
     }
     Html::new()
-        .raw("<details><summary>")
-        .raw(summary)
+        .raw("<details id=\"")
+        .text(id)
+        .raw("\"><summary>")
+        .text(summary)
         .raw("</summary><div class=\"guidance\">")
         .put(content)
         .raw("</div></details>")
 }
 
-fn family(alert: &AlertAnswer) -> Html {
+/// What the family is told, in each language.
+pub(super) fn family(alert: &AlertAnswer) -> Html {
     Html::new().each(&alert.family, |(language, text)| {
         Html::new()
             .raw("<p lang=\"")
@@ -232,7 +260,8 @@ fn family(alert: &AlertAnswer) -> Html {
     })
 }
 
-fn audience_name(audience: &str) -> &str {
+/// Whose work it is, in words.
+pub(super) fn audience_name(audience: &str) -> &str {
     match audience {
         "help-desk" => "the help desk",
         "technology-coach" => "the technology coach",
@@ -240,21 +269,6 @@ fn audience_name(audience: &str) -> &str {
         "broadcast" => "everybody",
         other => other,
     }
-}
-
-/// The link to the next page of a list, keeping what was asked for.
-pub(super) fn next_page(path: &'static str, kept: &[(&str, &str)], next: Option<&str>) -> Html {
-    Html::new().maybe(next, |next| {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let given = kept.iter().filter(|(_, value)| !value.is_empty());
-        query.extend_pairs(given).append_pair("page", next);
-        Html::new()
-            .raw("<nav class=\"pages\" aria-label=\"Pages\"><a rel=\"next\" href=\"")
-            .raw(path)
-            .raw("?")
-            .text(&query.finish())
-            .raw("\">Next page</a></nav>")
-    })
 }
 
 /// A choice among sites, where there is one to make.

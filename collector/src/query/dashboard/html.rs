@@ -64,6 +64,11 @@ impl Html {
         if condition { self.raw(markup) } else { self }
     }
 
+    /// The markup.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
     #[cfg(test)]
     pub fn as_str(&self) -> &str {
         &self.0

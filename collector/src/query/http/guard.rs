@@ -25,9 +25,9 @@ const BODY_BYTES: usize = 8 * 1024;
 /// What an answer for programs may do in a browser: nothing.
 const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// What a page may do: use our own style sheet and icon, and send forms to us.
+/// What a page may do: use our own style sheet, scripts and pictures, ask us, and send forms to us.
 pub(in crate::query) const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; \
-    img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The address at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +118,7 @@ pub(super) fn guarded(routes: Router<Face>, face: &Face) -> Router<Face> {
     routes
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn(super::compress::compress))
         .layer(middleware::from_fn_with_state(face.clone(), guard))
 }
 

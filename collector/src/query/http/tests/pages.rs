@@ -145,13 +145,24 @@ async fn pages_escape_what_devices_say_and_need_no_script() {
     let router = plain(&example);
     let cookie = session_of(&router, example.token("admin")).await;
     let headers = [("cookie", cookie.as_str())];
-    let device = format!("/devices/{}", example.lincoln);
-    let search = "/devices?search=%3Cscript%3Ealert(1)%22".to_owned();
-    for address in ["/".to_owned(), "/devices".to_owned(), device, search] {
+    let addresses = [
+        "/",
+        "/devices",
+        "/devices/{L}",
+        "/devices/{L}?part=battery&range=week",
+        "/devices/{L}/collected",
+        "/devices?search=%3Cscript%3Ealert(1)%22&sort=battery&order=reversed",
+        "/reachability",
+        "/reports",
+    ];
+    for address in addresses {
+        let address = address.replace("{L}", &example.lincoln.to_string());
         let page = ask(&router, request(Method::GET, &address, &headers, "")).await;
         assert_eq!(page.status, 200, "{address}");
         assert!(
-            !page.body.contains(HOSTILE) && !page.body.contains("<script"),
+            !page.body.contains(HOSTILE)
+                && page.body.matches("<script").count()
+                    == page.body.matches("<script defer src=\"/assets/").count(),
             "{address}"
         );
         assert!(
@@ -179,4 +190,144 @@ async fn pages_escape_what_devices_say_and_need_no_script() {
     let refused = ask(&router, request(Method::GET, "/?colour=red", &headers, "")).await;
     assert_eq!(refused.status, 400);
     assert!(refused.body.contains("`colour` is not known"));
+}
+
+/// What each role and scope gets of each page. `{L}` and `{H}` are the devices of Lincoln and Hay.
+#[tokio::test]
+async fn every_page_by_every_role_and_scope() {
+    let example = Example::new().await;
+    let router = plain(&example);
+    let names = [
+        "viewer",
+        "technician",
+        "admin",
+        "viewer-lincoln",
+        "admin-lincoln",
+    ];
+    let table: &[(&str, [u16; 5])] = &[
+        ("/", [200; 5]),
+        ("/?site=Hay", [200; 5]),
+        ("/devices", [200; 5]),
+        ("/devices?site=Hay", [200; 5]),
+        ("/devices?search=latitude", [200; 5]),
+        ("/devices.csv", [200; 5]),
+        ("/devices/{L}", [200; 5]),
+        ("/devices/{H}", [200, 200, 200, 404, 404]),
+        ("/devices/{L}/collected", [200; 5]),
+        ("/devices/{H}/collected", [200, 200, 200, 404, 404]),
+        ("/devices/{L}/history.json", [200; 5]),
+        ("/devices/{H}/history.json", [200, 200, 200, 404, 404]),
+        (
+            "/devices/{L}/week.svg?metric=hw.battery.charge&instance=BAT0",
+            [200; 5],
+        ),
+        (
+            "/devices/{H}/week.svg?metric=hw.battery.charge&instance=BAT0",
+            [200, 200, 200, 404, 404],
+        ),
+        ("/reachability", [200; 5]),
+        ("/reports", [200; 5]),
+        ("/reports/batteries.csv", [200; 5]),
+        ("/reports/drives.csv", [200; 5]),
+        ("/reports/systems.csv", [200; 5]),
+        ("/reports/load.csv", [200; 5]),
+        ("/reports/nothing.csv", [404; 5]),
+        ("/nowhere", [404; 5]),
+    ];
+    let hay = example.hay.to_string();
+    for (at, name) in names.iter().enumerate() {
+        let cookie = session_of(&router, example.token(name)).await;
+        let headers = [("cookie", cookie.as_str())];
+        for (address, expected) in table {
+            let path = address
+                .replace("{L}", &example.lincoln.to_string())
+                .replace("{H}", &hay);
+            let asked = ask(&router, request(Method::GET, &path, &headers, "")).await;
+            assert_eq!(
+                asked.status, expected[at],
+                "{path} as {name}: {}",
+                asked.body
+            );
+            // What was asked for is repeated; what is there is not told.
+            let own = asked.body.replace(&path.replace('&', "&amp;"), "");
+            let told = own
+                .replace("value=\"Hay\"", "")
+                .replace("site=Hay", "")
+                .replace(">Hay (0)", "");
+            let leaks = told.contains("Hay") || told.contains(&hay);
+            assert!(
+                !(name.ends_with("lincoln") && leaks),
+                "{path} as {name} tells of Hay: {told}"
+            );
+        }
+    }
+    for (address, _) in table {
+        let path = address.replace("{L}", &example.lincoln.to_string());
+        let stranger = ask(&router, request(Method::GET, &path, &[], "")).await;
+        assert_eq!(
+            (stranger.status, stranger.header("location")),
+            (303, "/sign-in"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn files_have_what_the_page_shows() {
+    let example = Example::new().await;
+    let router = plain(&example);
+    let cookie = session_of(&router, example.token("viewer")).await;
+    let headers = [("cookie", cookie.as_str())];
+    let file = ask(
+        &router,
+        request(Method::GET, "/devices.csv?site=Hay", &headers, ""),
+    )
+    .await;
+    assert_eq!(file.header("content-type"), "text/csv; charset=utf-8");
+    assert!(
+        file.header("content-disposition")
+            .contains("rollcall-fleet.csv")
+    );
+    let lines: Vec<&str> = file.body.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", file.body);
+    assert!(lines[1].starts_with(&format!(
+        "{},Dell Latitude 3120,Hay,simulated,warning,1,",
+        example.hay
+    )));
+    let gzip = [("cookie", cookie.as_str()), ("accept-encoding", "gzip")];
+    let request = request(Method::GET, "/devices", &gzip, "");
+    let packed = tower::ServiceExt::oneshot(router.clone(), request)
+        .await
+        .unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    assert_eq!(packed.headers()["vary"], "accept-encoding");
+}
+
+#[tokio::test]
+async fn a_page_hears_of_what_changed_and_its_stream_ends() {
+    use http_body_util::BodyExt as _;
+    let example = Example::new().await;
+    let router = plain(&example);
+    let cookie = session_of(&router, example.token("viewer-lincoln")).await;
+    let headers = [("cookie", cookie.as_str())];
+    let request = request(Method::GET, "/events", &headers, "");
+    let answer = tower::ServiceExt::oneshot(router.clone(), request)
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let mut body = answer.into_body();
+    let mut word = async || {
+        let frame = tokio::time::timeout(std::time::Duration::from_secs(20), body.frame());
+        let frame = frame.await.expect("a word comes in time").unwrap().unwrap();
+        String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
+    };
+    assert!(word().await.contains("event: pulse"));
+    let alert = example.store.open_alerts().remove(0);
+    let change = vec![Write::PutAlert(alert)];
+    example.store.commit(change).await.unwrap();
+    assert_eq!(
+        word().await,
+        "event: changed\ndata:\n\n",
+        "and nothing of what"
+    );
 }

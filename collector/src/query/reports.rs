@@ -1,0 +1,350 @@
+//! Reports for whoever plans and buys: batteries, drives, operating systems, and whose work the alerts
+//! are.
+
+use std::collections::BTreeMap;
+
+use rollcall_shared::metric;
+use rollcall_shared::reading::Value;
+use rollcall_shared::time::UnixMs;
+use serde::Serialize;
+
+use super::devices::{device_name, text_of};
+use super::{Query, QueryError, Viewer};
+use crate::alert::{Alert, Audience};
+use crate::device::{DeviceState, Standing};
+use crate::evaluate::forecast::battery::REPLACEMENT_LINE;
+use crate::evaluate::forecast::metrics::{
+    BATTERY_REPLACEMENT, BATTERY_SETTLED_HEALTH, DRIVE_RISK, DRIVE_WORDS, NOT_FORESEEN_DAYS,
+};
+
+/// Days over which help-desk and coach load are counted.
+pub const LOAD_DAYS: i64 = 30;
+
+/// Alerts of the past that are counted; more than a large district has in [`LOAD_DAYS`] days.
+const ALERTS: usize = 100_000;
+
+/// Points from which a drive is shown; from 5 on it is failing.
+const RISK: f64 = 3.0;
+
+/// Days before the end of support from which an operating system is shown: a school year and a half.
+const SUPPORT_DAYS: f64 = 548.0;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// A battery that is to be replaced.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BatteryDue {
+    /// `2027-03`, or `now` where it has passed the line.
+    pub month: String,
+    /// Vendor and model of the laptop.
+    pub model: String,
+    /// Its site.
+    pub site: String,
+    /// The laptop, by id.
+    pub device: String,
+    /// Which battery.
+    pub instance: String,
+    /// The share of its capacity that it holds.
+    pub health: Option<f64>,
+    /// Its cycles.
+    pub cycles: Option<f64>,
+}
+
+/// A drive that should be looked at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DriveDue {
+    /// The laptop, by id.
+    pub device: String,
+    /// Vendor and model of the laptop.
+    pub model: String,
+    /// Its site.
+    pub site: String,
+    /// Which drive.
+    pub instance: String,
+    /// The drive's own model; empty while unknown.
+    pub drive: String,
+    /// Its points; from 5 on it is failing.
+    pub points: f64,
+    /// What gave it its points.
+    pub words: String,
+}
+
+/// An operating system that goes out of support.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SystemDue {
+    /// Name and version.
+    pub os: String,
+    /// The site.
+    pub site: String,
+    /// The day on which support ends, such as `2027-10-14`.
+    pub ends: String,
+    /// Whether it has ended.
+    pub is_over: bool,
+    /// How many laptops.
+    pub devices: u64,
+}
+
+/// Whose work the alerts of a site were.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Load {
+    /// The site.
+    pub site: String,
+    /// Its laptops.
+    pub devices: u64,
+    /// Alerts for the help desk.
+    pub help_desk: u64,
+    /// Alerts for the technology coach: what training solves.
+    pub coach: u64,
+    /// Alerts for the network team.
+    pub network: u64,
+    /// The coach's most frequent alert; empty where there is none.
+    pub teach: String,
+}
+
+impl Query {
+    /// The batteries to be replaced, the soonest first.
+    #[must_use]
+    pub fn batteries_due(&self, viewer: &Viewer) -> Vec<BatteryDue> {
+        let now = self.now();
+        let mut due = Vec::new();
+        self.visit_active(viewer, |state| {
+            for (instance, latest) in state.instances(&metric::BATTERY_HEALTH) {
+                let health = number(&latest.value);
+                let settled = value(state, &BATTERY_SETTLED_HEALTH, instance);
+                let is_worn = settled.or(health).is_some_and(|h| h < REPLACEMENT_LINE);
+                let days = value(state, &BATTERY_REPLACEMENT, instance);
+                let month = match days.filter(|days| *days < NOT_FORESEEN_DAYS) {
+                    _ if is_worn => "now".to_owned(),
+                    Some(days) => month_of(now, days),
+                    None => continue,
+                };
+                due.push(BatteryDue {
+                    month,
+                    model: device_name(state),
+                    site: state.device.site.to_string(),
+                    device: state.device.id.to_string(),
+                    instance: instance.to_owned(),
+                    health: settled.or(health),
+                    cycles: value(state, &metric::BATTERY_CYCLES, instance),
+                });
+            }
+        });
+        // `now` stands before every month.
+        due.sort_by_cached_key(|d| {
+            (
+                d.month != "now",
+                d.month.clone(),
+                d.model.clone(),
+                d.site.clone(),
+            )
+        });
+        due
+    }
+
+    /// The drives that look like failing ones, the most suspicious first.
+    #[must_use]
+    pub fn drives_due(&self, viewer: &Viewer) -> Vec<DriveDue> {
+        let mut due = Vec::new();
+        self.visit_active(viewer, |state| {
+            for (instance, latest) in state.instances(&DRIVE_RISK) {
+                let points = number(&latest.value).unwrap_or_default();
+                if points < RISK {
+                    continue;
+                }
+                let text = |metric| match state.get(metric, instance).map(|latest| &latest.value) {
+                    Some(Value::Text(text)) => text.clone(),
+                    _ => String::new(),
+                };
+                due.push(DriveDue {
+                    device: state.device.id.to_string(),
+                    model: device_name(state),
+                    site: state.device.site.to_string(),
+                    instance: instance.to_owned(),
+                    drive: text(&metric::DRIVE_MODEL),
+                    points,
+                    words: text(&DRIVE_WORDS),
+                });
+            }
+        });
+        due.sort_by(|a, b| b.points.total_cmp(&a.points).then(a.device.cmp(&b.device)));
+        due
+    }
+
+    /// The operating systems whose support ends within a year and a half or has ended, the first first.
+    #[must_use]
+    pub fn systems_due(&self, viewer: &Viewer) -> Vec<SystemDue> {
+        let now = self.now();
+        let mut counts: BTreeMap<(String, String, String), u64> = BTreeMap::new();
+        self.visit_active(viewer, |state| {
+            let Some(days) = value(state, &metric::OS_SUPPORT_REMAINING, "") else {
+                return;
+            };
+            if days > SUPPORT_DAYS {
+                return;
+            }
+            // Counted from the reading, which may be some days old.
+            let since = state
+                .get(&metric::OS_SUPPORT_REMAINING, "")
+                .map(|latest| latest.since);
+            let ends = day_of(since.unwrap_or(now), days);
+            let part = |metric| text_of(state, metric).unwrap_or_default();
+            let os = format!("{} {}", part(&metric::OS_NAME), part(&metric::OS_VERSION));
+            let key = (ends, os.trim().to_owned(), state.device.site.to_string());
+            *counts.entry(key).or_default() += 1;
+        });
+        let today = day_of(now, 0.0);
+        let due = counts
+            .into_iter()
+            .map(|((ends, os, site), devices)| SystemDue {
+                is_over: ends < today,
+                os,
+                site,
+                ends,
+                devices,
+            });
+        due.collect()
+    }
+
+    /// Whose work the alerts of the last [`LOAD_DAYS`] days were, by site.
+    ///
+    /// # Errors
+    /// [`QueryError::Store`] when the history cannot be read.
+    pub fn load(&self, viewer: &Viewer) -> Result<Vec<Load>, QueryError> {
+        let now = self.now();
+        let from = now.plus_ms(-LOAD_DAYS * DAY_MS);
+        let mut loads: BTreeMap<String, (Load, BTreeMap<String, u64>)> = BTreeMap::new();
+        self.visit_active(viewer, |state| {
+            let site = state.device.site.to_string();
+            loads.entry(site).or_default().0.devices += 1;
+        });
+        let mut count = |alert: &Alert, state: &DeviceState| {
+            let began = alert.fired.is_some_and(|fired| fired >= from);
+            if !began || !viewer.sees(state) {
+                return;
+            }
+            let (load, taught) = loads.entry(state.device.site.to_string()).or_default();
+            match alert.audience {
+                Audience::HelpDesk => load.help_desk += 1,
+                Audience::TechnologyCoach => {
+                    load.coach += 1;
+                    *taught.entry(alert.title.clone()).or_default() += 1;
+                }
+                Audience::NetworkTeam | Audience::Broadcast => load.network += 1,
+            }
+        };
+        self.store.visit_open_alerts(&mut count);
+        for alert in self.store.resolved_alerts(from, now, ALERTS)? {
+            if let Some(state) = self.store.device(alert.key.device) {
+                count(&alert, &state);
+            }
+        }
+        let named = loads.into_iter().map(|(site, (load, taught))| Load {
+            site,
+            teach: most_frequent(taught),
+            ..load
+        });
+        Ok(named.collect())
+    }
+
+    fn visit_active(&self, viewer: &Viewer, mut visit: impl FnMut(&DeviceState)) {
+        self.visit_devices(viewer, |state| {
+            if state.device.standing == Standing::Active {
+                visit(state);
+            }
+        });
+    }
+}
+
+fn most_frequent(counts: BTreeMap<String, u64>) -> String {
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map(|(title, _)| title).unwrap_or_default()
+}
+
+fn value(state: &DeviceState, metric: &metric::Metric, instance: &str) -> Option<f64> {
+    number(&state.get(metric, instance)?.value)
+}
+
+const fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn day_of(at: UnixMs, days: f64) -> String {
+    let at = at.plus_ms((days * DAY_MS as f64) as i64).to_string();
+    at.chars().take(10).collect()
+}
+
+fn month_of(at: UnixMs, days: f64) -> String {
+    day_of(at, days).chars().take(7).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::example::{Example, NOW, label};
+    use super::*;
+    use crate::device::{Latest, Latests, SeriesKey};
+    use crate::store::Role;
+
+    fn foresee(example: &Example, found: &[(&metric::Metric, &str, Value)]) {
+        let mut latests = Latests::default();
+        for (metric, instance, value) in found {
+            let latest = Latest {
+                value: value.clone(),
+                since: NOW,
+            };
+            latests.insert(SeriesKey::new(metric, instance), latest);
+        }
+        example
+            .store
+            .set_forecasts(example.lincoln, Arc::new(latests));
+    }
+
+    #[tokio::test]
+    async fn drives_with_points_are_named_with_their_reasons() {
+        let example = Example::new().await;
+        let words = Value::Text("8 pending sectors".to_owned());
+        foresee(
+            &example,
+            &[
+                (&DRIVE_RISK, "sda", Value::Number(6.0)),
+                (&DRIVE_WORDS, "sda", words),
+                (&DRIVE_RISK, "sdb", Value::Number(1.0)),
+            ],
+        );
+        let all = Viewer::new("x", Role::Viewer, Vec::new());
+        let due = example.query.drives_due(&all);
+        assert_eq!(due.len(), 1);
+        assert_eq!(
+            (due[0].instance.as_str(), due[0].words.as_str()),
+            ("sda", "8 pending sectors")
+        );
+        let hay = Viewer::new("x", Role::Viewer, vec![label("Hay")]);
+        assert!(example.query.drives_due(&hay).is_empty());
+    }
+
+    #[tokio::test]
+    async fn load_is_counted_by_site_and_audience() {
+        let example = Example::new().await;
+        let all = Viewer::new("x", Role::Viewer, Vec::new());
+        let load = example.query.load(&all).unwrap();
+        let of = |site: &str| load.iter().find(|load| load.site == site).unwrap();
+        assert_eq!((of("Lincoln").devices, of("Lincoln").help_desk), (1, 2));
+        assert_eq!(of("Hay").help_desk, 2, "open and resolved");
+        let hay = Viewer::new("x", Role::Viewer, vec![label("Hay")]);
+        let load = example.query.load(&hay).unwrap();
+        assert_eq!(
+            load.iter().map(|l| l.site.as_str()).collect::<Vec<_>>(),
+            ["Hay"]
+        );
+    }
+
+    #[test]
+    fn months_follow_from_days() {
+        assert_eq!(day_of(NOW, 0.0), "2026-08-24");
+        assert_eq!(month_of(NOW, 200.0), "2027-03");
+    }
+}

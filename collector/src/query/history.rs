@@ -20,6 +20,9 @@ pub const ASLEEP_MS: i64 = 75 * 60_000;
 /// lies from the next.
 const BEFORE_MS: i64 = 4 * 3_600_000;
 
+/// A silence of one series that a small picture shows as a gap: longer than a weekend.
+const PICTURE_GAP_MS: i64 = 3 * 86_400_000;
+
 /// Points of each series: one for each pixel of a wide chart.
 const POINTS: usize = 1200;
 
@@ -117,7 +120,7 @@ impl Query {
 
 impl Query {
     /// One series of a device, for a small picture: without the other series nobody knows when it was
-    /// awake, so that a silence of more than a full report's interval is a gap.
+    /// awake, so that only a silence of more than [`PICTURE_GAP_MS`] is a gap.
     ///
     /// # Errors
     /// [`QueryError::NotFound`] for the device, [`QueryError::Field`] for the metric, and
@@ -136,7 +139,7 @@ impl Query {
             .store
             .series(state.device.id, &key, from.plus_ms(-BEFORE_MS), to)?;
         let times: Vec<UnixMs> = points.iter().map(|(at, _)| *at).collect();
-        let stretches = stretches(&times, BEFORE_MS + ASLEEP_MS);
+        let stretches = stretches(&times, PICTURE_GAP_MS);
         Ok(Line {
             metric,
             instance: key.instance,

@@ -249,8 +249,9 @@ fn urgent(urgent: &Urgent, now: UnixMs) -> Html {
         })
         .raw("</ul>")
         .each(&urgent.foreseen, |foreseen| forecast(foreseen, now))
+        .raw("<div class=\"todo\">")
         .put(what_to_do(urgent))
-        .raw("</li>")
+        .raw("</div></li>")
 }
 
 /// The week before as a small picture of its own: it loads when it comes into sight, so that the page

@@ -153,7 +153,9 @@ pub(super) fn figure(line: &Line, history: &History, device: &str) -> Html {
                 .text(&scale.show(value))
                 .raw("</span>")
         })
-        .raw("<span class=\"meaning\">")
+        .raw("<span class=\"meaning\"><code>")
+        .raw(line.metric.name)
+        .raw("</code> ")
         .put(super::runbook::line(line.metric.meaning))
         .raw("</span></figcaption>")
         .put(match Bounds::of(line) {
@@ -164,10 +166,29 @@ pub(super) fn figure(line: &Line, history: &History, device: &str) -> Html {
 }
 
 fn title(line: &Line) -> String {
+    let label = label(line.metric.name);
     match line.instance.as_str() {
-        "" => line.metric.name.to_owned(),
-        instance => format!("{} · {instance}", line.metric.name),
+        "" => label,
+        instance => format!("{label} · {instance}"),
     }
+}
+
+/// A metric's name as people say it: `hw.battery.charge` is "Battery charge".
+pub(super) fn label(name: &str) -> String {
+    let inner = ["hw.", "system.", "rollcall."];
+    let name = inner
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name);
+    let words = name.replace(['.', '_'], " ");
+    let words = match words.strip_prefix("os ") {
+        Some(rest) => format!("OS {rest}"),
+        None => words,
+    };
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 fn greatest(line: &Line) -> f64 {
@@ -368,6 +389,16 @@ mod tests {
         let flat = line(&metric::BATTERY_CYCLES, &[Some(5.0), Some(5.0)]);
         let bounds = Bounds::of(&flat).unwrap();
         assert!((bounds.y(5.0) - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn names_are_said_as_people_say_them() {
+        assert_eq!(label("hw.battery.charge"), "Battery charge");
+        assert_eq!(label("os.restart.pending"), "OS restart pending");
+        assert_eq!(
+            label("network.reachability.tcp.duration"),
+            "Network reachability tcp duration"
+        );
     }
 
     #[test]

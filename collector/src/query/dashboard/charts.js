@@ -3,7 +3,7 @@
 (() => {
   const box = document.querySelector("[data-history]");
   if (!box || !window.uPlot) return;
-  const HEIGHT = 150;
+  const HEIGHT = 180;
   const RENEW_MS = 60000;
   const charts = new Map();
 
@@ -85,9 +85,9 @@
           x: { range: () => [past.from / 1000, past.to / 1000] },
           y: { range: () => [low - room, high + room] },
         },
-        axes: [axis, {
+        axes: [{ ...axis, size: 42 }, {
           ...axis,
-          size: 74,
+          size: line.scale.words ? 100 : 74,
           splits: line.scale.words ? () => line.scale.words.map((_, place) => place) : undefined,
           values: (_, splits) => splits.map((value) => write(line.scale, value)),
         }],

@@ -183,7 +183,7 @@ mod tests {
             [lincoln.clone(), hay.clone()],
             "critical before warning"
         );
-        assert_eq!(seen(&[], Some("Hay")), [hay.clone()]);
+        assert_eq!(seen(&[], Some("Hay")), std::slice::from_ref(&hay));
         assert_eq!(seen(&["Hay"], None), [hay]);
         assert_eq!(seen(&["Hay"], Some("Lincoln")), Vec::<String>::new());
         let viewer = Viewer::new("x", Role::Viewer, Vec::new());

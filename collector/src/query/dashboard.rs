@@ -2,8 +2,8 @@
 //!
 //! People sign in with an API token; see [`super::session`].
 
-mod api_docs;
 mod address;
+mod api_docs;
 mod assets;
 mod attention;
 mod chart;

@@ -5,8 +5,8 @@
 //! that resolves to 127.0.0.1 (DNS rebinding).
 
 mod api;
-mod etag;
 mod compress;
+mod etag;
 mod guard;
 mod openapi;
 mod params;

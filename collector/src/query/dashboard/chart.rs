@@ -222,7 +222,7 @@ fn in_words(line: &Line, scale: &Scale) -> String {
         "{}: at first {}, at last {}, least {}, greatest {}",
         title(line),
         shown(values().next()),
-        shown(values().last()),
+        shown(values().next_back()),
         shown(values().reduce(f64::min)),
         shown(values().reduce(f64::max)),
     )

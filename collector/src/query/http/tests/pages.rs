@@ -296,28 +296,23 @@ async fn files_have_what_the_page_shows() {
     )));
     let gzip = [("cookie", cookie.as_str()), ("accept-encoding", "gzip")];
     let request = request(Method::GET, "/devices", &gzip, "");
-    let packed = tower::ServiceExt::oneshot(router.clone(), request)
-        .await
-        .unwrap();
+    let packed = router.clone().oneshot(request).await.unwrap();
     assert_eq!(packed.headers()["content-encoding"], "gzip");
     assert_eq!(packed.headers()["vary"], "accept-encoding");
 }
 
 #[tokio::test]
 async fn a_page_hears_of_what_changed_and_its_stream_ends() {
-    use http_body_util::BodyExt as _;
     let example = Example::new().await;
     let router = plain(&example);
     let cookie = session_of(&router, example.token("viewer-lincoln")).await;
     let headers = [("cookie", cookie.as_str())];
     let request = request(Method::GET, "/events", &headers, "");
-    let answer = tower::ServiceExt::oneshot(router.clone(), request)
-        .await
-        .unwrap();
+    let answer = router.clone().oneshot(request).await.unwrap();
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let mut body = answer.into_body();
     let mut word = async || {
-        let frame = tokio::time::timeout(std::time::Duration::from_secs(20), body.frame());
+        let frame = tokio::time::timeout(Duration::from_secs(20), body.frame());
         let frame = frame.await.expect("a word comes in time").unwrap().unwrap();
         String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
     };

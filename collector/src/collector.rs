@@ -99,7 +99,13 @@ impl Collector {
         let http = http_config(&config.http, settings.http)?;
         let http = HttpServer::bind(query, http).await?;
         let fingerprint = authority.fingerprint();
-        let control = ControlServer::bind(&data, store.clone(), fingerprint, Arc::clone(&clock))?;
+        let control = ControlServer::bind(
+            &data,
+            store.clone(),
+            fingerprint,
+            book.clone(),
+            Arc::clone(&clock),
+        )?;
         let upkeep = Upkeep::new(store.clone(), authority, Arc::clone(&tls), clock);
         Ok(Self {
             data,
@@ -213,8 +219,9 @@ fn new_ingest(
 }
 
 fn new_query(store: &Store, book: &RuleBook, clock: &Arc<dyn Clock>, ingest: &Ingest) -> Query {
-    let book = book.clone();
+    let (book, in_force) = (book.clone(), book.clone());
     let surroundings = Surroundings {
+        book: in_force,
         clock: Arc::clone(clock),
         guidance: Arc::new(move |name| {
             book.rules()

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod act;
 mod backup;
 mod beacon;
 mod capacity;
@@ -14,6 +15,7 @@ pub use check::{DAMAGED, DamageFound};
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -21,11 +23,15 @@ use clap::{Args, Parser, Subcommand};
 use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::time::{Clock as _, SystemClock};
 
+use crate::alert::AlertId;
 use crate::authority::Authority;
 use crate::config::{Config, DEFAULT_DATA};
 use crate::control::{Answer, Request, ask, execute};
 use crate::device::Standing;
 use crate::evaluate::backtest::{self as backtest_of, BacktestOptions};
+use crate::evaluate::book::RuleBook;
+use crate::evaluate::rules::RuleSet;
+use crate::incident::IncidentId;
 use crate::notify::test_channel as test_channel_of;
 use crate::store::{OpenError, Role, Store};
 
@@ -68,6 +74,18 @@ enum Command {
     /// Devices of the fleet
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Alerts: what was found, and what people say about it
+    #[command(subcommand)]
+    Alert(act::WordCommand<AlertId>),
+    /// Incidents: what a desk deals with as one thing
+    #[command(subcommand)]
+    Incident(act::WordCommand<IncidentId>),
+    /// Silences: findings of which nobody is told for a while
+    #[command(subcommand)]
+    Silence(act::SilenceCommand),
+    /// Maintenance windows: planned work, or times without school
+    #[command(subcommand)]
+    Maintenance(act::MaintenanceCommand),
     /// Show who did what, the latest last
     Audit {
         /// How many lines
@@ -234,6 +252,10 @@ impl CommandLine {
             Command::Token(command) => control(&places, command.into()),
             Command::ApiToken(command) => control(&places, command.into()),
             Command::Device(command) => control(&places, command.into()),
+            Command::Alert(command) => control(&places, command.into()),
+            Command::Incident(command) => control(&places, command.into()),
+            Command::Silence(command) => control(&places, command.into()),
+            Command::Maintenance(command) => control(&places, command.into()),
             Command::Audit { limit } => control(&places, Request::Audit { limit }),
             Command::Backup(args) => backup::backup(&places, &args),
             Command::Restore(args) => backup::restore(&places, &args),
@@ -328,7 +350,17 @@ async fn execute_here(places: &Places, request: &Request) -> anyhow::Result<Answ
     let now = SystemClock.now().wall;
     let store = Store::open(&places.data, config.store_options(), now)?;
     let authority = Authority::open(&places.data, config.certificate_life())?;
-    let done = execute(&store, authority.fingerprint(), request.clone(), now).await;
+    // Rules that are not right are no reason to refuse a token.
+    let rules = RuleBook::open(config.rules.clone());
+    let rules = rules.map_or_else(|_| Arc::new(RuleSet::built_in()), |book| book.rules());
+    let done = execute(
+        &store,
+        authority.fingerprint(),
+        &rules,
+        request.clone(),
+        now,
+    )
+    .await;
     done.map_err(anyhow::Error::msg)
 }
 
@@ -381,7 +413,7 @@ fn check_rules(file: Option<PathBuf>) -> anyhow::Result<()> {
     let name = file
         .as_ref()
         .map_or("the built-in rules".to_owned(), |f| f.display().to_string());
-    let book = crate::evaluate::book::RuleBook::open(file)?;
+    let book = RuleBook::open(file)?;
     println!("{name}: {} rules, all right", book.rules().rules.len());
     Ok(())
 }

@@ -13,8 +13,12 @@ use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
+use crate::act::{Acted, Action};
+use crate::alert::Alert;
 use crate::audit::AuditLine;
 use crate::device::{Device, Standing};
+use crate::incident::Incident;
+use crate::silence::{Kind, Silence};
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Format, ImportOptions, Role, Selection};
 pub use execute::execute;
 pub use socket::{
@@ -95,6 +99,22 @@ pub enum Request {
         /// How.
         options: ImportOptions,
     },
+    /// Do something about what was found.
+    Act {
+        /// What.
+        action: Action,
+    },
+    /// List silences or maintenance windows.
+    Silences {
+        /// Which of both.
+        kind: Kind,
+        /// Whether those too that are over.
+        all: bool,
+    },
+    /// List the alerts that are open.
+    Alerts,
+    /// List the incidents that are open.
+    Incidents,
     /// Show the last lines of the audit log.
     Audit {
         /// How many.
@@ -118,6 +138,14 @@ pub enum Answer {
     Device(Box<DeviceLine>),
     /// Lines of the audit log, the latest first.
     Audit(Vec<AuditLine>),
+    /// What came of an act.
+    Acted(Acted),
+    /// Silences or maintenance windows, the latest first.
+    Silences(Vec<Silence>),
+    /// Alerts.
+    Alerts(Vec<Alert>),
+    /// Incidents.
+    Incidents(Vec<Incident>),
     /// It is done.
     Done,
 }

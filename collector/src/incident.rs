@@ -108,6 +108,8 @@ pub struct Acknowledgement {
     pub until: UnixMs,
     /// What they said.
     pub note: String,
+    /// How grave it was then: what is graver is told all the same.
+    pub severity: Severity,
 }
 
 /// What one desk has to deal with as one thing.

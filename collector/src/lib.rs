@@ -1,5 +1,6 @@
 //! The collector: takes reports in, keeps them, finds what needs attention and tells the right desk.
 
+pub mod act;
 pub mod alert;
 pub mod audit;
 pub mod authority;
@@ -11,7 +12,9 @@ pub mod device;
 pub mod evaluate;
 pub mod incident;
 pub mod ingest;
+pub mod mark;
 pub mod notification;
 pub mod notify;
 pub mod query;
+pub mod silence;
 pub mod store;

@@ -10,7 +10,7 @@ mod catalogue;
 mod dashboard;
 mod devices;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 mod fleet;
 pub mod grpc;
 mod history;
@@ -27,6 +27,7 @@ mod summary;
 mod time;
 mod viewer;
 mod watch;
+mod words;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -36,6 +37,7 @@ use rollcall_shared::metric;
 use rollcall_shared::time::{Clock, UnixMs};
 use tokio::sync::Semaphore;
 
+use crate::evaluate::book::RuleBook;
 use crate::evaluate::rules::{Rule, Test};
 use crate::store::{Store, StoreError};
 use access::{Attempts, Denied};
@@ -58,6 +60,7 @@ pub use reports::{BatteryDue, DriveDue, LOAD_DAYS, Load, SystemDue};
 pub use summary::{SeverityCounts, SiteSummary, Summary};
 pub use time::At;
 pub use viewer::Viewer;
+pub use words::{AcknowledgementAnswer, MarksAnswer, NoteAnswer, SilenceAnswer};
 
 /// The group of devices that no pupil has: the fleet simulator enrols its laptops into it.
 pub const SIMULATED_GROUP: &str = "simulated";
@@ -119,6 +122,7 @@ pub struct Query {
     store: Store,
     clock: Arc<dyn Clock>,
     guidance: GuidanceOf,
+    book: RuleBook,
     sources: Arc<[MetricSource]>,
     checks: Arc<[ReadyCheck]>,
     attempts: Arc<Attempts>,
@@ -133,6 +137,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// The rules' documentation.
     pub guidance: GuidanceOf,
+    /// The rules in force.
+    pub book: RuleBook,
     /// Counters of the other stages.
     pub sources: Vec<MetricSource>,
     /// What else must be well before the collector is ready.
@@ -165,7 +171,7 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(crate) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Field {
             field: field.into(),
             problem: problem.into(),
@@ -181,6 +187,7 @@ impl Query {
             store,
             clock: surroundings.clock,
             guidance: surroundings.guidance,
+            book: surroundings.book,
             sources: surroundings.sources.into(),
             checks: surroundings.checks.into(),
             attempts: Arc::default(),

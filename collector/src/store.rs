@@ -49,11 +49,13 @@ use rollcall_shared::report::Report;
 use rollcall_shared::time::UnixMs;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::alert::{Alert, AlertKey, AlertState};
+use crate::alert::{Alert, AlertId, AlertKey, AlertState};
 use crate::audit::AuditLine;
 use crate::device::{Device, DeviceState, Latests};
 use crate::incident::{Incident, IncidentId};
+use crate::mark::{Marks, Subject};
 use crate::notification::{Notification, NotificationKey};
+use crate::silence::{Silence, SilenceId};
 pub use archive::{End, Head};
 pub use backup::{Backup, BackupError, BackupFile};
 pub use check::{CheckReport, Finding, check_store};
@@ -144,6 +146,14 @@ pub enum Write {
     PutNotification(Notification),
     /// Removes a delivered entry of the outbox.
     RemoveNotification(NotificationKey),
+    /// Makes or replaces a silence or maintenance window.
+    PutSilence(Silence),
+    /// Forgets one that is long over.
+    RemoveSilence(SilenceId),
+    /// Makes or replaces what people said about an alert or incident.
+    PutMarks(Marks),
+    /// Forgets what was said.
+    RemoveMarks(Subject),
     /// Makes or replaces an API token.
     PutApiToken(ApiTokenRecord),
     /// Removes an API token, by name.
@@ -161,7 +171,7 @@ pub enum Change {
     Device(DeviceId),
     /// An alert.
     Alerts,
-    /// An incident.
+    /// An incident, or what people said that bears on it.
     Incidents,
     /// The outbox.
     Outbox,
@@ -476,6 +486,22 @@ impl Store {
         self.shared().memory().alerts.get(key).cloned()
     }
 
+    /// An alert by its identity, open or among the last `most` that were resolved.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the history cannot be read.
+    pub fn alert(&self, id: AlertId, most: usize) -> Result<Option<Alert>, StoreError> {
+        let open = {
+            let memory = self.shared().memory();
+            memory.alerts.values().find(|alert| alert.id == id).cloned()
+        };
+        if open.is_some() {
+            return Ok(open);
+        }
+        let resolved = self.resolved_alerts(UnixMs(0), UnixMs(i64::MAX), most)?;
+        Ok(resolved.into_iter().find(|alert| alert.id == id))
+    }
+
     /// The identity of every device, ascending.
     #[must_use]
     pub fn device_ids(&self) -> Vec<DeviceId> {
@@ -611,6 +637,30 @@ impl Store {
             .collect()
     }
 
+    /// Silences and maintenance windows, by their making.
+    #[must_use]
+    pub fn silences(&self) -> Vec<Silence> {
+        self.shared().memory().silences.values().cloned().collect()
+    }
+
+    /// A silence or maintenance window.
+    #[must_use]
+    pub fn silence(&self, id: SilenceId) -> Option<Silence> {
+        self.shared().memory().silences.get(&id).cloned()
+    }
+
+    /// What people said about an alert or incident.
+    #[must_use]
+    pub fn marks(&self, subject: Subject) -> Option<Marks> {
+        self.shared().memory().marks.get(&subject).cloned()
+    }
+
+    /// All that people said about alerts and incidents, within retention.
+    #[must_use]
+    pub fn all_marks(&self) -> BTreeMap<Subject, Marks> {
+        self.shared().memory().marks.clone()
+    }
+
     /// The enrolment tokens, by id.
     #[must_use]
     pub fn tokens(&self) -> Vec<EnrolmentTokenRecord> {
@@ -683,7 +733,12 @@ impl Write {
             Self::PutAlert(_) | Self::RemoveAlert(_) | Self::ResolveAlert(_) => {
                 Some(Change::Alerts)
             }
-            Self::PutIncident(_) | Self::ArchiveIncident(_) => Some(Change::Incidents),
+            Self::PutIncident(_)
+            | Self::ArchiveIncident(_)
+            | Self::PutSilence(_)
+            | Self::RemoveSilence(_)
+            | Self::PutMarks(_)
+            | Self::RemoveMarks(_) => Some(Change::Incidents),
             Self::PutNotification(_) | Self::RemoveNotification(_) => Some(Change::Outbox),
             Self::PutConfiguration(_) => Some(Change::Configuration),
             Self::PutToken(_) | Self::PutApiToken(_) | Self::RemoveApiToken(_) | Self::Audit(_) => {

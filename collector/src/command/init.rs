@@ -10,6 +10,7 @@ use rustls::pki_types::DnsName;
 use crate::authority::{Authority, ServerNames, write_secret};
 use crate::config::Config;
 use crate::control::{Answer, Request, execute};
+use crate::evaluate::rules::RuleSet;
 use crate::store::{Role, Store};
 
 /// The name of the first API token.
@@ -40,7 +41,13 @@ pub(super) fn init(places: &Places, names: Names) -> anyhow::Result<()> {
         role: Role::Admin,
         sites: Vec::new(),
     };
-    let made = runtime.block_on(execute(&store, authority.fingerprint(), request, now));
+    let made = runtime.block_on(execute(
+        &store,
+        authority.fingerprint(),
+        &RuleSet::built_in(),
+        request,
+        now,
+    ));
     let Answer::Secret(token) = made.map_err(anyhow::Error::msg)? else {
         bail!("no admin token was made");
     };

@@ -5,8 +5,13 @@ use std::io::{self, Write};
 use rollcall_shared::id::Label;
 use rollcall_shared::time::UnixMs;
 
+use crate::act::Acted;
+use crate::alert::Alert;
 use crate::audit::AuditLine;
 use crate::control::{Answer, DeviceLine};
+use crate::incident::{Acknowledgement, Incident};
+use crate::mark::Marks;
+use crate::silence::Silence;
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord};
 
 /// Prints an answer.
@@ -28,6 +33,11 @@ fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
             .try_for_each(|token| put_api_token(out, token)),
         Answer::Devices(devices) => devices.iter().try_for_each(|line| put_device(out, line)),
         Answer::Device(line) => show_device(out, line),
+        Answer::Acted(Acted::Marks(marks)) => put_marks(out, marks),
+        Answer::Acted(Acted::Silence(silence)) => put_silence(out, silence),
+        Answer::Silences(silences) => silences.iter().try_for_each(|s| put_silence(out, s)),
+        Answer::Alerts(alerts) => alerts.iter().try_for_each(|alert| put_alert(out, alert)),
+        Answer::Incidents(incidents) => incidents.iter().try_for_each(|i| put_incident(out, i)),
         Answer::Audit(lines) => lines.iter().rev().try_for_each(|line| put_audit(out, line)),
     }
 }
@@ -91,6 +101,60 @@ fn show_device(out: &mut impl Write, line: &DeviceLine) -> io::Result<()> {
     )?;
     writeln!(out, "last seen     {}", time(line.last_seen))?;
     writeln!(out, "series        {}", line.series)
+}
+
+fn put_silence(out: &mut impl Write, silence: &Silence) -> io::Result<()> {
+    let (id, matchers, when) = (silence.id, &silence.matchers, &silence.when);
+    let (reason, author) = (one_line(&silence.reason), &silence.author);
+    let ended = silence.ended.as_ref();
+    let ended = ended.map_or(String::new(), |ended| format!("\tended by {}", ended.by));
+    writeln!(out, "{id}\t{matchers}\t{when}\t{author}\t{reason}{ended}")
+}
+
+fn put_alert(out: &mut impl Write, alert: &Alert) -> io::Result<()> {
+    let (id, state, severity) = (alert.id, alert.state, alert.severity);
+    let (device, rule) = (alert.key.device, &alert.key.rule);
+    let (since, evidence) = (alert.since, one_line(&alert.evidence));
+    writeln!(
+        out,
+        "{id}\t{state}\t{severity}\t{device}\t{rule}\t{since}\t{evidence}"
+    )
+}
+
+fn put_incident(out: &mut impl Write, incident: &Incident) -> io::Result<()> {
+    let (id, severity, audience) = (incident.id, incident.severity, incident.audience);
+    let (devices, opened, title) = (incident.devices, incident.opened, &incident.title);
+    let acknowledged = incident.acknowledged.as_ref();
+    let acknowledged = acknowledged.map_or(String::new(), |a| format!("\t{} deals with it", a.by));
+    writeln!(
+        out,
+        "{id}\t{severity}\t{audience}\t{devices} devices\t{opened}\t{title}{acknowledged}"
+    )
+}
+
+fn put_marks(out: &mut impl Write, marks: &Marks) -> io::Result<()> {
+    writeln!(out, "{}", marks.subject)?;
+    if let Some(Acknowledgement {
+        by, until, note, ..
+    }) = &marks.acknowledged
+    {
+        writeln!(out, "acknowledged  {by}, until {until} {}", one_line(note))?;
+    }
+    if let Some(assigned) = &marks.assigned {
+        writeln!(out, "assigned      {}, by {}", assigned.to, assigned.by)?;
+    }
+    if let Some(said) = &marks.not_useful {
+        writeln!(out, "not useful    {}: {}", said.by, one_line(&said.text))?;
+    }
+    let mut notes = marks.notes.iter();
+    notes.try_for_each(|note| {
+        let (at, by, text) = (note.at, &note.by, one_line(&note.text));
+        writeln!(out, "note          {at} {by}: {text}")
+    })
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\t'], " ")
 }
 
 fn put_audit(out: &mut impl Write, line: &AuditLine) -> io::Result<()> {

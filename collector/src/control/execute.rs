@@ -9,8 +9,12 @@ use rollcall_shared::time::UnixMs;
 use rollcall_shared::token::{AuthorityFingerprint, EnrolmentToken, TokenSecret};
 
 use super::{Answer, DeviceLine, Request};
+use crate::act::{act, silences};
 use crate::audit::AuditLine;
 use crate::device::{DeviceState, Standing};
+use crate::evaluate::rules::RuleSet;
+use crate::incident::IncidentState;
+use crate::query::Viewer;
 use crate::query::access::generate_token;
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Role, Store, StoreError, Write};
 use rollcall_shared::id::Label;
@@ -25,9 +29,14 @@ const AUDIT_LINES: usize = 10_000;
 pub async fn execute(
     store: &Store,
     authority: AuthorityFingerprint,
+    rules: &RuleSet,
     request: Request,
     now: UnixMs,
 ) -> Result<Answer, String> {
+    if let Request::Act { action } = request {
+        let acted = act(store, rules, &administrator(), action, now).await;
+        return acted.map(Answer::Acted).map_err(|error| error.to_string());
+    }
     // Decisions on one record follow each other: a use of a token must not undo its revocation.
     let _decision = store.exclusive().await;
     match request {
@@ -57,11 +66,28 @@ pub async fn execute(
         | Request::Import { .. } => {
             Err("what takes long is sent after the answer, and not executed".to_owned())
         }
+        Request::Act { .. } => Err("an act is decided on its own".to_owned()),
+        Request::Silences { kind, all } => {
+            let mut silences = silences(store, &administrator());
+            silences.retain(|silence| silence.kind == kind && (all || !silence.is_over(now)));
+            Ok(Answer::Silences(silences))
+        }
+        Request::Alerts => Ok(Answer::Alerts(store.open_alerts())),
+        Request::Incidents => {
+            let mut incidents: Vec<_> = store.incidents().into_values().collect();
+            incidents.retain(|incident| incident.state == IncidentState::Open);
+            Ok(Answer::Incidents(incidents))
+        }
         Request::Audit { limit } => {
             let lines = store.audit(limit.min(AUDIT_LINES)).map_err(told)?;
             Ok(Answer::Audit(lines))
         }
     }
+}
+
+/// Who may use the command line may do everything.
+fn administrator() -> Viewer {
+    Viewer::new("admin", Role::Admin, Vec::new())
 }
 
 fn token_record(

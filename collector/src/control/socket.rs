@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Request, backup, execute, transfer};
+use crate::evaluate::book::RuleBook;
 use crate::store::{BackupFile, CheckReport, Format, ImportOptions, Selection, Store};
 
 const NAME: &str = "control.sock";
@@ -39,6 +40,7 @@ pub struct ControlServer {
     listener: UnixListener,
     store: Store,
     authority: AuthorityFingerprint,
+    book: RuleBook,
     clock: Arc<dyn Clock>,
 }
 
@@ -52,6 +54,7 @@ impl ControlServer {
         data: &Path,
         store: Store,
         authority: AuthorityFingerprint,
+        book: RuleBook,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let path = data.join(NAME);
@@ -73,6 +76,7 @@ impl ControlServer {
             listener,
             store,
             authority,
+            book,
             clock,
         })
     }
@@ -247,7 +251,8 @@ impl ControlServer {
     }
 
     async fn execute(&self, request: Request) -> Result<Answer, String> {
-        execute(&self.store, self.authority, request, self.clock.now().wall).await
+        let (rules, now) = (self.book.rules(), self.clock.now().wall);
+        execute(&self.store, self.authority, &rules, request, now).await
     }
 }
 
@@ -458,9 +463,10 @@ mod tests {
         let store = Store::create(&data, StoreOptions::default(), clock.now().wall).unwrap();
         assert_eq!(ask(&data, &Request::TokenList).await.unwrap(), None);
         let authority = AuthorityFingerprint([4; 32]);
+        let book = RuleBook::open(None).unwrap();
         // What a crash has left is no obstacle.
         std::fs::write(data.join(NAME), b"").unwrap();
-        let server = ControlServer::bind(&data, store.clone(), authority, clock).unwrap();
+        let server = ControlServer::bind(&data, store.clone(), authority, book, clock).unwrap();
         let mode = std::fs::metadata(data.join(NAME))
             .unwrap()
             .permissions()

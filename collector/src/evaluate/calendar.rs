@@ -113,7 +113,8 @@ impl Calendar {
         format!("{} ({zone})", local.strftime("%Y-%m-%d %H:%M"))
     }
 
-    fn local(&self, at: UnixMs) -> Option<Zoned> {
+    /// A time by the school's clocks.
+    pub(crate) fn local(&self, at: UnixMs) -> Option<Zoned> {
         let stamp = Timestamp::from_millisecond(at.0).ok()?;
         Some(stamp.to_zoned(self.zone.clone()))
     }

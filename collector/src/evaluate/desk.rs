@@ -11,11 +11,13 @@ use super::incidents::traits::Traits;
 use super::incidents::{Decision, Fleet, REOPEN_MS, Scene, decide};
 use super::rules::{Rule, RuleSet, Tell, Test};
 use super::{Evaluator, WRITES};
-use crate::alert::{Alert, AlertState};
+use crate::alert::{Alert, AlertId, AlertState};
 use crate::device::{DeviceState, Standing};
 use crate::incident::{Cause, Incident, IncidentId, IncidentState, SITES};
+use crate::mark::{Marks, Subject};
 use crate::notification::{DEVICES, Event};
 use crate::notify::route::{Concerned, device_name, notifications};
+use crate::silence::{Silence, silenced_until};
 use crate::store::{Store, StoreError, Write};
 
 /// How often it is looked whether what is held until school begins may be told.
@@ -32,9 +34,11 @@ impl Evaluator {
         let now = self.clock.now().wall;
         let firing = self.store.firing_alerts();
         let incidents = self.store.incidents();
-        let decision = self.decision(&firing, &incidents, now);
+        let words = Words::of(&self.store, now);
+        let decision = self.decision(&firing, &incidents, &words, now);
         let next = decision.next;
         self.carry_out(decision, &firing, now).await?;
+        self.forget_lapsed(words).await?;
         self.archive(&incidents, now).await?;
         let rest = now.plus_ms(LONGEST_REST_MS);
         Ok(next.map_or(rest, |next| next.min(rest)))
@@ -44,14 +48,21 @@ impl Evaluator {
         &self,
         firing: &[Alert],
         incidents: &BTreeMap<IncidentId, Incident>,
+        words: &Words,
         now: UnixMs,
     ) -> Decision {
         let rules = self.book.rules();
+        let quiet = |alert: &Alert| {
+            let state = self.store.device(alert.key.device)?;
+            words.quiet_until(&rules, &state, alert, now)
+        };
         decide(&Scene {
             rules: &rules,
             firing,
             incidents,
-            held: &|alert: &Alert| held_until(&rules, alert, now),
+            held: &|alert: &Alert| held_until(&rules, alert, now).max(quiet(alert)),
+            quiet: &quiet,
+            lapsed: &words.lapsed,
             fleet: &StoredFleet(&self.store),
             now,
         })
@@ -97,6 +108,24 @@ impl Evaluator {
         Ok(())
     }
 
+    /// Acknowledgements that ran out, and were told of, count no more.
+    async fn forget_lapsed(&self, words: Words) -> Result<(), StoreError> {
+        let lapsed = words.marks.into_values().filter(
+            |marks| matches!(marks.subject, Subject::Alert(id) if words.lapsed.contains(&id)),
+        );
+        let lapsed = lapsed.map(|marks| {
+            Write::PutMarks(Marks {
+                acknowledged: None,
+                ..marks
+            })
+        });
+        let writes: Vec<Write> = lapsed.collect();
+        for writes in writes.chunks(WRITES) {
+            self.store.commit(writes.to_vec()).await?;
+        }
+        Ok(())
+    }
+
     /// Moves incidents that cannot be opened again any more to the history.
     async fn archive(
         &self,
@@ -133,6 +162,47 @@ impl Evaluator {
                 .map(|s| device_name(s))
                 .collect(),
         }
+    }
+}
+
+/// What people said that bears on what channels are told.
+struct Words {
+    silences: Vec<Silence>,
+    marks: BTreeMap<Subject, Marks>,
+    /// Alerts whose acknowledgement has run out.
+    lapsed: BTreeSet<AlertId>,
+}
+
+impl Words {
+    fn of(store: &Store, now: UnixMs) -> Self {
+        let mut marks = store.all_marks();
+        marks.retain(|_, marks| marks.acknowledged.is_some());
+        let lapsed = marks.values().filter(|marks| marks.has_lapsed(now));
+        let lapsed = lapsed.filter_map(|marks| match marks.subject {
+            Subject::Alert(id) => Some(id),
+            Subject::Incident(_) => None,
+        });
+        let mut silences = store.silences();
+        silences.retain(|silence| !silence.is_over(now));
+        Self {
+            lapsed: lapsed.collect(),
+            silences,
+            marks,
+        }
+    }
+
+    /// Until when nobody wants to hear of an alert.
+    fn quiet_until(
+        &self,
+        rules: &RuleSet,
+        state: &DeviceState,
+        alert: &Alert,
+        now: UnixMs,
+    ) -> Option<UnixMs> {
+        let (calendar, rule) = (&rules.calendar, &alert.key.rule);
+        let silenced = silenced_until(&self.silences, calendar, &state.device, rule, now);
+        let marks = self.marks.get(&Subject::Alert(alert.id));
+        silenced.max(marks.and_then(|marks| marks.quiet_until(alert, now)))
     }
 }
 

@@ -13,6 +13,8 @@
 //! - Of one laptop and one audience at most one incident is open; of one symptom, instance and scope too.
 //! - An alert belongs to at most one open incident.
 //! - What channels are told of an incident is numbered without a gap, beginning with 1.
+//! - Of an incident whose every alert is silenced, and of one that somebody deals with while it is no
+//!   worse, channels are told nothing but its end. What was left out is told when that runs out.
 
 pub mod cause;
 mod follow;
@@ -25,7 +27,7 @@ use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::time::UnixMs;
 
 use super::rules::{Rule, RuleSet, Shared};
-use crate::alert::{Alert, AlertKey, Audience};
+use crate::alert::{Alert, AlertId, AlertKey, Audience};
 use crate::incident::{
     Cause, EVIDENCE_BYTES, FINDINGS, Finding, Incident, IncidentId, IncidentState,
 };
@@ -71,6 +73,11 @@ pub struct Scene<'a> {
     pub incidents: &'a BTreeMap<IncidentId, Incident>,
     /// Until when an alert must not be told; `None` where it may be.
     pub held: &'a dyn Fn(&Alert) -> Option<UnixMs>,
+    /// Until when somebody wants to hear nothing of an alert, also where it was told before: it is
+    /// silenced, or somebody deals with it.
+    pub quiet: &'a dyn Fn(&Alert) -> Option<UnixMs>,
+    /// Alerts that somebody dealt with until now: they are told again.
+    pub lapsed: &'a BTreeSet<AlertId>,
     /// The devices.
     pub fleet: &'a dyn Fleet,
     /// The collector's time.

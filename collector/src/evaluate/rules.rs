@@ -19,6 +19,7 @@ use crate::device::DeviceState;
 use super::calendar::Calendar;
 use super::condition::{Condition, Mode, Truth};
 pub use error::RuleError;
+pub(crate) use error::unknown;
 
 /// Rules of one set: four times the defaults and a school's own; each costs every device.
 pub const RULES: usize = 200;

@@ -13,6 +13,8 @@ use super::page::{Page, SortKey};
 use super::{At, Query, QueryError, Viewer};
 use crate::alert::{Alert, AlertState, Severity};
 use crate::device::DeviceState;
+use crate::mark::Subject;
+use crate::silence::silenced_until;
 
 /// Alerts of the history that are read at once.
 const BATCH: usize = 1000;
@@ -68,6 +70,12 @@ pub struct AlertAnswer {
     /// The metric that shows it best; `None` when the rule is no longer loaded.
     #[serde(skip)]
     pub metric: Option<&'static str>,
+    /// Who deals with it.
+    pub acknowledged_by: Option<String>,
+    /// Who said that it was of no use.
+    pub not_useful_by: Option<String>,
+    /// Until when nobody is told of it, where somebody silenced it.
+    pub silenced_until: Option<At>,
     /// What staff do about it, in Markdown; empty when the rule is no longer loaded.
     pub runbook: String,
     /// What to tell the family, by language code; empty when the rule is no longer loaded.
@@ -214,6 +222,10 @@ impl Query {
 
     fn tell(&self, alert: &Alert, state: &DeviceState) -> AlertAnswer {
         let guidance = (self.guidance)(&alert.key.rule).unwrap_or_default();
+        let marks = self.store.marks(Subject::Alert(alert.id));
+        let acknowledged = marks.as_ref().and_then(|m| m.acknowledged.as_ref());
+        let acknowledged = acknowledged.filter(|a| a.until > self.now());
+        let not_useful = marks.as_ref().and_then(|m| m.not_useful.as_ref());
         AlertAnswer {
             id: alert.id.to_string(),
             device: alert.key.device.to_string(),
@@ -231,9 +243,24 @@ impl Query {
             fired_at: alert.fired.map(At),
             resolved_at: alert.resolved.map(At),
             metric: guidance.metric,
+            acknowledged_by: acknowledged.map(|a| a.by.clone()),
+            not_useful_by: not_useful.map(|said| said.by.clone()),
+            silenced_until: self.silenced_until(alert, state),
             runbook: guidance.runbook,
             family: guidance.family,
         }
+    }
+}
+
+impl Query {
+    fn silenced_until(&self, alert: &Alert, state: &DeviceState) -> Option<At> {
+        if alert.state == AlertState::Resolved {
+            return None;
+        }
+        let (rules, silences) = (self.book.rules(), self.store.silences());
+        let rule = &alert.key.rule;
+        let until = silenced_until(&silences, &rules.calendar, &state.device, rule, self.now());
+        until.map(At)
     }
 }
 

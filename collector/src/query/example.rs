@@ -16,18 +16,20 @@ use super::{Guidance, Query, Surroundings};
 use crate::alert::{Alert, AlertId, AlertKey, AlertState, Audience, Severity};
 use crate::audit::AuditLine;
 use crate::device::{Device, Standing};
+use crate::evaluate::book::RuleBook;
+use crate::evaluate::rules::RuleSet;
 use crate::incident::{Cause, Finding, Incident};
 use crate::notification::{DeviceName, Event, Notification, NotificationKey};
 use crate::store::{ApiTokenRecord, Arrival, Role, Store, StoreOptions, Write};
 
 /// The time in the tests.
-pub(super) const NOW: UnixMs = UnixMs(1_787_557_500_000);
+pub(crate) const NOW: UnixMs = UnixMs(1_787_557_500_000);
 
 /// A text that must never reach a page as markup.
-pub(super) const HOSTILE: &str = "<script>alert('x')</script>\"&";
+pub(crate) const HOSTILE: &str = "<script>alert('x')</script>\"&";
 
 /// The fleet: two devices at Lincoln, one simulated at Hay, and tokens for every role and scope.
-pub(super) struct Example {
+pub(crate) struct Example {
     pub query: Query,
     pub store: Store,
     pub lincoln: DeviceId,
@@ -154,11 +156,11 @@ impl Example {
     }
 }
 
-pub(super) fn label(text: &str) -> Label {
+pub(crate) fn label(text: &str) -> Label {
     text.parse().unwrap()
 }
 
-pub(super) fn device(id: DeviceId, site: &str, group: Option<&str>, model: &str) -> Device {
+pub(crate) fn device(id: DeviceId, site: &str, group: Option<&str>, model: &str) -> Device {
     Device {
         id,
         site: label(site),
@@ -173,7 +175,7 @@ pub(super) fn device(id: DeviceId, site: &str, group: Option<&str>, model: &str)
     }
 }
 
-pub(super) fn alert(device: DeviceId, rule: &str, severity: Severity, state: AlertState) -> Alert {
+pub(crate) fn alert(device: DeviceId, rule: &str, severity: Severity, state: AlertState) -> Alert {
     Alert {
         id: AlertId::generate(),
         key: AlertKey {
@@ -204,6 +206,7 @@ fn surroundings(clock: Arc<Hand>) -> Surroundings {
         })
     };
     Surroundings {
+        book: RuleBook::of(RuleSet::built_in()),
         clock,
         guidance: Arc::new(guidance),
         sources: vec![ingest_source(Arc::default())],

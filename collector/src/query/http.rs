@@ -5,12 +5,14 @@
 //! that resolves to 127.0.0.1 (DNS rebinding).
 
 mod api;
+mod body;
 mod compress;
 mod etag;
 mod guard;
 mod openapi;
 mod params;
 mod problem;
+mod write;
 
 use std::io;
 use std::net::SocketAddr;
@@ -229,7 +231,9 @@ impl Face {
 
 /// Every route, with what guards them.
 fn routes(face: &Face) -> Router {
-    let routes = api::routes().merge(dashboard::routes());
+    let routes = api::routes()
+        .merge(write::routes())
+        .merge(dashboard::routes());
     guard::guarded(routes, face).with_state(face.clone())
 }
 

@@ -199,6 +199,11 @@ impl Hot {
         if from == 1 {
             return legacy::migrate(self);
         }
+        // Schema 3 adds trees, which are empty at first.
+        if from == 2 {
+            let mark = put(TreeName::Meta, meta::SCHEMA, SCHEMA.to_be_bytes().to_vec());
+            return self.database.commit(&[mark]).map_err(failed);
+        }
         Err(StoreError::Damaged {
             place: "meta/schema".to_owned(),
             problem: format!("schema {from} was never released"),
@@ -309,6 +314,12 @@ impl Hot {
         }
         for entry in self.records::<crate::notification::Notification>(TreeName::Outbox)? {
             memory.outbox.insert(entry.key.clone(), entry);
+        }
+        for silence in self.records::<crate::silence::Silence>(TreeName::Silences)? {
+            memory.silences.insert(silence.id, silence);
+        }
+        for marks in self.records::<crate::mark::Marks>(TreeName::Marks)? {
+            memory.marks.insert(marks.subject, marks);
         }
         for token in self.records::<super::EnrolmentTokenRecord>(TreeName::Tokens)? {
             memory.tokens.insert(token.id.clone(), token);

@@ -16,6 +16,8 @@
 //!   tokens         id                                     -> EnrolmentTokenRecord, JSON
 //!   api_tokens     name                                   -> ApiTokenRecord, JSON
 //!   audit          at[8] number[8]                        -> AuditLine, JSON
+//!   silences       silence[16]                            -> Silence, JSON
+//!   marks          alert or incident[16]                  -> Marks, JSON
 //!   cursors        device[16] spool[16]                   -> schema 1 only; they are in `state` now
 //! DATA/history/                  databases by corrected time, in UTC
 //!   <date>.<generation>/         a day as it was sealed, until it is merged
@@ -50,7 +52,7 @@ use crate::incident::Incident;
 use crate::notification::NotificationKey;
 
 /// The schema that this version writes.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// The most bytes of a value.
 pub const VALUE_BYTES: usize = 6 * 1024;
@@ -107,11 +109,15 @@ pub enum TreeName {
     Audit,
     /// Generations of days that take no more seals.
     Days,
+    /// Silences and maintenance windows.
+    Silences,
+    /// What people said about alerts and incidents.
+    Marks,
 }
 
 impl TreeName {
     /// Every tree, in the order of its number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Meta,
         Self::Devices,
         Self::Cursors,
@@ -126,6 +132,8 @@ impl TreeName {
         Self::ApiTokens,
         Self::Audit,
         Self::Days,
+        Self::Silences,
+        Self::Marks,
     ];
 
     /// The tree's name on disk.
@@ -145,6 +153,8 @@ impl TreeName {
             Self::ApiTokens => "api_tokens",
             Self::Audit => "audit",
             Self::Days => "days",
+            Self::Silences => "silences",
+            Self::Marks => "marks",
         }
     }
 }

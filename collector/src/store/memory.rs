@@ -20,7 +20,9 @@ use super::tail::{Segment, Tail};
 use crate::alert::{Alert, AlertKey};
 use crate::device::{Device, DeviceState, Latests};
 use crate::incident::{Incident, IncidentId};
+use crate::mark::{Marks, Subject};
 use crate::notification::{Notification, NotificationKey};
+use crate::silence::{Silence, SilenceId};
 
 /// Reports that follow each other within this many intervals belong to one time awake: an agent that
 /// is awake has a report at each fast interval in which something changed, and at each sending
@@ -45,6 +47,8 @@ pub(super) struct Memory {
     pub alerts: BTreeMap<AlertKey, Alert>,
     pub incidents: BTreeMap<IncidentId, Incident>,
     pub outbox: BTreeMap<NotificationKey, Notification>,
+    pub silences: BTreeMap<SilenceId, Silence>,
+    pub marks: BTreeMap<Subject, Marks>,
     pub tokens: BTreeMap<String, EnrolmentTokenRecord>,
     pub api_tokens: BTreeMap<String, ApiTokenRecord>,
     pub configuration: Configuration,
@@ -127,6 +131,18 @@ impl Memory {
             }
             Write::RemoveNotification(key) => {
                 self.outbox.remove(key);
+            }
+            Write::PutSilence(silence) => {
+                self.silences.insert(silence.id, silence.clone());
+            }
+            Write::RemoveSilence(id) => {
+                self.silences.remove(id);
+            }
+            Write::PutMarks(marks) => {
+                self.marks.insert(marks.subject, marks.clone());
+            }
+            Write::RemoveMarks(subject) => {
+                self.marks.remove(subject);
             }
             Write::PutApiToken(token) => {
                 self.api_tokens.insert(token.name.clone(), token.clone());

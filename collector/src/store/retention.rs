@@ -8,7 +8,7 @@ use rollcall_shared::time::UnixMs;
 
 use super::hot::{failed, put, remove};
 use super::keys::{self, Part, TreeName, meta};
-use super::{Store, StoreError};
+use super::{Store, StoreError, Write};
 
 /// How far retention moves on in one run, of which there is one an hour.
 const STEP_MS: i64 = 7 * 3_600_000;
@@ -46,6 +46,25 @@ impl Store {
             TreeName::Days,
         ] {
             self.remove_rows(tree, retained).await?;
+        }
+        self.forget_words(retained).await
+    }
+
+    /// Forgets what people said that long ago, and silences that were over then.
+    async fn forget_words(&self, retained: UnixMs) -> Result<(), StoreError> {
+        let oldest = self.shared().options.oldest(retained);
+        let writes: Vec<Write> = {
+            let memory = self.shared().memory();
+            let marks = memory.marks.values().filter(|m| m.changed < oldest);
+            let silences = memory.silences.values();
+            let silences = silences.filter(|s| s.over_at().is_some_and(|at| at < oldest));
+            let marks = marks.map(|marks| Write::RemoveMarks(marks.subject));
+            marks
+                .chain(silences.map(|silence| Write::RemoveSilence(silence.id)))
+                .collect()
+        };
+        for writes in writes.chunks(AT_ONCE) {
+            self.commit(writes.to_vec()).await?;
         }
         Ok(())
     }

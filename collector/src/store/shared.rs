@@ -127,6 +127,18 @@ impl Shared {
                 put(TreeName::Outbox, &key, record("a notification", entry)?)
             }
             Write::RemoveNotification(key) => remove(TreeName::Outbox, &keys::notification(key)),
+            Write::PutSilence(silence) => put(
+                TreeName::Silences,
+                silence.id.as_bytes(),
+                record("a silence", silence)?,
+            ),
+            Write::RemoveSilence(id) => remove(TreeName::Silences, id.as_bytes()),
+            Write::PutMarks(marks) => put(
+                TreeName::Marks,
+                marks.subject.as_bytes(),
+                record("what was said", marks)?,
+            ),
+            Write::RemoveMarks(subject) => remove(TreeName::Marks, subject.as_bytes()),
             Write::PutApiToken(token) => put(
                 TreeName::ApiTokens,
                 token.name.as_bytes(),

@@ -645,3 +645,80 @@ async fn history_and_the_present_in_one_transaction_are_both_kept_and_read_again
     assert_eq!(latest(&store), 0.3);
     assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), wanted);
 }
+
+/// What people said: a silence that holds, one that is over, and a note.
+fn words(said: UnixMs) -> Vec<Write> {
+    use crate::mark::{Marks, Note, Subject};
+    use crate::silence::{Kind, Matchers, Silence, SilenceId, When};
+    let silence = |until: UnixMs| Silence {
+        id: SilenceId::generate(),
+        kind: Kind::Maintenance,
+        matchers: Matchers::default(),
+        when: When::Once { from: said, until },
+        reason: "summer".to_owned(),
+        author: "kim".to_owned(),
+        created: said,
+        ended: None,
+    };
+    let subject = Subject::Alert(AlertId::generate());
+    let mut marks = Marks::new(subject, vec!["disk-full".to_owned()], said);
+    marks.add_note(Note {
+        by: "kim".to_owned(),
+        at: said,
+        text: "seen".to_owned(),
+    });
+    vec![
+        Write::PutSilence(silence(said.plus_ms(1000))),
+        Write::PutSilence(silence(said.plus_ms(1_000_000 * 86_400_000))),
+        Write::PutMarks(marks),
+    ]
+}
+
+#[tokio::test]
+async fn what_people_said_outlives_the_process_and_retention_forgets_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    store.commit(words(NOW)).await.unwrap();
+    drop(store);
+    let report = check_store(dir.path(), &dir.path().join("scratch")).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    let store = Store::open(dir.path(), options(), NOW).unwrap();
+    let said = words(NOW);
+    assert_eq!(store.silences().len(), 2);
+    let marks = store.all_marks();
+    let Write::PutMarks(expected) = &said[2] else {
+        panic!("the last are marks");
+    };
+    assert_eq!(marks.values().next().unwrap().notes, expected.notes);
+    // Two years later, as reports and the clock agree.
+    let later = NOW.plus_ms(2 * 365 * 86_400_000);
+    let mut arrival = arrival(device.id, vec![charge(0, 1, 0.9)]);
+    arrival.reports[0].0 = later;
+    store.append(arrival).await.unwrap();
+    store.shared().memory_mut().retained = Some(later);
+    store.enforce_retention(later).await.unwrap();
+    assert_eq!(store.silences().len(), 1, "what holds is kept");
+    assert!(store.all_marks().is_empty());
+}
+
+#[tokio::test]
+async fn a_store_of_schema_2_opens_without_any_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = with_device(dir.path()).await;
+    drop(store);
+    let hot = Hot::open(dir.path()).unwrap();
+    let older = 2_u32.to_be_bytes().to_vec();
+    let mark = hot::put(TreeName::Meta, keys::meta::SCHEMA, older);
+    hot.database.commit(&[mark]).unwrap();
+    drop(hot);
+    let store = Store::open(dir.path(), options(), NOW).unwrap();
+    assert_eq!(store.device_count(), 1);
+    store.commit(words(NOW)).await.unwrap();
+    drop(store);
+    let hot = Hot::open(dir.path()).unwrap();
+    let schema = hot
+        .database
+        .get(TreeName::Meta as usize, keys::meta::SCHEMA)
+        .unwrap();
+    assert_eq!(schema, Some(keys::SCHEMA.to_be_bytes().to_vec()));
+}

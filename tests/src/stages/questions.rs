@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rollcall_collector::evaluate::book::RuleBook;
+use rollcall_collector::evaluate::rules::RuleSet;
 use rollcall_collector::query::{AlertFilter, DeviceFilter, Page, Query, Surroundings, Viewer};
 use rollcall_collector::store::{Role, Store};
 use rollcall_shared::time::Clock;
@@ -39,6 +41,7 @@ pub async fn ask(
         Surroundings {
             clock,
             guidance: Arc::new(|_| None),
+            book: RuleBook::of(RuleSet::built_in()),
             sources: Vec::new(),
             checks: Vec::new(),
         },

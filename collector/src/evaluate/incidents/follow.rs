@@ -35,15 +35,46 @@ impl<'a> Desk<'a> {
         } else {
             incident.recovered = None;
         }
-        let ran_out = self.acknowledgement_ran_out(&mut incident);
+        let is_quiet = self.is_quiet(members);
+        let ran_out =
+            !is_quiet && (self.acknowledgement_ran_out(&mut incident) || self.has_lapsed(members));
+        let is_dealt_with = incident.acknowledged.is_some();
         let has_grown = self.has_grown(&incident, members);
-        let worst = members.iter().map(|alert| alert.severity).max();
-        incident.severity = incident.severity.max(worst.unwrap_or(incident.severity));
-        if ran_out || is_less || has_grown {
+        if !is_quiet && (ran_out || has_grown || (is_less && !is_dealt_with)) {
+            self.note_worst(&mut incident, members);
             return self.tell(incident, Event::Updated);
+        }
+        // What is worse and was not told is news once it may be.
+        if !is_quiet {
+            self.note_worst(&mut incident, members);
         }
         if is_worth_storing(&before, &incident) {
             self.put(incident);
+        }
+    }
+
+    /// Whether somebody silenced every one of these, or deals with it.
+    fn is_quiet(&mut self, members: &[&'a Alert]) -> bool {
+        let quiet: Vec<_> = members
+            .iter()
+            .filter_map(|alert| (self.scene.quiet)(alert))
+            .collect();
+        let first_end = quiet.iter().min().copied();
+        first_end.into_iter().for_each(|end| self.wake_at(end));
+        !members.is_empty() && quiet.len() == members.len()
+    }
+
+    fn has_lapsed(&self, members: &[&'a Alert]) -> bool {
+        let mut ids = members.iter().map(|alert| alert.id);
+        ids.any(|id| self.scene.lapsed.contains(&id))
+    }
+
+    /// The gravest that channels know of, or are told of now; an acknowledgement of less covers it then.
+    fn note_worst(&self, incident: &mut Incident, members: &[&'a Alert]) {
+        let worst = members.iter().map(|alert| alert.severity).max();
+        incident.severity = incident.severity.max(worst.unwrap_or(incident.severity));
+        if let Some(acknowledged) = &mut incident.acknowledged {
+            acknowledged.severity = acknowledged.severity.max(incident.severity);
         }
     }
 

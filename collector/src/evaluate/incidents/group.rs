@@ -244,10 +244,11 @@ impl<'a> Desk<'a> {
     fn open_for_device(&mut self, alert: &Alert) {
         let (device, now) = (alert.key.device, self.scene.now);
         if let Some(mut incident) = self.of_device(device, alert.audience).cloned() {
+            let is_worse = is_worse(&incident, alert);
             let is_news = add_finding(&mut incident, alert);
             incident.recovered = None;
             self.assign(alert, incident.id);
-            return if is_news {
+            return if is_news && (is_worse || !incident.is_acknowledged(now)) {
                 self.tell(incident, Event::Updated);
             } else {
                 self.put(incident);
@@ -289,6 +290,19 @@ impl<'a> Desk<'a> {
         };
         candidates.filter(fits).max_by_key(|i| i.closed).cloned()
     }
+}
+
+/// Whether a finding must be told to who deals with the rest: it is graver than what they know, or of
+/// another kind and as grave.
+fn is_worse(incident: &Incident, alert: &Alert) -> bool {
+    let Some(acknowledged) = &incident.acknowledged else {
+        return true;
+    };
+    let is_known = incident
+        .findings
+        .iter()
+        .any(|f| f.key.rule == alert.key.rule);
+    alert.severity > acknowledged.severity || (!is_known && alert.severity == acknowledged.severity)
 }
 
 /// When an alert has waited for others for long enough.

@@ -22,6 +22,7 @@ struct District {
     firing: BTreeMap<AlertKey, Alert>,
     incidents: BTreeMap<IncidentId, Incident>,
     silenced: BTreeSet<DeviceId>,
+    lapsed: BTreeSet<AlertId>,
     told: Vec<(IncidentId, Event)>,
     now: UnixMs,
 }
@@ -60,6 +61,7 @@ impl District {
             firing: BTreeMap::new(),
             incidents: BTreeMap::new(),
             silenced: BTreeSet::new(),
+            lapsed: BTreeSet::new(),
             told: Vec::new(),
             now: START,
         }
@@ -115,6 +117,8 @@ impl District {
             firing: &firing,
             incidents: &self.incidents,
             held: &held,
+            quiet: &held,
+            lapsed: &self.lapsed,
             fleet: self,
             now: self.now,
         });
@@ -383,6 +387,7 @@ fn an_acknowledgement_that_runs_out_is_told() {
             at: incident.opened,
             until,
             note: "ordered".to_owned(),
+            severity: incident.severity,
         });
     }
     district.run(30 * MINUTE);
@@ -466,4 +471,91 @@ fn a_graver_late_comer_is_told_once() {
         "{:?}",
         district.told
     );
+}
+
+fn acknowledge(district: &mut District, ms: i64) {
+    let (at, until) = (district.now, district.now.plus_ms(ms));
+    for incident in district.incidents.values_mut() {
+        incident.acknowledged = Some(Acknowledgement {
+            by: "Kim".to_owned(),
+            at,
+            until,
+            note: String::new(),
+            severity: incident.severity,
+        });
+    }
+}
+
+#[test]
+fn who_deals_with_a_laptop_hears_only_of_what_is_worse() {
+    let mut district = District::new(2, 10);
+    let laptop = district.where_(|_| true)[0];
+    district.fire(laptop, "battery-worn", "BAT0");
+    district.run(MINUTE);
+    acknowledge(&mut district, 24 * HOUR);
+    // Less grave, and gone again: neither is worth a word.
+    district.fire(laptop, "battery-hot", "BAT0");
+    let info = district
+        .firing
+        .values_mut()
+        .find(|a| a.key.rule == "battery-hot");
+    info.unwrap().severity = crate::alert::Severity::Info;
+    district.run(HOUR);
+    district.recover(|key| key.rule == "battery-hot");
+    district.run(HOUR);
+    assert_eq!(district.count(Event::Updated), 0, "{:?}", district.told);
+    district.fire(laptop, "drive-failing", "sda");
+    district.run(HOUR);
+    assert_eq!(district.count(Event::Updated), 1, "{:?}", district.told);
+    district.run(30 * HOUR);
+    assert_eq!(
+        district.count(Event::Updated),
+        2,
+        "once more when it runs out"
+    );
+    district.recover(|_| true);
+    district.run(HOUR);
+    assert_eq!(district.count(Event::Resolved), 1);
+}
+
+#[test]
+fn a_silence_on_what_is_told_already_keeps_still_until_it_ends() {
+    let mut district = District::new(2, 10);
+    let laptop = district.where_(|_| true)[0];
+    district.fire(laptop, "battery-worn", "BAT0");
+    district.run(MINUTE);
+    district.silenced.insert(laptop);
+    let alert = district.firing.values_mut().next().unwrap();
+    alert.severity = crate::alert::Severity::Critical;
+    district.run(2 * HOUR);
+    assert_eq!(district.count(Event::Updated), 0);
+    district.silenced.clear();
+    district.run(MINUTE);
+    assert_eq!(
+        district.count(Event::Updated),
+        1,
+        "it is worse than was told"
+    );
+    district.silenced.insert(laptop);
+    district.recover(|_| true);
+    district.run(MINUTE);
+    assert_eq!(
+        district.count(Event::Resolved),
+        1,
+        "a ticket never stays open"
+    );
+}
+
+#[test]
+fn an_acknowledged_alert_is_told_again_when_that_lapses() {
+    let mut district = District::new(2, 10);
+    let laptop = district.where_(|_| true)[0];
+    district.fire(laptop, "battery-worn", "BAT0");
+    district.run(MINUTE);
+    let id = district.firing.values().next().unwrap().id;
+    district.lapsed.insert(id);
+    district.decide();
+    district.lapsed.clear();
+    district.run(HOUR);
+    assert_eq!(district.count(Event::Updated), 1);
 }

@@ -82,7 +82,7 @@ impl Mistake {
 }
 
 /// A problem that says which words would be right, the nearest one first.
-pub(super) fn unknown<'a>(
+pub(crate) fn unknown<'a>(
     what: &str,
     given: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,

@@ -40,8 +40,8 @@ pub(super) fn routes() -> Router<Face> {
         .route("/readyz", get(readyz))
 }
 
-type Answer<T> = Result<Json<T>, Problem>;
-type Id = Result<Path<String>, PathRejection>;
+pub(super) type Answer<T> = Result<Json<T>, Problem>;
+pub(super) type Id = Result<Path<String>, PathRejection>;
 
 async fn devices(
     State(face): State<Face>,
@@ -217,12 +217,12 @@ async fn nothing_here() -> Problem {
     QueryError::NotFound("such address in this API".to_owned()).into()
 }
 
-fn parameters(query: Option<String>, known: &[&str]) -> Result<Parameters, QueryError> {
+pub(super) fn parameters(query: Option<String>, known: &[&str]) -> Result<Parameters, QueryError> {
     Parameters::parse(query.as_deref().unwrap_or_default(), known)
 }
 
 /// A part of the path that is not UTF-8 names nothing.
-fn text_of(id: Id) -> String {
+pub(super) fn text_of(id: Id) -> String {
     id.map_or_else(|_| String::new(), |Path(id)| id)
 }
 

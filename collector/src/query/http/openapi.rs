@@ -4,6 +4,8 @@
 //! A test holds the table against the addresses that are served and against the parameters that each
 //! of them takes.
 
+mod writes;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header;
@@ -14,11 +16,13 @@ use serde_json::{Map, Value, json};
 use super::problem::Problem;
 use crate::alert::AlertState;
 use crate::query::operation::AuditList;
+use crate::query::words::{MaintenanceList, SilenceList};
 use crate::query::{
     AlertList, CatalogueAnswer, DeviceDetail, DeviceList, IncidentList, OutboxAnswer, SeriesAnswer,
     Summary, page, series,
 };
 use crate::store::Role;
+pub(in crate::query) use writes::WRITES;
 
 /// An address with a method.
 pub(in crate::query) struct Endpoint {
@@ -77,6 +81,12 @@ const PAGE: Parameter = takes(
     "page",
     Takes::Text,
     "`next_page` of the answer before; absent for the first page.",
+);
+
+const OVER_TOO: Parameter = takes(
+    "all",
+    Takes::Choice(&["true", "false"]),
+    "Whether those too that are over.",
 );
 
 /// Every address below `/api/v1`.
@@ -194,6 +204,24 @@ pub(in crate::query) const ENDPOINTS: &[Endpoint] = &[
         answer: schema_of::<IncidentList>,
     },
     Endpoint {
+        path: "/api/v1/silences",
+        name: "listSilences",
+        summary: "Silences that hold or will, the latest first.",
+        role: Role::Viewer,
+        all_sites: false,
+        parameters: &[OVER_TOO],
+        answer: schema_of::<SilenceList>,
+    },
+    Endpoint {
+        path: "/api/v1/maintenance",
+        name: "listMaintenance",
+        summary: "Maintenance windows that hold or will, the latest first.",
+        role: Role::Viewer,
+        all_sites: false,
+        parameters: &[OVER_TOO],
+        answer: schema_of::<MaintenanceList>,
+    },
+    Endpoint {
         path: "/api/v1/summary",
         name: "getSummary",
         summary: "The fleet in numbers.",
@@ -257,6 +285,11 @@ pub(super) fn description() -> Value {
         let operation = endpoint.operation(&mut generator, &problem);
         let at = paths.entry(endpoint.path).or_insert_with(|| json!({}));
         at["get"] = operation;
+    }
+    for write in WRITES {
+        let operation = write.operation(&mut generator, &problem);
+        let at = paths.entry(write.path).or_insert_with(|| json!({}));
+        at[write.method] = operation;
     }
     json!({
         "openapi": "3.1.0",

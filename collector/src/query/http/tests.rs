@@ -4,6 +4,7 @@ mod answers;
 mod description;
 mod pages;
 mod server;
+mod write;
 
 use std::collections::BTreeSet;
 

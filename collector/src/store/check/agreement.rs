@@ -67,6 +67,8 @@ impl Agreement {
             TreeName::Meta
             | TreeName::Cursors
             | TreeName::Days
+            | TreeName::Silences
+            | TreeName::Marks
             | TreeName::Tokens
             | TreeName::ApiTokens
             | TreeName::Audit => {}

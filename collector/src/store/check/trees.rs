@@ -17,7 +17,9 @@ use crate::alert::Alert;
 use crate::audit::AuditLine;
 use crate::device::Device;
 use crate::incident::Incident;
+use crate::mark::Marks;
 use crate::notification::Notification;
+use crate::silence::Silence;
 
 /// A tree of the hot database while it is read in the order of its keys.
 pub(super) struct HotTree {
@@ -262,6 +264,14 @@ fn verify(tree: TreeName, key: &[u8], value: &[u8]) -> Result<(), Problem> {
             let entry: Notification = json(value)?;
             same(key, &keys::notification(&entry.key))
         }
+        TreeName::Silences => {
+            let silence: Silence = json(value)?;
+            same(key, silence.id.as_bytes())
+        }
+        TreeName::Marks => {
+            let marks: Marks = json(value)?;
+            same(key, marks.subject.as_bytes())
+        }
         TreeName::Tokens => {
             let token: EnrolmentTokenRecord = json(value)?;
             same(key, token.id.as_bytes())
@@ -370,7 +380,9 @@ fn words(tree: TreeName, key: &[u8]) -> String {
             let rest = key.get(16..).unwrap_or_default();
             format!("{}, {}", device(key.get(..16)), texts(rest).join(" "))
         }
-        TreeName::Incidents => key.escape_ascii().to_string(),
+        TreeName::Incidents | TreeName::Silences | TreeName::Marks => {
+            key.escape_ascii().to_string()
+        }
         TreeName::AlertHistory | TreeName::IncidentHistory | TreeName::Audit => {
             keys::parse_time(key)
                 .map_or_else(|| key.escape_ascii().to_string(), |at| format!("of {at}"))
@@ -422,6 +434,8 @@ const fn lost(tree: TreeName) -> &'static str {
         TreeName::Incidents => "an incident that is open or was lately",
         TreeName::IncidentHistory => "an incident that was closed",
         TreeName::Outbox => "a message that a channel is still to be sent",
+        TreeName::Silences => "a silence or maintenance window",
+        TreeName::Marks => "what people said about an alert or incident",
         TreeName::Tokens => "an enrolment token",
         TreeName::ApiTokens => "an API token",
         TreeName::Days => "whether a day is merged",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::*;
-use crate::query::http::openapi::description;
+use crate::query::http::openapi::{WRITES, description};
 use crate::store::Role;
 
 fn address_of(endpoint: &Endpoint, example: &Example) -> String {
@@ -155,4 +155,56 @@ async fn what_has_not_changed_is_not_sent_again() {
     )
     .await;
     assert_eq!(refused.status, 401, "a tag is no token");
+}
+
+/// An unknown field is answered with the known ones, which are to be those of the description; and who
+/// may only read changes nothing.
+#[tokio::test]
+async fn every_address_that_changes_something_takes_what_is_described() {
+    let example = Example::new().await;
+    let router = plain(&example);
+    let list = get(
+        &router,
+        "/api/v1/alerts?state=firing",
+        example.token("admin"),
+    )
+    .await;
+    let alert = list.json()["alerts"][0]["id"].as_str().unwrap().to_owned();
+    for write in WRITES.iter().filter(|write| write.method == "post") {
+        let verbs = if write.verbs.is_empty() {
+            &[""]
+        } else {
+            write.verbs
+        };
+        let mut known = BTreeSet::new();
+        for verb in verbs {
+            let address = write.path.replace("{id}", &alert).replace("{verb}", verb);
+            let post = |role: &str| {
+                let authorization = format!("Bearer {}", example.token(role));
+                let headers = [("authorization", authorization.as_str())];
+                let nonsense = "{\"qqqqqqqqqqqqqqq\":1}";
+                let request = request(Method::POST, &address, &headers, nonsense);
+                let router = router.clone();
+                async move { ask(&router, request).await }
+            };
+            let asked = post("admin").await;
+            assert_eq!(asked.status, 400, "{address}: {}", asked.body);
+            let detail = asked.json()["detail"].as_str().unwrap().to_owned();
+            let words = detail
+                .split_once("there are: ")
+                .map_or("", |(_, words)| words);
+            known.extend(
+                words
+                    .split(", ")
+                    .filter(|w| !w.is_empty())
+                    .map(str::to_owned),
+            );
+        }
+        let described: BTreeSet<String> = write
+            .fields
+            .iter()
+            .map(|field| field.name.to_owned())
+            .collect();
+        assert_eq!(known, described, "{}", write.path);
+    }
 }

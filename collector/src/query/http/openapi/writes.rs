@@ -1,0 +1,315 @@
+//! The addresses that change something, with the fields of their bodies.
+
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value, json};
+
+use crate::query::words::{MarksAnswer, SilenceAnswer};
+use crate::store::Role;
+
+/// An address with a method that changes something, or that belongs to one that does.
+pub(in crate::query) struct Write {
+    /// The method, in lower case.
+    pub method: &'static str,
+    /// The address.
+    pub path: &'static str,
+    /// Its name for generated clients.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// The role that it needs.
+    pub role: Role,
+    /// The status of what went well.
+    pub status: u16,
+    /// The words of `{verb}`; empty where the address has none.
+    pub verbs: &'static [&'static str],
+    /// The fields of its body.
+    pub fields: &'static [Field],
+    answer: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// A field of a body.
+pub(in crate::query) struct Field {
+    pub name: &'static str,
+    form: Form,
+    pub meaning: &'static str,
+}
+
+enum Form {
+    Text,
+    Texts,
+    Time,
+    Seconds,
+}
+
+const fn text(name: &'static str, meaning: &'static str) -> Field {
+    field(name, Form::Text, meaning)
+}
+
+const fn texts(name: &'static str, meaning: &'static str) -> Field {
+    field(name, Form::Texts, meaning)
+}
+
+const fn field(name: &'static str, form: Form, meaning: &'static str) -> Field {
+    Field {
+        name,
+        form,
+        meaning,
+    }
+}
+
+const UNTIL: Field = field("until", Form::Time, "Until when; or give `for_s`.");
+const FOR_S: Field = field(
+    "for_s",
+    Form::Seconds,
+    "For how many seconds; or give `until`.",
+);
+const DEVICES: Field = texts("devices", "Only these devices; all where it is absent.");
+const SITES: Field = texts("sites", "Only these sites; all where it is absent.");
+const GROUPS: Field = texts("groups", "Only these groups; all where it is absent.");
+const RULES: Field = texts(
+    "rules",
+    "Only findings of these rules; all where it is absent.",
+);
+const MODELS: Field = texts(
+    "models",
+    "Only these models, each whole or a beginning and `*`.",
+);
+const REASON: Field = text("reason", "Why; it is required.");
+
+const VERBS: &[&str] = &[
+    "acknowledge",
+    "release",
+    "notes",
+    "assign",
+    "not-useful",
+    "useful",
+];
+
+const SAID: &[Field] = &[
+    UNTIL,
+    FOR_S,
+    text(
+        "note",
+        "Of `acknowledge` and `not-useful`: what there is to say.",
+    ),
+    text("text", "Of `notes`: the note."),
+    text("to", "Of `assign`: to whom; to nobody where it is absent."),
+];
+
+/// Every address that changes something.
+pub(in crate::query) const WRITES: &[Write] = &[
+    Write {
+        method: "get",
+        path: "/api/v1/alerts/{id}/marks",
+        name: "getAlertMarks",
+        summary: "What people said about an alert.",
+        role: Role::Viewer,
+        status: 200,
+        verbs: &[],
+        fields: &[],
+        answer: schema_of::<MarksAnswer>,
+    },
+    Write {
+        method: "post",
+        path: "/api/v1/alerts/{id}/{verb}",
+        name: "sayOfAlert",
+        summary: "Deal with an alert, write to it, give it to somebody, or judge it.",
+        role: Role::Technician,
+        status: 200,
+        verbs: VERBS,
+        fields: SAID,
+        answer: schema_of::<MarksAnswer>,
+    },
+    Write {
+        method: "get",
+        path: "/api/v1/incidents/{id}/marks",
+        name: "getIncidentMarks",
+        summary: "What people said about an incident.",
+        role: Role::Viewer,
+        status: 200,
+        verbs: &[],
+        fields: &[],
+        answer: schema_of::<MarksAnswer>,
+    },
+    Write {
+        method: "post",
+        path: "/api/v1/incidents/{id}/{verb}",
+        name: "sayOfIncident",
+        summary: "Deal with an incident, write to it, give it to somebody, or judge it.",
+        role: Role::Technician,
+        status: 200,
+        verbs: VERBS,
+        fields: SAID,
+        answer: schema_of::<MarksAnswer>,
+    },
+    Write {
+        method: "post",
+        path: "/api/v1/silences",
+        name: "createSilence",
+        summary: "Tell nobody of certain findings for a while.",
+        role: Role::Technician,
+        status: 201,
+        verbs: &[],
+        fields: &[
+            DEVICES,
+            SITES,
+            GROUPS,
+            RULES,
+            MODELS,
+            REASON,
+            field(
+                "from",
+                Form::Time,
+                "From when; from now where it is absent.",
+            ),
+            UNTIL,
+            FOR_S,
+        ],
+        answer: schema_of::<SilenceAnswer>,
+    },
+    Write {
+        method: "delete",
+        path: "/api/v1/silences/{id}",
+        name: "endSilence",
+        summary: "End a silence now.",
+        role: Role::Technician,
+        status: 200,
+        verbs: &[],
+        fields: &[],
+        answer: schema_of::<SilenceAnswer>,
+    },
+    Write {
+        method: "post",
+        path: "/api/v1/maintenance",
+        name: "createMaintenance",
+        summary: "Plan maintenance once, weekly or yearly, of which nobody is told.",
+        role: Role::Technician,
+        status: 201,
+        verbs: &[],
+        fields: &[
+            DEVICES,
+            SITES,
+            GROUPS,
+            RULES,
+            MODELS,
+            REASON,
+            text(
+                "repeats",
+                "`once`, `weekly` or `yearly`; once where it is absent.",
+            ),
+            texts(
+                "weekdays",
+                "Of a weekly one: the days on which it begins, such as `sunday`.",
+            ),
+            text(
+                "from",
+                "A time; of a weekly one such as `22:00`, of a yearly one such as `06-20`.",
+            ),
+            text("until", "A time; of a weekly one such as `04:30`."),
+            FOR_S,
+            text("through", "Of a yearly one: its last day, such as `08-25`."),
+        ],
+        answer: schema_of::<SilenceAnswer>,
+    },
+    Write {
+        method: "delete",
+        path: "/api/v1/maintenance/{id}",
+        name: "endMaintenance",
+        summary: "End a maintenance window for good.",
+        role: Role::Technician,
+        status: 200,
+        verbs: &[],
+        fields: &[],
+        answer: schema_of::<SilenceAnswer>,
+    },
+];
+
+fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+impl Write {
+    /// The operation of the description.
+    pub fn operation(&self, generator: &mut SchemaGenerator, problem: &Schema) -> Value {
+        let answer = (self.answer)(generator);
+        let mut operation = json!({
+            "operationId": self.name,
+            "summary": self.summary,
+            "description": format!("Needs the role {}.", self.role.word()),
+            "parameters": self.parameters(),
+            "responses": self.responses(&answer, problem),
+        });
+        if !self.fields.is_empty() {
+            let fields = self.fields.iter();
+            let properties: Map<String, Value> = fields
+                .map(|field| (field.name.to_owned(), field.described()))
+                .collect();
+            let schema = json!({
+                "type": "object",
+                "properties": properties,
+                "additionalProperties": false,
+            });
+            operation["requestBody"] = json!({
+                "content": { "application/json": { "schema": schema } }
+            });
+        }
+        operation
+    }
+
+    fn parameters(&self) -> Vec<Value> {
+        let in_path = |name: &str, schema: Value| json!({ "name": name, "in": "path", "required": true, "schema": schema });
+        let mut parameters = Vec::new();
+        if self.path.contains("{id}") {
+            parameters.push(in_path("id", json!({ "type": "string", "format": "uuid" })));
+        }
+        if !self.verbs.is_empty() {
+            let schema = json!({ "type": "string", "enum": self.verbs });
+            parameters.push(in_path("verb", schema));
+        }
+        parameters
+    }
+
+    fn responses(&self, answer: &Schema, problem: &Schema) -> Value {
+        let mut responses = json!({
+            self.status.to_string(): {
+                "description": "How it is now.",
+                "content": { "application/json": { "schema": answer } },
+            }
+        });
+        let problems = [
+            ("400", "A field is not what it may be; `field` names it."),
+            ("401", "The token is missing or not valid."),
+            ("403", "The token's role or sites do not reach this."),
+            (
+                "404",
+                "There is no such thing, or the token may not see it.",
+            ),
+            (
+                "429",
+                "Too many wrong tokens; `Retry-After` says how long to wait.",
+            ),
+            ("503", "The store takes nothing in at present."),
+        ];
+        for (status, why) in problems {
+            responses[status] = json!({
+                "description": why,
+                "content": { "application/problem+json": { "schema": problem } },
+            });
+        }
+        responses
+    }
+}
+
+impl Field {
+    fn described(&self) -> Value {
+        let mut schema = match self.form {
+            Form::Text => json!({ "type": "string" }),
+            Form::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+            Form::Time => json!({ "type": "string", "format": "date-time" }),
+            Form::Seconds => json!({ "type": "integer", "minimum": 1 }),
+        };
+        schema["description"] = self.meaning.into();
+        schema
+    }
+}

@@ -12,6 +12,7 @@ mod codec;
 mod counters;
 mod cursors;
 mod database;
+mod dense;
 mod frame;
 mod history;
 mod hot;

@@ -177,6 +177,25 @@ impl Database {
         })
     }
 
+    /// Puts a value outside of any commit, and so in order: see `dense`. It is durable, and the tally
+    /// knows of it, after the next commit.
+    pub fn put_alone(&self, tree: usize, key: &[u8], value: &[u8]) -> io::Result<()> {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = guarded(|| self.trees[tree].insert(key, value))?;
+        tally.add(tally::weight(self.marks[tree], key, value));
+        if let Some(old) = old {
+            tally.subtract(tally::weight(self.marks[tree], key, &old));
+        }
+        Ok(())
+    }
+
+    /// Lets the engine write what it holds, and keeps its memory flat.
+    pub fn write_out(&self) -> io::Result<()> {
+        guarded(|| self.engine.flush())?;
+        self.drain();
+        Ok(())
+    }
+
     /// A value.
     pub fn get(&self, tree: usize, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let value = guarded(|| self.trees[tree].get(key))?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::database::{Database, sync_tree};
+use super::dense::{BUILDING, Dense};
 use super::hot::remove_folder;
 use super::keys::Part;
 use super::tape::Tape;
@@ -24,6 +25,9 @@ const UNFINISHED: &str = "unfinished";
 /// What the name of a part begins with that is being removed.
 const REMOVED: &str = "removed-";
 
+/// What the name of a part begins with that is whole and about to take the place of an older one.
+const NEXT: &str = "next-";
+
 /// The databases of the parts.
 #[derive(Debug)]
 pub(super) struct History {
@@ -38,7 +42,7 @@ impl History {
         let folder = data.join("history");
         std::fs::create_dir_all(&folder)
             .and_then(|()| sync_tree(&folder))
-            .and_then(|()| remove_left_overs(&folder))
+            .and_then(|()| tidy(&folder))
             .map_err(|error| super::database::io_error(&folder, "cannot be made", error))?;
         Ok(Self {
             folder,
@@ -78,6 +82,27 @@ impl History {
         }
         self.tape.removed(&name);
         remove_folder(&gone)
+    }
+
+    /// Begins a part that is written once. There is one at a time.
+    pub fn build(&self, part: Part) -> io::Result<Dense> {
+        Dense::begin(&self.folder, part.trees())
+    }
+
+    /// Puts what was built into the place of a part. A power cut leaves the old one or the new one.
+    /// While a backup records, this does nothing and says so: no tape could tell of it. Nobody may read
+    /// the part meanwhile.
+    pub fn replace(&self, part: Part, built: &Path) -> io::Result<bool> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let replaced = self.tape.unless_recording(|| {
+            open.remove(&part);
+            let next = self.folder.join(format!("{NEXT}{}", part.folder()));
+            std::fs::rename(built, &next)?;
+            sync_tree(&next)?;
+            take_over(&self.folder, &next, &part.folder())?;
+            remove_folder(&self.folder.join(BUILDING))
+        });
+        replaced.transpose().map(|replaced| replaced.is_some())
     }
 
     /// Makes a part's database under another name first: one that a power loss left half made could
@@ -141,17 +166,27 @@ impl History {
     }
 }
 
-/// Removes what an interrupted making or removal has left.
-fn remove_left_overs(folder: &Path) -> io::Result<()> {
+/// Removes what an interrupted making or removal has left, and ends what was about to take its place.
+fn tidy(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name == UNFINISHED || name.starts_with(REMOVED) {
+        if name == UNFINISHED || name == BUILDING || name.starts_with(REMOVED) {
             remove_folder(&entry.path())?;
+        } else if let Some(part) = name.strip_prefix(NEXT) {
+            take_over(folder, &entry.path(), part)?;
         }
     }
     Ok(())
+}
+
+/// Lets a whole part take the place of another, or of none.
+fn take_over(folder: &Path, next: &Path, part: &str) -> io::Result<()> {
+    let place = folder.join(part);
+    remove_folder(&place)?;
+    std::fs::rename(next, &place)?;
+    sync_tree(&place)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::codec::{first_piece, split};
 use super::database::{Database, Op, io_error, sync_tree};
-use super::keys::{self, SCHEMA, TreeName, meta};
+use super::keys::{self, Place, SCHEMA, TreeName, meta};
 use super::log::LogEntry;
 use super::memory::{Entry, Memory};
 use super::{OpenError, StoreError, legacy, seal, snapshot};
@@ -199,7 +199,7 @@ impl Hot {
         if from == 1 {
             return legacy::migrate(self);
         }
-        // Schema 3 adds trees, which are empty at first.
+        // What schema 2 wrote is read as it is, and the trees of schema 3 are empty at first.
         if from == 2 {
             let mark = put(TreeName::Meta, meta::SCHEMA, SCHEMA.to_be_bytes().to_vec());
             return self.database.commit(&[mark]).map_err(failed);
@@ -260,7 +260,11 @@ impl Hot {
                 place: format!("days/{}", key.escape_ascii()),
                 problem: "it is not 6 bytes".to_owned(),
             })?;
-            memory.days.insert(day, value[..] == [1]);
+            let place = Place::parse(&value).ok_or_else(|| StoreError::Damaged {
+                place: format!("days/{}", key.escape_ascii()),
+                problem: "it names no place".to_owned(),
+            })?;
+            memory.days.insert(day, place);
         }
         Ok(())
     }

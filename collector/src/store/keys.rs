@@ -7,7 +7,7 @@
 //!   devices        device[16]                             -> Device, JSON
 //!   log            number[8] piece[2]                     -> LogEntry, zstd, in pieces
 //!   state          device[16] piece[2]                    -> Snapshot, zstd, in pieces
-//!   days           day[4] generation[2]                   -> 0 while it is merged, 1 once it was
+//!   days           day[4] generation[2]                   -> Place: where it is read from
 //!   alerts         device[16] text(rule) text(instance)   -> Alert that is not resolved, JSON
 //!   alert_history  resolved[8] alert[16]                  -> Alert, JSON
 //!   incidents      incident[16]                           -> Incident that is open or was lately, JSON
@@ -22,6 +22,8 @@
 //! DATA/history/                  databases by corrected time, in UTC
 //!   <date>.<generation>/         a day as it was sealed, until it is merged
 //!     hours        device[16] seal[8] piece[2]            -> Block
+//!   <date>.<generation>.merged/  a day as it was merged, until its week is over
+//!     days         device[16] day[4] generation[2] piece[2] -> Block
 //!   <year>-W<week>/              an ISO week of merged days
 //!     days         device[16] day[4] generation[2] piece[2] -> Block
 //!     blocks       device[16] metric[2] text(instance) seal[8] block[4] -> schema 1 only: a block of one series
@@ -41,7 +43,7 @@
 //!    is copied. A start finishes it with the same entries, so its keys come out the same, and a piece
 //!    that was copied before is replaced by itself. A frame after such an entry begins a chain.
 //! 6. A generation of a day in `days` takes no more seals: its folder stays as it is until it is merged.
-//!    What is merged of it counts once `days` says so, and its folder does not count from then on.
+//!    It is read from one place, which `days` names; what lies of it elsewhere does not count.
 
 use rollcall_shared::id::{DeviceId, SpoolId};
 use rollcall_shared::time::{UnixMs, civil_from_days, days_from_civil};
@@ -51,7 +53,8 @@ use crate::device::SeriesKey;
 use crate::incident::Incident;
 use crate::notification::NotificationKey;
 
-/// The schema that this version writes.
+/// The schema that this version writes. Schema 2 had no merged days of their own, and
+/// fewer trees.
 pub const SCHEMA: u32 = 3;
 
 /// The most bytes of a value.
@@ -322,6 +325,27 @@ impl Day {
     }
 }
 
+/// Where a generation of a day is read from that takes no more seals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Place {
+    /// Its own folder as it was sealed, while it is merged.
+    Sealed = 0,
+    /// The folder of its week.
+    Week = 1,
+    /// Its own folder as it was merged.
+    Merged = 2,
+}
+
+impl Place {
+    /// The place that a value in `days` of the hot database names.
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        [Self::Sealed, Self::Week, Self::Merged]
+            .into_iter()
+            .find(|place| value == [*place as u8])
+    }
+}
+
 /// A month in UTC, as the count of months since the year 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Month(pub i64);
@@ -345,11 +369,16 @@ impl Month {
     }
 }
 
+/// What the folder's name of a merged day ends with.
+const MERGED: &str = ".merged";
+
 /// A database of the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// A generation of a day as it was sealed.
     Sealed(Day, u16),
+    /// A generation of a day as it was merged.
+    Merged(Day, u16),
     /// A week of merged days.
     Raw(Week),
     /// The roll-ups of a month.
@@ -363,6 +392,9 @@ impl Part {
             Self::Sealed(day, generation) => {
                 let (year, month, day) = civil_from_days(i64::from(day.0));
                 format!("{year:04}-{month:02}-{day:02}.{generation}")
+            }
+            Self::Merged(day, generation) => {
+                format!("{}{MERGED}", Self::Sealed(day, generation).folder())
             }
             Self::Raw(week) => week.folder(),
             Self::Rollups(Month(month)) => {
@@ -379,6 +411,11 @@ impl Part {
     pub fn from_folder(name: &str) -> Option<Self> {
         if let Some(week) = Week::from_folder(name) {
             return Some(Self::Raw(week));
+        }
+        if let Some(Self::Sealed(day, generation)) =
+            name.strip_suffix(MERGED).and_then(Self::from_folder)
+        {
+            return Some(Self::Merged(day, generation));
         }
         let (date, generation) = name
             .split_once('.')
@@ -401,6 +438,7 @@ impl Part {
     pub const fn trees(self) -> &'static [&'static str] {
         match self {
             Self::Sealed(..) => &["hours"],
+            Self::Merged(..) => &["days"],
             Self::Raw(_) => &["days", "blocks"],
             Self::Rollups(_) => &["quarters", "hours", "days"],
         }
@@ -409,7 +447,7 @@ impl Part {
     /// The first moment after it.
     pub fn end(self) -> UnixMs {
         match self {
-            Self::Sealed(day, _) => day.end(),
+            Self::Sealed(day, _) | Self::Merged(day, _) => day.end(),
             Self::Raw(week) => week.end(),
             Self::Rollups(month) => month.end(),
         }
@@ -424,6 +462,11 @@ impl Week {
     /// The week of a time. Weeks begin on Monday; 1970-01-01 was a Thursday.
     pub const fn of(at: UnixMs) -> Self {
         Self((at.0.div_euclid(86_400_000) + 3).div_euclid(7))
+    }
+
+    /// Its first day, a Monday.
+    pub fn start(self) -> Day {
+        Day::of(UnixMs((self.0 * 7 - 3) * 86_400_000))
     }
 
     /// The first moment after the week.
@@ -474,6 +517,8 @@ mod tests {
             let week = Week::of(UnixMs(days_from_civil(year, month, day) * 86_400_000));
             assert_eq!(week.folder(), folder);
             assert_eq!(Week::from_folder(folder), Some(week));
+            assert!(Week::of(week.start().start()) == week);
+            assert_eq!(Week(week.0 + 1).start().start(), week.end());
             assert!(
                 Week::of(week.end()).0 == week.0 + 1 && Week::of(week.end().plus_ms(-1)) == week
             );
@@ -486,6 +531,7 @@ mod tests {
         let day = Day::of(UnixMs(1_790_000_000_000));
         let parts = [
             (Part::Sealed(day, 3), "2026-09-21.3"),
+            (Part::Merged(day, 3), "2026-09-21.3.merged"),
             (Part::Raw(Week::of(day.start())), "2026-W39"),
             (Part::Rollups(Month::of(day)), "2026-09"),
         ];
@@ -501,6 +547,9 @@ mod tests {
             "hot",
             "2026-9",
             "2026-09.1",
+            "2026-09.merged",
+            "2026-W39.merged",
+            "2026-09-21.3.merged.merged",
         ] {
             assert_eq!(Part::from_folder(name), None, "{name}");
         }

@@ -14,7 +14,7 @@ use super::Write;
 use super::codec::{Decoder, Problem};
 use super::cursors::{Cursor, Cursors};
 use super::frame::{Head, Step};
-use super::keys::Day;
+use super::keys::{Day, Place, Week};
 use super::records::{ApiTokenRecord, EnrolmentTokenRecord};
 use super::tail::{Segment, Tail};
 use crate::alert::{Alert, AlertKey};
@@ -60,8 +60,8 @@ pub(super) struct Memory {
     pub interrupted: HashMap<DeviceId, u64>,
     /// Devices whose tail has become large, so that they are sealed out of turn.
     pub large: Vec<DeviceId>,
-    /// The generations of days that take no more seals, and whether they are merged.
-    pub days: BTreeMap<(Day, u16), bool>,
+    /// The generations of days that take no more seals, and where each is read from.
+    pub days: BTreeMap<(Day, u16), Place>,
     /// The day on which what came late was merged last.
     pub late_merged: Option<Day>,
     /// Up to where retention has come.
@@ -295,9 +295,20 @@ impl Memory {
         last.map_or(0, |((_, generation), _)| generation.saturating_add(1))
     }
 
-    /// Whether what is merged of a day counts, and no more what was sealed of it.
-    pub fn is_merged(&self, day: Day, generation: u16) -> bool {
-        self.days.get(&(day, generation)) == Some(&true)
+    /// Where a generation of a day is read from.
+    pub fn place(&self, day: Day, generation: u16) -> Place {
+        let known = self.days.get(&(day, generation));
+        known.copied().unwrap_or(Place::Sealed)
+    }
+
+    /// The generations of days of a week that are read from a place.
+    pub fn days_in(&self, week: Week, place: Place) -> Vec<(Day, u16)> {
+        let days = self
+            .days
+            .range((week.start(), 0)..(Week(week.0 + 1).start(), 0));
+        days.filter(|(_, found)| **found == place)
+            .map(|(day, _)| *day)
+            .collect()
     }
 
     /// Whether what came late has not been merged on this day, as far as is known.

@@ -1,22 +1,25 @@
-//! Merging: the hours of a day that is over become one stretch for each device, in the week's database,
-//! and the day's own database goes.
+//! Merging: the hours of a day that is over become one stretch for each device, in a database that is
+//! written once (see `dense`), and the days of a week that is over become one database.
 //!
 //! What comes late, from a laptop that was off for weeks, is sealed into a new generation of its day and
-//! merged beside what is there. See the invariants in `keys`.
+//! merged into the week beside what is there. See the invariants in `keys`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 
 use super::block::{self, Column, Point};
-use super::database::{Database, Op};
+use super::database::{Database, Op, Pair};
+use super::dense::Dense;
 use super::hot::{failed, put};
-use super::keys::{self, Day, Part, TreeName, Week};
-use super::read::{DAYS, damaged};
+use super::keys::{self, Day, Part, Place, TreeName, Week};
+use super::read::{BLOCKS, DAYS, damaged};
 use super::seal::put_values;
-use super::{Store, StoreError};
+use super::{OpenError, Store, StoreError};
 use crate::device::SeriesKey;
 
 /// How long after its end a day is merged: laptops that were closed for the evening have come by then.
@@ -25,11 +28,17 @@ const AFTER_MS: i64 = 6 * 3_600_000;
 /// Operations in one transaction: at the largest 3 MB.
 const OPS: usize = 512;
 
+/// How long what is merged waits for a backup to be done, until it looks again.
+const BACKUP_LOOKS: Duration = Duration::from_secs(1);
+
+/// Bytes of a merged key before the piece.
+const PREFIX: usize = 22;
+
 type Series = BTreeMap<SeriesKey, Vec<Point>>;
 
 impl Store {
-    /// Merges the days that are over. What came late for days before is merged once a day. Run it every
-    /// hour; with a large fleet it takes a while.
+    /// Merges the days and weeks that are over. What came late for days before is merged once a day. Run
+    /// it every hour; with a large fleet it takes a while.
     ///
     /// # Errors
     /// [`StoreError`]; a later run goes on with the same day. [`StoreError::Closed`] after
@@ -37,13 +46,25 @@ impl Store {
     pub async fn merge(&self, now: UnixMs) -> Result<(), StoreError> {
         let parts = self.shared().history.parts().map_err(failed)?;
         let late_too = self.shared().memory_mut().is_new_day(Day::of(now));
+        let is_over = |end: UnixMs| end.plus_ms(AFTER_MS) <= now;
+        let mut weeks = Vec::new();
         for part in parts {
-            let Part::Sealed(day, generation) = part else {
-                continue;
-            };
-            let due = generation == 0 || late_too;
-            if due && day.end().plus_ms(AFTER_MS) <= now {
-                self.merge_day(day, generation).await?;
+            match part {
+                Part::Sealed(day, generation) if is_over(day.end()) => {
+                    if generation == 0 || late_too {
+                        self.merge_day(day, generation, now).await?;
+                    }
+                    weeks.push(Week::of(day.start()));
+                }
+                Part::Merged(day, _) => weeks.push(Week::of(day.start())),
+                _ => {}
+            }
+        }
+        weeks.sort_unstable();
+        weeks.dedup();
+        for week in weeks {
+            if is_over(week.end()) {
+                self.merge_week(week).await?;
             }
         }
         Ok(())
@@ -54,32 +75,63 @@ impl Store {
         self.shared().stop_merging.store(true, Ordering::Relaxed);
     }
 
-    async fn merge_day(&self, day: Day, generation: u16) -> Result<(), StoreError> {
+    async fn merge_day(&self, day: Day, generation: u16, now: UnixMs) -> Result<(), StoreError> {
         self.shared().check_reserve()?;
-        let (known, merged) = {
+        let known = {
             let memory = self.shared().memory();
-            let known = memory.days.get(&(day, generation)).copied();
-            (known.is_some(), known.unwrap_or_default())
+            memory.days.get(&(day, generation)).copied()
         };
-        if !merged {
-            if !known {
-                self.take_from_seals(day, generation).await?;
-            }
-            self.blocking(move |store| store.copy_day(day, generation, known))
-                .await?;
-            self.mark_day(day, generation, true).await?;
+        if known.is_none() {
+            self.take_from_seals(day, generation).await?;
         }
-        self.blocking(move |store| {
-            let _nobody_reads = store.shared().close_gate();
-            store
-                .shared()
-                .memory_mut()
-                .days
-                .insert((day, generation), true);
-            let part = Part::Sealed(day, generation);
-            store.shared().history.remove(part).map_err(failed)
-        })
-        .await
+        if matches!(known, None | Some(Place::Sealed)) {
+            let place = self.place_for(day, generation, now);
+            if place == Place::Merged {
+                let built = self.blocking(move |store| store.build_day(day, generation));
+                let built = built.await?;
+                let part = Part::Merged(day, generation);
+                self.put_in_place(part, built).await?;
+            } else {
+                let resumed = known.is_some();
+                self.blocking(move |store| store.copy_day(day, generation, resumed))
+                    .await?;
+            }
+            self.place_days(vec![(day, generation)], place).await?;
+        }
+        self.remove_part(Part::Sealed(day, generation)).await
+    }
+
+    /// Where a day is merged to: a database of its own until its week is merged, and the week's where it
+    /// comes later than that.
+    fn place_for(&self, day: Day, generation: u16, now: UnixMs) -> Place {
+        let week = Week::of(day.start());
+        let is_over = week.end().plus_ms(AFTER_MS) <= now;
+        let is_late = is_over && !self.shared().memory().days_in(week, Place::Week).is_empty();
+        if generation > 0 || is_late {
+            Place::Week
+        } else {
+            Place::Merged
+        }
+    }
+
+    /// Brings the merged days of a week into its database, which is written anew.
+    async fn merge_week(&self, week: Week) -> Result<(), StoreError> {
+        let days = self.shared().memory().days_in(week, Place::Merged);
+        if !days.is_empty() {
+            self.shared().check_reserve()?;
+            let built = self.blocking(move |store| store.build_week(week)).await?;
+            self.put_in_place(Part::Raw(week), built).await?;
+            self.place_days(days, Place::Week).await?;
+        }
+        for part in self.shared().history.parts().map_err(failed)? {
+            if let Part::Merged(day, generation) = part
+                && Week::of(day.start()) == week
+                && self.shared().memory().place(day, generation) == Place::Week
+            {
+                self.remove_part(part).await?;
+            }
+        }
+        Ok(())
     }
 
     /// From here on seals write to the next generation.
@@ -90,18 +142,69 @@ impl Store {
     ) -> Result<(), StoreError> {
         let _no_seal = self.shared().sealing.lock().await;
         self.finish_interrupted().await?;
-        self.mark_day(day, generation, false).await?;
-        self.shared()
-            .memory_mut()
-            .days
-            .insert((day, generation), false);
+        self.place_days(vec![(day, generation)], Place::Sealed)
+            .await
+    }
+
+    /// From here on these are read from there, all or none.
+    async fn place_days(&self, days: Vec<(Day, u16)>, place: Place) -> Result<(), StoreError> {
+        let mark = |(day, generation): &(Day, u16)| {
+            let key = keys::day(*day, *generation);
+            put(TreeName::Days, &key, vec![place as u8])
+        };
+        let marks = days.iter().map(mark).collect();
+        self.change(Vec::new(), marks).await?;
+        self.blocking(move |store| {
+            let _nobody_reads = store.shared().close_gate();
+            let mut memory = store.shared().memory_mut();
+            memory.days.extend(days.into_iter().map(|day| (day, place)));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove_part(&self, part: Part) -> Result<(), StoreError> {
+        self.blocking(move |store| {
+            let _nobody_reads = store.shared().close_gate();
+            store.shared().history.remove(part).map_err(failed)
+        })
+        .await
+    }
+
+    /// Puts a part that was built into its place, once no backup is under way.
+    async fn put_in_place(&self, part: Part, built: PathBuf) -> Result<(), StoreError> {
+        loop {
+            let path = built.clone();
+            let done = self.blocking(move |store| {
+                let _nobody_reads = store.shared().close_gate();
+                store.shared().history.replace(part, &path).map_err(failed)
+            });
+            if done.await? {
+                return Ok(());
+            }
+            self.may_go_on()?;
+            tokio::time::sleep(BACKUP_LOOKS).await;
+        }
+    }
+
+    fn may_go_on(&self) -> Result<(), StoreError> {
+        if self.shared().stop_merging.load(Ordering::Relaxed) {
+            return Err(StoreError::Closed);
+        }
         Ok(())
     }
 
-    async fn mark_day(&self, day: Day, generation: u16, merged: bool) -> Result<(), StoreError> {
-        let key = keys::day(day, generation);
-        let mark = put(TreeName::Days, &key, vec![u8::from(merged)]);
-        self.change(Vec::new(), vec![mark]).await
+    /// Builds a day's own database of what was sealed.
+    fn build_day(&self, day: Day, generation: u16) -> Result<PathBuf, StoreError> {
+        let mut built = self.build(Part::Merged(day, generation))?;
+        self.merged_day(day, generation, |ops| {
+            for op in ops {
+                let value = op.value.as_deref().unwrap_or_default();
+                built.put(op.tree, op.key, value).map_err(failed)?;
+            }
+            Ok(())
+        })?;
+        finish(built)
     }
 
     /// Copies a day into its week; it is durable when this returns.
@@ -112,31 +215,105 @@ impl Store {
         resumed: bool,
     ) -> Result<(), StoreError> {
         let week = Part::Raw(Week::of(day.start()));
-        if week.end() <= self.shared().oldest_raw() {
-            return Ok(());
-        }
-        let part = Part::Sealed(day, generation);
-        let (from, to) = (
-            self.shared().history.part(part)?,
-            self.shared().history.part(week)?,
-        );
+        let to = self.shared().history.part(week)?;
         let mut ops = Vec::new();
-        let mut merge = |device: DeviceId, series: Series| {
-            if self.shared().stop_merging.load(Ordering::Relaxed) {
-                return Err(StoreError::Closed);
+        self.merged_day(day, generation, |more| {
+            if resumed && let Some(first) = more.first() {
+                ops.extend(removals(&to, &first.key[..PREFIX])?);
             }
-            let prefix = keys::merged(device, day, generation);
-            if resumed {
-                ops.extend(removals(&to, &prefix)?);
-            }
-            ops.extend(put_values(DAYS, &prefix, block::encode(&columns(series))));
+            ops.extend(more);
             if ops.len() >= OPS {
                 to.commit(&std::mem::take(&mut ops)).map_err(failed)?;
             }
             Ok(())
-        };
-        for_each_device(&from, part, &mut merge)?;
+        })?;
         to.commit(&ops).map_err(failed)
+    }
+
+    /// Gives what a sealed day becomes, a device after the other; nothing where it is too old by now.
+    fn merged_day(
+        &self,
+        day: Day,
+        generation: u16,
+        mut each: impl FnMut(Vec<Op>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if day.end() <= self.shared().oldest_raw() {
+            return Ok(());
+        }
+        let part = Part::Sealed(day, generation);
+        let from = self.shared().history.part(part)?;
+        for_each_device(&from, part, &mut |device, series| {
+            self.may_go_on()?;
+            let prefix = keys::merged(device, day, generation);
+            each(put_values(DAYS, &prefix, block::encode(&columns(series))))
+        })
+    }
+
+    /// Builds a week's database of what it holds, and of its days that are merged.
+    pub(super) fn build_week(&self, week: Week) -> Result<PathBuf, StoreError> {
+        let part = Part::Raw(week);
+        let mut built = self.build(part)?;
+        let before = self.shared().history.existing(part)?;
+        let mut days = Vec::new();
+        for (day, generation) in self.shared().memory().days_in(week, Place::Merged) {
+            days.push(self.shared().history.part(Part::Merged(day, generation))?);
+        }
+        let place_of = |key: &[u8]| {
+            let of = keys::parse_merged(key);
+            of.map(|(day, generation)| self.shared().memory().place(day, generation))
+        };
+        // What interrupted merges have left does not count.
+        let sources = (days.iter().map(|day| (day, Place::Merged)))
+            .chain(before.iter().map(|week| (week, Place::Week)));
+        let sources = sources.map(|(from, place)| {
+            let counts = move |pair: &Pair| {
+                let key = pair.as_ref().map(|(key, _)| key);
+                key.map_or(true, |key| place_of(key) == Some(place))
+            };
+            from.scan(DAYS, &[]).filter(counts)
+        });
+        in_order(sources.collect(), |key, value| {
+            self.may_go_on()?;
+            built.put(DAYS, key, &value).map_err(failed)
+        })?;
+        for pair in before.iter().flat_map(|week| week.scan(BLOCKS, &[])) {
+            let (key, value) = pair.map_err(failed)?;
+            built.put(BLOCKS, key, &value).map_err(failed)?;
+        }
+        finish(built)
+    }
+
+    fn build(&self, part: Part) -> Result<Dense, StoreError> {
+        self.shared().history.build(part).map_err(failed)
+    }
+}
+
+fn finish(built: Dense) -> Result<PathBuf, StoreError> {
+    built.finish().map_err(|error| match error {
+        OpenError::Damaged(error) => error,
+        other => StoreError::Failed(other.to_string()),
+    })
+}
+
+/// Gives the pairs of several sources, each in order, in the order of all.
+fn in_order(
+    mut sources: Vec<impl Iterator<Item = Pair>>,
+    mut each: impl FnMut(Vec<u8>, Vec<u8>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut waiting = BTreeMap::new();
+    let mut empty: Vec<usize> = (0..sources.len()).collect();
+    loop {
+        for source in empty.drain(..) {
+            if let Some(pair) = sources[source].next() {
+                let (key, value) = pair.map_err(failed)?;
+                waiting.insert((key, source), value);
+            }
+        }
+        let Some(((key, source), value)) = waiting.pop_first() else {
+            return Ok(());
+        };
+        empty.push(source);
+        each(key, value)?;
     }
 }
 

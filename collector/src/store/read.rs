@@ -8,13 +8,13 @@ use rollcall_shared::time::UnixMs;
 
 use super::block::{self, Column, Point};
 use super::hot::failed;
-use super::keys::{self, Day, Part, Week, meta};
+use super::keys::{self, Day, Part, Place, Week, meta};
 use super::{Store, StoreError};
 use crate::device::SeriesKey;
 
 /// The tree of a week that holds merged days, and the one of schema 1.
 pub(super) const DAYS: usize = 0;
-const BLOCKS: usize = 1;
+pub(super) const BLOCKS: usize = 1;
 
 impl Store {
     /// The values of a series from `from` to `to`, both inclusive, in the order of their time.
@@ -64,6 +64,12 @@ impl Store {
                     found.extend(self.merged_columns(part, device, wanted, from, to)?);
                     found.extend(self.legacy_columns(part, device, wanted)?);
                 }
+                Part::Merged(day, generation)
+                    if (Day::of(from)..=Day::of(to)).contains(&day)
+                        && self.shared().memory().place(day, generation) == Place::Merged =>
+                {
+                    found.extend(self.merged_columns(part, device, wanted, from, to)?);
+                }
                 Part::Sealed(day, _) if (Day::of(from)..=Day::of(to)).contains(&day) => {
                     found.extend(self.sealed_columns(part, device, wanted, sealed)?);
                 }
@@ -89,7 +95,7 @@ impl Store {
         sealed: u64,
     ) -> Result<Vec<Column>, StoreError> {
         if let Part::Sealed(day, generation) = part
-            && self.shared().memory().is_merged(day, generation)
+            && self.shared().memory().place(day, generation) != Place::Sealed
         {
             return Ok(Vec::new());
         }
@@ -114,6 +120,10 @@ impl Store {
         from: UnixMs,
         to: UnixMs,
     ) -> Result<Vec<Column>, StoreError> {
+        let place = match part {
+            Part::Merged(..) => Place::Merged,
+            _ => Place::Week,
+        };
         let database = self.shared().history.part(part)?;
         let from = keys::merged(device, Day::of(from), 0);
         let to = keys::merged(device, Day(Day::of(to).0 + 1), 0);
@@ -122,7 +132,7 @@ impl Store {
             let (key, value) = pair.map_err(failed)?;
             let merged = keys::parse_merged(&key);
             let memory = self.shared().memory();
-            if merged.is_some_and(|(day, generation)| memory.is_merged(day, generation)) {
+            if merged.is_some_and(|(day, generation)| memory.place(day, generation) == place) {
                 columns.extend(columns_of(part, &key, &value, wanted)?);
             }
         }

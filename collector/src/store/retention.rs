@@ -73,7 +73,7 @@ impl Store {
         let options = &self.shared().options;
         let (oldest, oldest_raw) = (options.oldest(retained), options.oldest_raw(retained));
         for part in self.shared().history.parts().map_err(failed)? {
-            let kept_from = if matches!(part, Part::Raw(_)) {
+            let kept_from = if matches!(part, Part::Raw(_) | Part::Merged(..)) {
                 oldest_raw
             } else {
                 oldest

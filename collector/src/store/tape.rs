@@ -109,6 +109,15 @@ impl Tape {
         }
     }
 
+    /// Does something that no tape can tell of, unless one records now; none begins meanwhile.
+    pub fn unless_recording<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let _none_begins = self.commit();
+        if self.lock().is_some() {
+            return None;
+        }
+        Some(work())
+    }
+
     /// Takes what was recorded so far.
     pub fn take(&self) -> Result<VecDeque<Event>, TapeError> {
         match self.lock().as_mut() {

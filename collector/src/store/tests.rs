@@ -326,6 +326,101 @@ async fn merged_days_and_what_came_late_are_read_once() {
     assert_eq!(read(&open(dir.path())), expected, "after a restart");
 }
 
+/// A week whose days are merged on their own is read the same while it is brought together, wherever that
+/// is interrupted, and beside what schema 2 had merged.
+#[tokio::test]
+async fn days_that_become_a_week_are_read_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let day = 24 * 60;
+    let reports =
+        (0..8 * 12).map(|n| charge(n * 60 - 3 * day, 1 + n.unsigned_abs(), n as f64 / 100.0));
+    let expected: Vec<f64> = (0..8 * 12).map(|n| f64::from(n) / 100.0).collect();
+    let read = |store: &Store| numbers(store, device.id, &metric::BATTERY_CHARGE);
+    store
+        .append(arrival(device.id, reports.collect()))
+        .await
+        .unwrap();
+    store.seal(NOW).await.unwrap();
+    // The week of these days is over at `NOW`; a day before it is not.
+    let before = NOW.plus_ms(-86_400_000);
+    store.merge(before).await.unwrap();
+    let parts = || store.shared().history.parts().unwrap();
+    let merged = |parts: &[keys::Part]| {
+        parts
+            .iter()
+            .filter(|part| matches!(part, keys::Part::Merged(..)))
+            .count()
+    };
+    assert_eq!(merged(&parts()), 2, "{:?}", parts());
+    assert_eq!(read(&store), expected, "days of their own");
+
+    let week = keys::Week::of(NOW.plus_ms(-3 * 86_400_000));
+    let build = store
+        .blocking(move |store| store.build_week(week))
+        .await
+        .unwrap();
+    let part = keys::Part::Raw(week);
+    assert!(store.shared().history.replace(part, &build).unwrap());
+    assert_eq!(
+        read(&store),
+        expected,
+        "the week is there and does not count"
+    );
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(read(&store), expected, "after a crash");
+    store.merge(NOW).await.unwrap();
+    let parts = store.shared().history.parts().unwrap();
+    assert!(parts.contains(&part) && merged(&parts) == 0, "{parts:?}");
+    assert_eq!(read(&store), expected, "a week");
+    store.merge(NOW).await.unwrap();
+    drop(store);
+
+    // A power cut between the removal of the old week and the naming of the new one.
+    let folder = dir.path().join("history");
+    let next = folder.join(format!("next-{}", part.folder()));
+    std::fs::rename(folder.join(part.folder()), &next).unwrap();
+    std::fs::create_dir_all(folder.join("building").join("database")).unwrap();
+    assert_eq!(read(&open(dir.path())), expected, "the new week is taken");
+    assert!(!next.exists() && !folder.join("building").exists());
+}
+
+#[tokio::test]
+async fn a_week_waits_for_a_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let reports = vec![charge(-3 * 24 * 60, 1, 0.5)];
+    store.append(arrival(device.id, reports)).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    store
+        .shared()
+        .tape
+        .start(std::collections::BTreeSet::new())
+        .unwrap();
+    let merging = tokio::spawn({
+        let store = store.clone();
+        async move { store.merge(NOW).await }
+    });
+    let mut looks = 0;
+    while !dir
+        .path()
+        .join("history/building/database/witness")
+        .exists()
+    {
+        looks += 1;
+        assert!(looks < 600, "nothing is built");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!merging.is_finished());
+    assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), [0.5]);
+    store.shared().tape.stop().unwrap();
+    merging.await.unwrap().unwrap();
+    assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), [0.5]);
+    let parts = store.shared().history.parts().unwrap();
+    assert!(matches!(parts[..], [keys::Part::Raw(_)]), "{parts:?}");
+}
+
 #[tokio::test]
 async fn retention_removes_whole_parts_and_believes_no_clock_alone() {
     let dir = tempfile::tempdir().unwrap();

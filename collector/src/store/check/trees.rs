@@ -7,7 +7,7 @@ use rollcall_shared::time::UnixMs;
 use serde::de::DeserializeOwned;
 
 use super::super::codec::{Decoder, Problem, first_piece};
-use super::super::keys::{self, Day, Part, SCHEMA, TreeName, Week, meta};
+use super::super::keys::{self, Day, Part, Place, SCHEMA, TreeName, Week, meta};
 use super::super::log::LogEntry;
 use super::super::memory::Entry;
 use super::super::{ApiTokenRecord, EnrolmentTokenRecord, block, seal, snapshot};
@@ -185,7 +185,7 @@ impl PartTree {
                 let points = block::decode_v1(value)?;
                 within(points.iter().map(|(at, _)| *at), |at| Week::of(at) == week)
             }
-            (Part::Raw(_), _) => {
+            (Part::Raw(_) | Part::Merged(..), _) => {
                 let (day, _) = keys::parse_merged(key).ok_or("its key is too short")?;
                 verify_days(value, |at| Day::of(at) == day)
             }
@@ -240,9 +240,9 @@ fn verify(tree: TreeName, key: &[u8], value: &[u8]) -> Result<(), Problem> {
         }
         TreeName::Days => {
             keys::parse_day(key).ok_or("its key has not 6 bytes")?;
-            matches!(value, [0 | 1])
-                .then_some(())
-                .ok_or_else(|| "it is neither 0 nor 1".to_owned())
+            Place::parse(value)
+                .map(|_| ())
+                .ok_or_else(|| "it names no place".to_owned())
         }
         TreeName::Alerts => {
             let alert: Alert = json(value)?;

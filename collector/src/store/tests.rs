@@ -387,6 +387,40 @@ async fn days_that_become_a_week_are_read_once() {
 }
 
 #[tokio::test]
+async fn what_schema_2_merged_is_read_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, device) = with_device(dir.path()).await;
+    let reports = vec![charge(-3 * 24 * 60, 1, 0.5)];
+    store.append(arrival(device.id, reports)).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    // A day went straight into its week, and its mark was 1.
+    let [keys::Part::Sealed(day, generation)] = store.shared().history.parts().unwrap()[..] else {
+        panic!("one day");
+    };
+    store.copy_day(day, generation, false).unwrap();
+    let ops = [
+        hot::put(TreeName::Days, &keys::day(day, generation), vec![1]),
+        hot::put(
+            TreeName::Meta,
+            keys::meta::SCHEMA,
+            2_u32.to_be_bytes().to_vec(),
+        ),
+    ];
+    store.shared().hot.database.commit(&ops).unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), [0.5]);
+    let schema = store
+        .shared()
+        .hot
+        .database
+        .get(TreeName::Meta as usize, keys::meta::SCHEMA);
+    assert_eq!(schema.unwrap(), Some(3_u32.to_be_bytes().to_vec()));
+    store.merge(NOW).await.unwrap();
+    assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), [0.5]);
+}
+
+#[tokio::test]
 async fn a_week_waits_for_a_backup() {
     let dir = tempfile::tempdir().unwrap();
     let (store, device) = with_device(dir.path()).await;

@@ -71,6 +71,8 @@ pub struct Roots {
     pub modules: PathBuf,
     /// The program `smartctl`; `None` where it is not installed.
     pub smartctl: Option<PathBuf>,
+    /// A file of certificates in place of the public authorities that the agent knows, for tests.
+    pub public_roots: Option<PathBuf>,
 }
 
 /// What there is to report.
@@ -131,6 +133,7 @@ impl Roots {
             boot: root.join("boot"),
             modules: root.join("lib/modules"),
             smartctl: Some(root.join("usr/sbin/smartctl")).filter(|program| program.is_file()),
+            public_roots: None,
         }
     }
 }

@@ -15,7 +15,6 @@ use rollcall_shared::token::EnrolmentToken;
 use tracing::level_filters::LevelFilter;
 
 use crate::agent::{Agent, Setup, TokenSource, forget_configuration};
-use crate::collect::Roots;
 use crate::config::{AgentConfig, DEFAULT_DATA};
 use crate::footprint;
 use crate::identity::issue::enroll_once;
@@ -197,7 +196,7 @@ impl Global {
         let roots = self
             .root
             .as_deref()
-            .map_or_else(|| config.roots.roots(), Roots::under);
+            .map_or_else(|| config.roots.roots(), |root| config.roots.under(root));
         let paths = Paths::new(config.data.clone().unwrap_or_else(|| DEFAULT_DATA.into()));
         let setup = Setup {
             token: TokenSource {

@@ -62,6 +62,8 @@ pub struct RootPaths {
     pub boot: Option<PathBuf>,
     /// In place of `/lib/modules`.
     pub modules: Option<PathBuf>,
+    /// A file of certificates in place of the public authorities.
+    pub public_roots: Option<PathBuf>,
 }
 
 /// What is wrong with `agent.toml`. The line itself is not repeated: it may hold a password.
@@ -170,13 +172,22 @@ impl AgentConfig {
 }
 
 impl RootPaths {
+    /// All places below one folder, and the public authorities of this file.
+    #[must_use]
+    pub fn under(&self, root: &Path) -> Roots {
+        Roots {
+            public_roots: self.public_roots.clone(),
+            ..Roots::under(root)
+        }
+    }
+
     /// The places to read from; `all` gives way to a path of its own.
     #[must_use]
     pub fn roots(&self) -> Roots {
         let mut roots = self
             .all
             .as_deref()
-            .map_or_else(Roots::default, Roots::under);
+            .map_or_else(Roots::default, |root| self.under(root));
         let own = [
             (&self.sys, &mut roots.sys),
             (&self.proc, &mut roots.proc),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Label;
 use crate::limits;
+use crate::preset;
 
 /// How an agent collects and sends. Sent at connection and on change; the agent keeps the last one
 /// on disk, so that it goes on by it while it is offline.
@@ -49,12 +50,39 @@ pub struct Schedule {
 
 /// A service that lessons depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "TargetText")]
 pub struct Target {
     /// What tickets call it, such as `Canvas`.
     pub name: Label,
     /// An `https://` or `http://` address, at most [`limits::URL_BYTES`] bytes.
     pub url: String,
+}
+
+/// A target as a configuration names it: by name and address, or by a preset, which either replaces.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TargetText {
+    preset: Option<String>,
+    name: Option<Label>,
+    url: Option<String>,
+}
+
+impl TryFrom<TargetText> for Target {
+    type Error = String;
+
+    fn try_from(text: TargetText) -> Result<Self, Self::Error> {
+        let preset = text.preset.as_deref().map(preset::find).transpose()?;
+        let preset_name = || preset.map(|preset| preset.name.parse().map_err(|_| preset.name));
+        let name = match text.name.map(Ok).or_else(preset_name) {
+            Some(Ok(name)) => name,
+            Some(Err(name)) => return Err(format!("`{name}` is no name of a target")),
+            None => return Err("a target needs a `name`, or a `preset`".to_owned()),
+        };
+        let preset_url = || preset.and_then(|preset| preset.url).map(str::to_owned);
+        let url = text.url.or_else(preset_url);
+        let url = url.ok_or_else(|| format!("{name} needs a `url`: each school has its own"))?;
+        Ok(Self { name, url })
+    }
 }
 
 /// A TLS endpoint that only answers inside one school. Its certificate comes from the collector's
@@ -196,6 +224,49 @@ mod tests {
             name: name.parse().unwrap(),
             url: url.to_owned(),
         }
+    }
+
+    fn parsed(json: &str) -> Result<Target, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_target_by_preset() {
+        let every = preset::PRESETS.iter().map(|preset| {
+            let own = r#", "url": "https://sis.district.example/""#;
+            let own = if preset.url.is_none() { own } else { "" };
+            parsed(&format!(r#"{{"preset": "{}"{own}}}"#, preset.id)).unwrap()
+        });
+        let all = Configuration {
+            targets: every.collect(),
+            ..Configuration::default()
+        };
+        assert_eq!(all.check(), Ok(()));
+        let ours = r#"{"preset": "canvas", "url": "https://canvas.district.example/"}"#;
+        assert_eq!(
+            parsed(ours).unwrap(),
+            target("Canvas", "https://canvas.district.example/")
+        );
+        assert!(
+            parsed(r#"{"preset": "sis"}"#)
+                .unwrap_err()
+                .contains("SIS needs a `url`")
+        );
+        assert!(
+            parsed(r#"{"preset": "canvs"}"#)
+                .unwrap_err()
+                .contains("there are google-classroom, canvas")
+        );
+        assert!(
+            parsed(r#"{"url": "https://x.example"}"#)
+                .unwrap_err()
+                .contains("`preset`")
+        );
+        assert!(
+            parsed(r#"{"name": "X", "addr": "y"}"#)
+                .unwrap_err()
+                .contains("unknown field")
+        );
     }
 
     #[test]

@@ -164,6 +164,10 @@ catalogue! {
         "Shutdowns without a clean end that the system's records still know.", "";
     CRASHES = 15, "os.crashes", "{crash}", Counter{low:0.0,high:1000000.0}, 0.0, Never,
         "Crashes of the system that its records still know.", "Counts only: no program, file or user name";
+    BOOT_TIME = 16, "system.boot.time", "s", Gauge{low:0.0,high:100000000000.0}, 300.0, Never,
+        "When the system was last started, in seconds since 1970 by the laptop's own clock.", "";
+    ENVIRONMENT = 17, "host.environment", "", State(&["machine","virtual_machine","container","wsl"]), 0.0, Never,
+        "What the system runs on: a machine of its own, or inside another system.", "";
     // Hardware.
     HOST_VENDOR = 30, "host.vendor", "", Text, 0.0, Never,
         "Manufacturer of the laptop.", "";
@@ -208,6 +212,12 @@ catalogue! {
         "Whether a charger is connected.", "";
     CHARGER_POWER = 63, "hw.battery.charger.power", "W", Gauge{low:0.0,high:1000.0}, 0.5, Never,
         "Most power that the charger has agreed to give.", "";
+    BATTERY_CONDITION = 64, "hw.battery.condition", "", State(&["good","service","overheat","cold","over_voltage","dead","failure"]), 0.0, Never,
+        "What the firmware itself says of the battery's condition.", "";
+    BATTERY_CELL_VOLTAGE = 65, "hw.battery.cell.voltage", "V", Gauge{low:0.0,high:10.0}, 0.05, Never,
+        "Voltage of one cell; the instance is `<battery>/<cell>`.", "";
+    CHARGER_ADEQUATE = 66, "hw.battery.charger.adequate", "", Flag, 0.0, Never,
+        "Whether the connected charger carries the laptop; no where the battery empties all the same.", "";
     // File systems; the instance is the mount point.
     FILESYSTEM_LIMIT = 80, "system.filesystem.limit", "By", Gauge{low:0.0,high:1.152921504606847e18}, 0.0, Never,
         "Size.", "Below a home folder or a medium only the class of the mount point travels, never its name";
@@ -266,6 +276,14 @@ catalogue! {
         "Times that power went before the drive was told.", "";
     NVME_WRITTEN = 120, "hw.physical_disk.nvme.data_units_written", "{unit}", Counter{low:0.0,high:1.8446744073709552e19}, 2048.0, Never,
         "Units of 512,000 bytes written.", "";
+    DRIVE_IO_ERRORS = 121, "hw.physical_disk.io_errors", "{error}", Counter{low:0.0,high:1.8446744073709552e19}, 0.0, Never,
+        "Commands that the kernel saw fail since the start; some drives refuse harmless ones.", "";
+    NVME_WARNING_TEMPERATURE_TIME = 122, "hw.physical_disk.nvme.warning_temp_time", "min", Counter{low:0.0,high:1.8446744073709552e19}, 10.0, Never,
+        "Minutes above the temperature at which the maker warns.", "";
+    NVME_CRITICAL_TEMPERATURE_TIME = 123, "hw.physical_disk.nvme.critical_comp_time", "min", Counter{low:0.0,high:1.8446744073709552e19}, 0.0, Never,
+        "Minutes above the temperature that the maker calls critical.", "";
+    DRIVE_POWER_CYCLES = 124, "hw.physical_disk.power_cycles", "{cycle}", Counter{low:0.0,high:1.8446744073709552e19}, 0.0, Never,
+        "Times that the drive was switched on.", "";
     // Processor, memory, heat.
     CPU_UTILIZATION = 140, "system.cpu.utilization", "1", Gauge{low:0.0,high:1.0}, 0.1, Never,
         "Busy share of all processors since the reading before.", "";
@@ -302,18 +320,26 @@ catalogue! {
         "Strength of the radio signal.", "No network's name, no access point's address";
     LINK_ERRORS = 175, "system.network.link.errors", "{error}", Counter{low:0.0,high:1.8446744073709552e19}, 1000.0, Never,
         "Frames lost to errors since the start.", "";
+    LINK_BIT_RATE = 176, "system.network.link.bit_rate", "Mbit/s", Gauge{low:0.0,high:10000000.0}, 100.0, Never,
+        "Rate at which the radio sends at the moment.", "";
+    LINK_ROAMS = 177, "system.network.link.roams", "{roam}", Counter{low:0.0,high:9007199254740992.0}, 2.0, Never,
+        "Times that the radio was found at another access point than before, since the agent started.", "Access points are compared on the laptop and forgotten; none is named";
+    LINK_DROPS = 178, "system.network.link.drops", "{drop}", Counter{low:0.0,high:1.8446744073709552e19}, 0.0, Never,
+        "Times that the link lost its carrier since the start.", "";
     GATEWAY_REACHABLE = 180, "network.gateway.reachable", "", Flag, 0.0, Change,
         "Whether the gateway is there.", "Its address stays on the laptop";
     DNS_DURATION = 181, "dns.lookup.duration", "s", Gauge{low:0.0,high:600.0}, 0.1, Never,
         "How long the first lookup took.", "";
-    DNS_STATE = 182, "dns.lookup.state", "", State(&["ok","not_found","refused","timed_out","no_server","failed"]), 0.0, Change,
-        "How a lookup of a target's name ended.", "";
+    DNS_STATE = 182, "dns.lookup.state", "", State(&["ok","not_found","refused","timed_out","no_server","failed","hijacked","slow"]), 0.0, Change,
+        "How lookups of the targets' names go; `hijacked` where names that nobody has registered are found, `slow` from one second on.", "";
     PROXY_CONFIGURED = 183, "network.proxy.configured", "", Flag, 0.0, Never,
         "Whether a proxy is configured for the system.", "Its address stays on the laptop";
     CAPTIVE_PORTAL = 184, "network.captive_portal", "", Flag, 0.0, Change,
         "Whether a login page stands before the network.", "";
     TLS_INTERCEPTED = 185, "network.tls.intercepted_by", "", Text, 0.0, Change,
         "Organisation that re-signs the target's certificate; `none` where nobody does.", "The issuer's name from its public certificate";
+    PROXY_KIND = 186, "network.proxy.kind", "", State(&["none","manual","script"]), 0.0, Never,
+        "How the system finds its proxy: not at all, by a fixed address, or by a script (PAC).", "Its address stays on the laptop";
     REACH_STATE = 190, "network.reachability.state", "", State(&["reachable","unreachable"]), 0.0, Change,
         "Whether the target answered as it should.", "";
     REACH_FAILED_STAGE = 191, "network.reachability.failed_stage", "", State(&["none","link","address","gateway","dns","proxy","tcp","tls","http"]), 0.0, Change,
@@ -330,6 +356,12 @@ catalogue! {
         "How long the answer took.", "";
     REACH_STATUS = 197, "http.response.status_code", "1", Gauge{low:100.0,high:999.0}, 0.0, Never,
         "Status of the answer.", "";
+    REACH_IPV4 = 198, "network.reachability.ipv4.state", "", State(&["reachable","unreachable"]), 0.0, Never,
+        "Whether the target takes a connection over IPv4.", "";
+    REACH_IPV6 = 199, "network.reachability.ipv6.state", "", State(&["reachable","unreachable"]), 0.0, Never,
+        "Whether the target takes a connection over IPv6.", "";
+    REACH_FAULT = 200, "network.reachability.fault", "", State(&["none","no_link","no_address","gateway_silent","no_name_server","name_not_found","name_refused","name_timed_out","name_hijacked","name_failed","proxy_refused","proxy_login","connection_refused","connection_reset","connection_timed_out","no_route","captive_portal","tls_intercepted","certificate_expired","certificate_not_valid_yet","certificate_invalid","tls_failed","blocked","server_error","http_failed","bad_address"]), 0.0, Never,
+        "Why the target could not be reached, in one word that rules can ask for.", "";
     // The agent itself.
     SPOOL_DROPPED = 220, "rollcall.spool.dropped", "{report}", Counter{low:0.0,high:9007199254740992.0}, 0.0, Never,
         "Reports dropped because the spool was full, since it was made.", "";

@@ -34,7 +34,8 @@ pub fn read(roots: &Roots) -> Vec<Reading> {
 }
 
 /// Keys that some kernels leave out of `uevent` though the file is there.
-const FILES_BESIDE: [(&str, &str); 4] = [
+const FILES_BESIDE: [(&str, &str); 5] = [
+    ("HEALTH", "health"),
     ("TYPE", "type"),
     ("SCOPE", "scope"),
     ("ONLINE", "online"),
@@ -105,8 +106,15 @@ pub fn readings(supplies: &[Supply]) -> Vec<Reading> {
         .iter()
         .filter(|supply| supply.is_charger())
         .collect();
+    let connected = connected(&chargers);
+    let adequate = adequate(&connected, &batteries);
     let mut readings: Vec<Reading> = batteries.into_iter().flat_map(battery).collect();
-    readings.push(connected(&chargers));
+    readings.push(source::flag_or_why(
+        &metric::CHARGER_CONNECTED,
+        "",
+        connected,
+    ));
+    readings.push(source::flag_or_why(&metric::CHARGER_ADEQUATE, "", adequate));
     readings.push(charger_power(&chargers));
     readings
 }
@@ -137,6 +145,11 @@ fn battery(supply: &Supply) -> Vec<Reading> {
         number(&metric::BATTERY_TIME_LEFT, time_left_s(supply, state)),
         number(&metric::BATTERY_CHARGE_LIMIT, Ok(charge_limit(supply))),
         source::text_or_why(&metric::BATTERY_MODEL, &supply.name, Ok(model(supply))),
+        source::text_or_why(
+            &metric::BATTERY_CONDITION,
+            &supply.name,
+            condition(supply.text("HEALTH")),
+        ),
     ]
 }
 
@@ -266,17 +279,46 @@ fn model(supply: &Supply) -> String {
     .to_owned()
 }
 
-fn connected(chargers: &[&Supply]) -> Reading {
+fn connected(chargers: &[&Supply]) -> Sourced<bool> {
     let online: Vec<f64> = chargers
         .iter()
         .filter_map(|charger| charger.number("ONLINE"))
         .collect();
-    let flag = if online.is_empty() {
-        Err("the firmware lists no charger".to_owned())
-    } else {
-        Ok(online.iter().any(|online| *online > 0.0))
+    if online.is_empty() {
+        return Err("the firmware lists no charger".to_owned());
+    }
+    Ok(online.iter().any(|online| *online > 0.0))
+}
+
+/// Power out of a battery beside a charger that is more than the meter's noise.
+const DRAIN_W: f64 = 1.0;
+
+/// A charger that carries the laptop leaves no battery to empty. Whatever watts it claims, this is
+/// what its user notices.
+fn adequate(connected: &Sourced<bool>, batteries: &[&Supply]) -> Sourced<bool> {
+    if !connected.clone()? {
+        return Err("no charger is connected".to_owned());
+    }
+    let is_draining = batteries.iter().any(|supply| {
+        let state = state(supply.text("STATUS"));
+        state == "discharging" && power_w(supply, state).is_ok_and(|watts| watts < -DRAIN_W)
+    });
+    Ok(!is_draining)
+}
+
+/// By the words of `Documentation/ABI/testing/sysfs-class-power`, key `health`.
+fn condition(health: &str) -> Sourced<String> {
+    let word = match health {
+        "Good" | "Warm" | "Cool" => "good",
+        "Calibration required" | "Cell imbalance" => "service",
+        "Overheat" | "Hot" => "overheat",
+        "Cold" => "cold",
+        "Over voltage" | "Over current" => "over_voltage",
+        "Dead" | "Blown fuse" | "No battery" => "dead",
+        "Unspecified failure" | "Watchdog timer expire" | "Safety timer expire" => "failure",
+        _ => return Err("the firmware does not judge the battery".to_owned()),
     };
-    source::flag_or_why(&metric::CHARGER_CONNECTED, "", flag)
+    Ok(word.to_owned())
 }
 
 /// What USB Power Delivery has agreed on; barrel plugs do not tell.
@@ -399,6 +441,39 @@ mod tests {
             number(&readings, "hw.battery.charger.power", ""),
             Some(65.0)
         );
+    }
+
+    #[test]
+    fn a_charger_that_does_not_carry_the_laptop() {
+        let mains = Supply::parse("AC", "POWER_SUPPLY_TYPE=Mains\nPOWER_SUPPLY_ONLINE=1\n");
+        let adequate = |battery: &str| {
+            let all = [Supply::parse("BAT0", battery), mains.clone()];
+            value(&readings(&all), "hw.battery.charger.adequate", "")
+        };
+        assert_eq!(adequate(ENERGY), "no", "it empties at 8.8 W");
+        assert_eq!(adequate(CHARGE), "yes");
+        assert!(value(&one(ENERGY), "hw.battery.charger.adequate", "").contains("no charger"));
+    }
+
+    #[test]
+    fn two_batteries_are_told_apart() {
+        let all = [Supply::parse("BAT0", ENERGY), Supply::parse("BAT1", CHARGE)];
+        let readings = readings(&all);
+        assert_eq!(number(&readings, "hw.battery.cycles", "BAT0"), Some(612.0));
+        assert_eq!(
+            number(&readings, "hw.battery.charge_limit", "BAT1"),
+            Some(0.8)
+        );
+    }
+
+    #[test]
+    fn a_percentage_above_a_hundred_is_told_as_it_is() {
+        let over = one("POWER_SUPPLY_CAPACITY=103\nPOWER_SUPPLY_HEALTH=Dead\n");
+        assert_eq!(number(&over, "hw.battery.charge", "BAT0"), Some(1.03));
+        assert_eq!(value(&over, "hw.battery.condition", "BAT0"), "dead");
+        let absurd = one("POWER_SUPPLY_CAPACITY=65535\n");
+        assert!(value(&absurd, "hw.battery.charge", "BAT0").contains("outside"));
+        assert!(value(&absurd, "hw.battery.condition", "BAT0").contains("does not judge"));
     }
 
     #[test]

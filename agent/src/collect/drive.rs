@@ -35,6 +35,7 @@ pub struct Drive {
     model: Sourced<String>,
     firmware: Sourced<String>,
     size_bytes: Sourced<f64>,
+    io_errors: Sourced<f64>,
 }
 
 /// The drives of this machine; media that come and go are not its own.
@@ -119,6 +120,7 @@ fn identity(drive: &Drive, told: smartctl::Identity) -> Vec<Reading> {
         ),
         Reading::text(&metric::DRIVE_KIND, name, kind),
         source::number_or_why(&metric::DRIVE_SIZE, name, drive.size_bytes.clone()),
+        source::number_or_why(&metric::DRIVE_IO_ERRORS, name, drive.io_errors.clone()),
     ]
 }
 
@@ -145,8 +147,17 @@ fn describe(roots: &Roots, name: String) -> Drive {
             .or_else(|why| text("rev").or_else(|_| text("fwrev")).map_err(|_| why)),
         // The kernel counts sectors of 512 bytes whatever the drive's own are.
         size_bytes: source::number(&folder.join("size")).map(|sectors| sectors * 512.0),
+        io_errors: text("ioerr_cnt").and_then(|text| io_errors(&text)),
         name,
     }
+}
+
+/// SCSI and SATA drives count, in hexadecimal.
+fn io_errors(text: &str) -> Sourced<f64> {
+    let count = u64::from_str_radix(text.trim_start_matches("0x"), 16);
+    count
+        .map(|count| count as f64)
+        .map_err(|_| "the kernel's count of errors is malformed".to_owned())
 }
 
 fn kind(name: &str, rotates: Option<f64>, is_virtual: bool) -> &'static str {
@@ -203,6 +214,12 @@ mod tests {
             value(&readings, "hw.physical_disk.model", "nvme0n1"),
             "SAMSUNG MZVLB256HBHQ-000L7"
         );
+    }
+
+    #[test]
+    fn errors_that_the_kernel_counted() {
+        assert_eq!(io_errors("0x1f"), Ok(31.0));
+        assert!(io_errors("many").is_err());
     }
 
     #[cfg(unix)]

@@ -235,15 +235,50 @@ fn inode_utilization(space: &Space) -> Sourced<f64> {
     }
 }
 
+/// ext4 counts what it met on its device, btrfs what it met on each of its devices.
 fn errors(roots: &Roots, mount: &Mount) -> Sourced<f64> {
-    if mount.kind != "ext4" {
-        return Err(format!(
-            "{} does not count errors for others to read",
-            mount.kind
-        ));
+    let device = || {
+        mounts::device_name(roots, mount)
+            .ok_or_else(|| "the kernel does not name the device".to_owned())
+    };
+    match mount.kind.as_str() {
+        "ext4" => source::number(
+            &roots
+                .sys
+                .join("fs/ext4")
+                .join(device()?)
+                .join("errors_count"),
+        ),
+        "btrfs" => btrfs_errors(roots, mount),
+        kind => Err(format!("{kind} does not count errors for others to read")),
     }
-    let device = mounts::device_name(roots, mount).ok_or("the kernel does not name the device")?;
-    source::number(&roots.sys.join("fs/ext4").join(device).join("errors_count"))
+}
+
+/// By the kernel's `Documentation/ABI/testing/sysfs-fs-btrfs`; the file is there since Linux 5.14. A
+/// subvolume has a number of its own, so that only the source names the device.
+fn btrfs_errors(roots: &Roots, mount: &Mount) -> Sourced<f64> {
+    let name = mounts::source_name(roots, mount).ok_or("the kernel does not name the device")?;
+    let all = roots.sys.join("fs/btrfs");
+    let mut pools = source::names(&all).into_iter().map(|pool| all.join(pool));
+    let pool = pools
+        .find(|pool| pool.join("devices").join(&name).exists())
+        .ok_or("the kernel does not list this btrfs")?;
+    let devices = source::names(&pool.join("devinfo")).into_iter();
+    let texts = devices.filter_map(|device| {
+        source::text(&pool.join("devinfo").join(device).join("error_stats")).ok()
+    });
+    let counts = texts.filter_map(|text| sum_of_errors(&text));
+    counts
+        .reduce(|a, b| a + b)
+        .ok_or_else(|| "this kernel does not tell what btrfs has counted".to_owned())
+}
+
+/// Lines such as `write_errs 0`.
+fn sum_of_errors(stats: &str) -> Option<f64> {
+    let numbers = stats
+        .lines()
+        .filter_map(|line| source::parse_number(line.split_whitespace().nth(1)?));
+    numbers.reduce(|a, b| a + b)
 }
 
 #[cfg(unix)]
@@ -347,6 +382,31 @@ mod tests {
             ..space
         };
         assert!(utilization(&nothing).is_err());
+    }
+
+    #[test]
+    fn what_btrfs_has_counted() {
+        let (_folder, roots) = crate::collect::testing::tree_copy();
+        let line = "35 27 0:50 /@ /home rw - btrfs /dev/sda3 rw";
+        let mount = mounts::parse_line(line).unwrap();
+        assert!(
+            errors(&roots, &mount)
+                .unwrap_err()
+                .contains("does not list")
+        );
+        let pool = roots.sys.join("fs/btrfs/0b1f");
+        for (file, text) in [
+            ("devices/sda3/size", "1"),
+            (
+                "devinfo/1/error_stats",
+                "write_errs 2\nread_errs 0\ncorruption_errs 5\n",
+            ),
+        ] {
+            let file = pool.join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        }
+        assert_eq!(errors(&roots, &mount), Ok(7.0));
     }
 
     #[test]

@@ -72,6 +72,12 @@ pub fn device_name(roots: &Roots, mount: &Mount) -> Option<String> {
     if let Ok(link) = by_number {
         return Some(link.file_name()?.to_str()?.to_owned());
     }
+    source_name(roots, mount)
+}
+
+/// The same by what is mounted, for file systems whose numbers are no device's.
+#[must_use]
+pub fn source_name(roots: &Roots, mount: &Mount) -> Option<String> {
     let name = Path::new(&mount.source).strip_prefix("/dev").ok()?;
     let name = name.file_name()?.to_str()?;
     Some(mapped(roots, name).unwrap_or_else(|| name.to_owned()))

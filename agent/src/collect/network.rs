@@ -1,8 +1,12 @@
 //! Links, gateway and proxy. Addresses are looked at on the laptop and never leave it.
 
+mod desktop;
 mod link;
 mod proxy;
+mod radio;
 mod route;
+
+use std::net::IpAddr;
 
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
@@ -10,7 +14,11 @@ use rollcall_shared::reading::Reading;
 use super::Roots;
 use super::source::{self, Sourced};
 pub use proxy::{Proxies, Proxy};
+pub use radio::Roams;
 pub use route::surroundings;
+
+/// Name servers that are read: resolv.conf(5) knows three.
+const NAME_SERVERS: usize = 3;
 
 /// How far the network reaches before any name is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +40,10 @@ pub struct Start {
     pub proxies: Proxies,
     /// How far the network reaches.
     pub ground: Ground,
-    /// Whether a name server is configured; `None` where the system does not say.
-    pub has_name_server: Option<bool>,
+    /// The name servers that are configured; `None` where the system does not say.
+    pub name_servers: Option<Vec<IpAddr>>,
+    /// What tells this network from others; it is compared and never reported.
+    pub network: Option<String>,
 }
 
 /// Reads what an attempt at a target starts from.
@@ -43,19 +53,24 @@ pub fn start(roots: &Roots) -> Start {
     Start {
         proxies: proxies(roots),
         ground: ground(roots),
-        has_name_server: resolver.ok().map(|text| names_a_server(&text)),
+        name_servers: resolver.ok().map(|text| name_servers(&text)),
+        network: surroundings(roots),
     }
 }
 
-/// By resolv.conf(5).
-fn names_a_server(resolver: &str) -> bool {
-    let mut words = resolver.lines().map(str::split_whitespace);
-    words.any(|mut words| words.next() == Some("nameserver") && words.next().is_some())
+/// By resolv.conf(5). An address of a link with its zone is one that the kernel alone can use.
+fn name_servers(resolver: &str) -> Vec<IpAddr> {
+    let lines = resolver.lines().map(str::split_whitespace);
+    let servers = lines.filter_map(|mut words| {
+        let server = (words.next()? == "nameserver").then(|| words.next())??;
+        server.split('%').next()?.parse().ok()
+    });
+    servers.take(NAME_SERVERS).collect()
 }
 
-/// Reads the links.
+/// Reads the links. `roams` counts from one reading to the next.
 #[must_use]
-pub fn read_links(roots: &Roots) -> Vec<Reading> {
+pub fn read_links(roots: &Roots, roams: &mut Roams) -> Vec<Reading> {
     let links = link::list(roots);
     if links.is_empty() {
         return vec![Reading::unavailable(
@@ -64,26 +79,31 @@ pub fn read_links(roots: &Roots) -> Vec<Reading> {
             "the kernel lists no network hardware",
         )];
     }
-    links.iter().flat_map(link::Link::readings).collect()
+    let told = links.iter();
+    told.flat_map(|link| link.readings(&link::radio(roots, link), roams))
+        .collect()
 }
 
 /// Reads whether the gateway is there and whether a proxy is configured.
 #[must_use]
 pub fn read(roots: &Roots) -> Vec<Reading> {
+    let proxies = proxies(roots);
     vec![
         source::flag_or_why(&metric::GATEWAY_REACHABLE, "", gateway(roots)),
-        Reading::flag(
-            &metric::PROXY_CONFIGURED,
-            "",
-            proxies(roots).is_configured(),
-        ),
+        Reading::flag(&metric::PROXY_CONFIGURED, "", proxies.is_configured()),
+        Reading::text(&metric::PROXY_KIND, "", proxies.kind()),
     ]
 }
 
-/// The proxies of the system: of the agent's environment, else of `/etc/environment`.
+/// The proxies of the system: of the agent's environment, else of `/etc/environment`, else of what
+/// the desktops are told for all users.
 fn proxies(roots: &Roots) -> Proxies {
     let file = source::text(&roots.etc.join("environment")).unwrap_or_default();
-    Proxies::of(&|name: &str| std::env::var(name).ok(), &file)
+    let environment = Proxies::of(&|name: &str| std::env::var(name).ok(), &file);
+    if environment.is_configured() {
+        return environment;
+    }
+    desktop::proxies(roots).unwrap_or(environment)
 }
 
 /// Whether any link is up; `None` where no link is known.
@@ -138,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_worn_laptops_network() {
-        let links = read_links(&tree());
+        let links = read_links(&tree(), &mut Roams::default());
         assert_eq!(value(&links, "system.network.link.state", "wlp2s0"), "up");
         assert_eq!(value(&links, "system.network.link.kind", "wlp2s0"), "wifi");
         assert_eq!(
@@ -163,9 +183,11 @@ mod tests {
 
     #[test]
     fn a_name_server_is_configured_or_not() {
-        assert!(names_a_server("search x\nnameserver 127.0.0.53\n"));
-        assert!(!names_a_server("# nameserver 192.0.2.1\nnameserver\n"));
-        assert_eq!(start(&tree()).has_name_server, Some(true));
+        let text = "search x\nnameserver 127.0.0.53\nnameserver fe80::1%wlan0\n";
+        let local: IpAddr = [127, 0, 0, 53].into();
+        assert_eq!(name_servers(text), [local, "fe80::1".parse().unwrap()]);
+        assert!(name_servers("# nameserver 192.0.2.1\nnameserver\n").is_empty());
+        assert_eq!(start(&tree()).name_servers, Some(vec![local]));
     }
 
     #[test]

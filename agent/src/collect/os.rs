@@ -1,5 +1,6 @@
 //! The operating system: name, support, restart, encryption, shutdowns, crashes.
 
+mod environment;
 mod kernel;
 mod records;
 mod support;
@@ -40,6 +41,12 @@ pub fn read(roots: &Roots, wall: UnixMs) -> Vec<Reading> {
         source::text_or_why(&metric::OS_BUILD, "", kernel.clone()),
         source::number_or_why(&metric::OS_SUPPORT_REMAINING, "", support),
         source::number_or_why(&metric::UPTIME, "", uptime_s(roots)),
+        source::number_or_why(&metric::BOOT_TIME, "", boot_time_s(roots)),
+        source::text_or_why(
+            &metric::ENVIRONMENT,
+            "",
+            Ok(environment::name(roots).to_owned()),
+        ),
         source::flag_or_why(
             &metric::RESTART_PENDING,
             "",
@@ -104,6 +111,14 @@ fn uptime_s(roots: &Roots) -> Sourced<f64> {
         .next()
         .and_then(source::parse_number);
     seconds.ok_or_else(|| "/proc/uptime is malformed".to_owned())
+}
+
+/// The line `btime` of `/proc/stat`, which follows the wall clock.
+fn boot_time_s(roots: &Roots) -> Sourced<f64> {
+    let text = source::text(&roots.proc.join("stat"))?;
+    let mut lines = text.lines();
+    let seconds = lines.find_map(|line| source::parse_number(line.strip_prefix("btime ")?));
+    seconds.ok_or_else(|| "/proc/stat does not tell the start".to_owned())
 }
 
 fn restart_pending(roots: &Roots, running: &Sourced<String>) -> Sourced<bool> {

@@ -6,52 +6,86 @@ mod attempt;
 mod cause;
 mod certificate;
 mod exchange;
+mod fault;
+mod filter;
+mod resolver;
 mod tunnel;
 mod verdict;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use rollcall_shared::configuration::Target;
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
-use rollcall_shared::time::Clock;
+use rollcall_shared::time::{Clock, SinceBootMs};
 
 use super::network::Start;
 pub use address::{Address, Url};
 pub use attempt::Attempt;
 pub use certificate::PublicTrust;
+pub use resolver::Canary;
 
 /// Tries every target at once and reads what that tells of DNS, portals and interception.
 pub async fn read(
     targets: &[Target],
     start: &Start,
     trust: &Arc<PublicTrust>,
+    canary: &mut Canary,
     clock: &dyn Clock,
 ) -> Vec<Reading> {
-    let tries = targets.iter().map(|target| async move {
-        let Some(url) = Url::parse(&target.url) else {
-            return Tried {
-                name: target.name.as_str(),
-                url: None,
-                attempt: Attempt::unusable(),
-            };
-        };
-        let proxy = start.proxies.towards(&url.address.host, url.is_https);
-        let mut attempt = attempt::run(&url, proxy, trust, clock).await;
-        verdict::blame_name_server(&mut attempt, start.has_name_server);
-        verdict::blame_ground(&mut attempt, &start.ground);
-        verdict::blame_portal(&mut attempt, &url);
-        Tried {
-            name: target.name.as_str(),
-            url: Some(url),
-            attempt,
+    let servers = start.name_servers.as_deref().unwrap_or_default();
+    let tries = targets
+        .iter()
+        .map(|target| attempt_at(target, start, servers, trust, clock));
+    let now: SinceBootMs = clock.now().since_boot;
+    let unregistered = canary.look(servers, start.network.as_deref(), now);
+    let (mut tried, unregistered) = tokio::join!(join_all(tries), unregistered);
+    let around = verdict::Surroundings {
+        ground: &start.ground,
+        has_name_server: start
+            .name_servers
+            .as_ref()
+            .map(|servers| !servers.is_empty()),
+        canary: &unregistered,
+    };
+    for tried in &mut tried {
+        if let Some(url) = &tried.url {
+            verdict::blame(&mut tried.attempt, url, &around);
         }
-    });
-    let tried = join_all(tries).await;
-    let mut readings: Vec<Reading> = tried.iter().flat_map(verdict::readings).collect();
-    readings.extend(verdict::of_network(&tried));
+    }
+    let is_by_script = start.proxies.is_by_script();
+    let mut readings: Vec<Reading> = tried
+        .iter()
+        .flat_map(|tried| verdict::readings(tried, is_by_script))
+        .collect();
+    readings.extend(verdict::of_network(&tried, &unregistered));
     readings
+}
+
+async fn attempt_at<'a>(
+    target: &'a Target,
+    start: &Start,
+    servers: &[IpAddr],
+    trust: &Arc<PublicTrust>,
+    clock: &dyn Clock,
+) -> Tried<'a> {
+    let name = target.name.as_str();
+    let Some(url) = Url::parse(&target.url) else {
+        return Tried {
+            name,
+            url: None,
+            attempt: Attempt::unusable(),
+        };
+    };
+    let proxy = start.proxies.towards(&url.address.host, url.is_https);
+    let attempt = attempt::run(&url, proxy, servers, trust, clock).await;
+    Tried {
+        name,
+        url: Some(url),
+        attempt,
+    }
 }
 
 /// What came of one target.
@@ -71,7 +105,7 @@ const NO_TARGET: &str = "no target is configured";
 /// What is said where no target is configured.
 #[must_use]
 pub fn untargeted() -> Vec<Reading> {
-    verdict::of_network(&[])
+    verdict::of_network(&[], &[])
 }
 
 /// What is said where the network cannot be tried at all.

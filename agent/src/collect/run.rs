@@ -32,6 +32,8 @@ pub struct Kept {
     cpu: Mutex<Option<cpu::Times>>,
     drives: Mutex<drive::Awake>,
     place: Mutex<vantage::Place>,
+    canary: Mutex<reach::Canary>,
+    roams: Mutex<network::Roams>,
     public_trust: OnceCell<Arc<reach::PublicTrust>>,
     is_saving: AtomicBool,
 }
@@ -62,6 +64,8 @@ impl Kept {
             cpu: Mutex::default(),
             drives: Mutex::default(),
             place: Mutex::default(),
+            canary: Mutex::default(),
+            roams: Mutex::default(),
             public_trust: OnceCell::new(),
             is_saving: AtomicBool::new(false),
         }
@@ -69,9 +73,11 @@ impl Kept {
 }
 
 impl Kept {
-    /// Forgets that the laptop was found to be away, so that every beacon is asked again.
+    /// Forgets that the laptop was found to be away, so that every beacon is asked again, and what
+    /// the network does to names.
     pub fn forget_place(&self) {
         lock(&self.place).forget();
+        lock(&self.canary).forget();
     }
 
     /// Whether the laptop saved its battery when that was last read.
@@ -124,7 +130,7 @@ async fn read(probe: Probe, task: Task) -> Sourced<Vec<Reading>> {
         Probe::Filesystem => on_thread(probe, &task, filesystem::read).await,
         Probe::Memory => on_thread(probe, &task, memory::read).await,
         Probe::Thermal => on_thread(probe, &task, thermal::read).await,
-        Probe::Link => on_thread(probe, &task, network::read_links).await,
+        Probe::Link => read_links(&task).await,
         Probe::Network => on_thread(probe, &task, network::read).await,
         Probe::Cpu => read_cpu(&task).await,
         Probe::Drive => read_drives(&task).await,
@@ -163,6 +169,17 @@ async fn read_cpu(task: &Task) -> Sourced<Vec<Reading>> {
     Ok(readings)
 }
 
+async fn read_links(task: &Task) -> Sourced<Vec<Reading>> {
+    let mut roams = lock(&task.kept.roams).clone();
+    let (readings, roams) = on_thread(Probe::Link, task, move |roots| {
+        let readings = network::read_links(roots, &mut roams);
+        (readings, roams)
+    })
+    .await?;
+    *lock(&task.kept.roams) = roams;
+    Ok(readings)
+}
+
 async fn read_drives(task: &Task) -> Sourced<Vec<Reading>> {
     let drives = on_thread(Probe::Drive, task, drive::list).await?;
     let mut awake = lock(&task.kept.drives).clone();
@@ -179,13 +196,18 @@ async fn read_reach(task: &Task) -> Sourced<Vec<Reading>> {
     }
     let start = on_thread(Probe::Reach, task, network::start).await?;
     let trust = task.kept.public_trust.get_or_try_init(|| async {
-        let loaded = on_thread(Probe::Reach, task, |_| reach::PublicTrust::load()).await?;
+        let load = |roots: &Roots| reach::PublicTrust::load(roots.public_roots.as_deref());
+        let loaded = on_thread(Probe::Reach, task, load).await?;
         loaded.map(Arc::new).map_err(|error| error.to_string())
     });
-    match trust.await {
-        Ok(trust) => Ok(reach::read(targets, &start, trust, &SystemClock).await),
-        Err(why) => Ok(reach::untried(targets, &why)),
-    }
+    let trust = match trust.await {
+        Ok(trust) => trust,
+        Err(why) => return Ok(reach::untried(targets, &why)),
+    };
+    let mut canary = lock(&task.kept.canary).clone();
+    let readings = reach::read(targets, &start, trust, &mut canary, &SystemClock).await;
+    *lock(&task.kept.canary) = canary;
+    Ok(readings)
 }
 
 async fn read_vantage(task: &Task) -> Sourced<Vec<Reading>> {

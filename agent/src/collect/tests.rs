@@ -4,6 +4,7 @@ use super::testing::{number, serve, tree, tree_copy, value};
 use super::*;
 use rollcall_shared::configuration::{Schedule, Target};
 use rollcall_shared::metric;
+use rollcall_shared::sources::{self, Standing};
 use rollcall_shared::time::UnixMs;
 
 /// 2026-08-24, `minutes` after boot.
@@ -197,17 +198,19 @@ async fn everything_at_once_for_a_person() {
     );
 }
 
-/// Each metric has someone who reads it, so that the published list of what is collected is true.
-#[cfg(unix)]
+/// What the agent itself and the collector tell, whatever the system.
+const ELSEWHERE: [&metric::Metric; 4] = [
+    &metric::CLOCK_OFFSET,
+    &metric::SPOOL_DROPPED,
+    &metric::SPOOL_CORRUPT,
+    &metric::SPOOL_BYTES,
+];
+
+/// What the table of sources says of Linux is what the probes read, no more and no less.
+#[cfg(target_os = "linux")]
 #[tokio::test]
-async fn every_metric_of_the_catalogue_is_read() {
+async fn linux_is_read_as_the_table_of_sources_says() {
     use super::testing::smartctl;
-    let elsewhere = [
-        &metric::CLOCK_OFFSET,
-        &metric::SPOOL_DROPPED,
-        &metric::SPOOL_CORRUPT,
-        &metric::SPOOL_BYTES,
-    ];
     let target = Target {
         name: "Canvas".parse().unwrap(),
         url: "https://localhost:9/".to_owned(),
@@ -216,7 +219,7 @@ async fn every_metric_of_the_catalogue_is_read() {
         targets: vec![target],
         ..Configuration::default()
     };
-    let mut read: BTreeSet<u16> = elsewhere.iter().map(|metric| metric.code).collect();
+    let mut read: BTreeSet<&str> = ELSEWHERE.iter().map(|metric| metric.name).collect();
     for answer in [
         include_str!("fixtures/drive/nvme_healthy.json"),
         include_str!("fixtures/drive/sata_hdd_failing.json"),
@@ -227,14 +230,75 @@ async fn every_metric_of_the_catalogue_is_read() {
         let readings = collect
             .run_all(at(5), &configuration, &BeaconTrust::default())
             .await;
-        read.extend(readings.iter().map(|reading| reading.metric().code));
+        read.extend(readings.iter().map(|reading| reading.metric().name));
     }
-    let unread: Vec<&str> = metric::CATALOGUE
+    let claimed = sources::ROWS
         .iter()
-        .filter(|metric| !read.contains(&metric.code))
-        .map(|metric| metric.name)
-        .collect();
-    assert!(unread.is_empty(), "nobody reads {unread:?}");
+        .filter(|row| matches!(row.linux, Standing::Collected(_)));
+    let claimed: BTreeSet<&str> = claimed.map(|row| row.metric.name).collect();
+    assert_eq!(read, claimed);
+}
+
+/// What the table says of Windows and macOS is named in code that is built there.
+#[test]
+fn other_systems_are_read_as_the_table_of_sources_says() {
+    for (system, standing) in [
+        (
+            "windows",
+            (|row| row.windows) as fn(&sources::Row) -> Standing,
+        ),
+        ("macos", |row| row.macos),
+    ] {
+        let code = code_of(system);
+        for row in sources::ROWS {
+            let is_claimed = matches!(standing(row), Standing::Collected(_));
+            let is_named = code.contains(&constant(row.metric));
+            let is_elsewhere = ELSEWHERE.contains(&row.metric);
+            assert!(
+                !is_claimed || is_named || is_elsewhere,
+                "{} is said to be collected on {system}, and no code there names it",
+                row.metric.name
+            );
+        }
+    }
+}
+
+/// The name of a metric's constant, by the catalogue's own text.
+fn constant(metric: &metric::Metric) -> String {
+    let catalogue = include_str!("../../../shared/src/metric.rs");
+    let row = format!(" = {}, \"{}\"", metric.code, metric.name);
+    let line = catalogue.lines().find(|line| line.contains(&row)).unwrap();
+    let name = line.trim().split(' ').next().unwrap();
+    format!("metric::{name}")
+}
+
+/// The text of what one system builds of this stage.
+fn code_of(system: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/collect");
+    let shared = [
+        "portable.rs",
+        "probe.rs",
+        "cpu.rs",
+        "vantage.rs",
+        "reach.rs",
+        "reach",
+    ];
+    let own = [format!("{system}.rs"), system.to_owned()];
+    let mut text = String::new();
+    let names = shared.iter().map(|name| (*name).to_owned()).chain(own);
+    let mut at: Vec<PathBuf> = names.map(|name| folder.join(name)).collect();
+    while let Some(path) = at.pop() {
+        if path.is_dir() {
+            at.extend(
+                std::fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap_or_default());
+        }
+    }
+    text
 }
 
 #[test]

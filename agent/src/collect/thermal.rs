@@ -32,6 +32,10 @@ pub fn read(roots: &Roots) -> Vec<Reading> {
         monitor(&hwmon.join(folder), &mut heats, &mut fans);
     }
     let mut readings = temperatures(&heats);
+    if fans.is_empty() {
+        let why = "this machine has no fan that the kernel knows";
+        readings.push(Reading::unavailable(&metric::FAN_SPEED, "", why));
+    }
     let fans = fans.iter().take(SENSORS);
     readings.extend(fans.map(|(name, rpm)| Reading::number(&metric::FAN_SPEED, name, *rpm)));
     readings.push(source::number_or_why(
@@ -208,7 +212,8 @@ mod tests {
     fn no_sensor_is_said() {
         let readings = read(&Roots::under(Path::new("/nonexistent")));
         assert!(value(&readings, "hw.temperature", "").contains("no temperature sensor"));
-        assert_eq!(readings.len(), 2);
+        assert!(value(&readings, "hw.fan.speed", "").contains("no fan"));
+        assert_eq!(readings.len(), 3);
     }
 
     #[test]

@@ -144,6 +144,10 @@ impl Health {
         );
         push(&metric::DRIVE_POWER_ON, self.number("/power_on_time/hours"));
         push(
+            &metric::DRIVE_POWER_CYCLES,
+            self.number("/power_cycle_count"),
+        );
+        push(
             &metric::DRIVE_REALLOCATED,
             self.raw(5)
                 .or_else(|| self.number("/scsi_grown_defect_list")),
@@ -258,7 +262,7 @@ const WEAR_NAMES: [&str; 8] = [
     "Drive_Life_Remaining%",
 ];
 
-static NVME: [(&Metric, &str); 8] = [
+static NVME: [(&Metric, &str); 10] = [
     (&metric::NVME_CRITICAL_WARNING, "critical_warning"),
     (&metric::NVME_AVAILABLE_SPARE, "available_spare"),
     (&metric::NVME_SPARE_THRESHOLD, "available_spare_threshold"),
@@ -267,6 +271,11 @@ static NVME: [(&Metric, &str); 8] = [
     (&metric::NVME_ERROR_LOG_ENTRIES, "num_err_log_entries"),
     (&metric::NVME_UNSAFE_SHUTDOWNS, "unsafe_shutdowns"),
     (&metric::NVME_WRITTEN, "data_units_written"),
+    (&metric::NVME_WARNING_TEMPERATURE_TIME, "warning_temp_time"),
+    (
+        &metric::NVME_CRITICAL_TEMPERATURE_TIME,
+        "critical_comp_time",
+    ),
 ];
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
 
+use super::radio::{self, Radio, Roams};
 use crate::collect::Roots;
 use crate::collect::source::{self, Sourced};
 
@@ -20,6 +21,7 @@ pub struct Link {
     speed: Sourced<f64>,
     signal: Sourced<f64>,
     errors: Sourced<f64>,
+    drops: Sourced<f64>,
 }
 
 /// The links that are hardware; bridges, tunnels and containers' ends have no `device`.
@@ -44,7 +46,7 @@ impl Link {
 
     /// What is reported of it.
     #[must_use]
-    pub fn readings(&self) -> Vec<Reading> {
+    pub fn readings(&self, radio: &Sourced<Radio>, roams: &mut Roams) -> Vec<Reading> {
         let name = plain_name(&self.name);
         let mut readings = vec![
             Reading::text(
@@ -55,16 +57,50 @@ impl Link {
             Reading::text(&metric::LINK_KIND, name, self.kind),
             source::number_or_why(&metric::LINK_SPEED, name, self.speed.clone()),
             source::number_or_why(&metric::LINK_ERRORS, name, self.errors.clone()),
+            source::number_or_why(&metric::LINK_DROPS, name, self.drops.clone()),
         ];
         if self.kind == "wifi" {
-            readings.push(source::number_or_why(
-                &metric::LINK_SIGNAL,
-                name,
-                self.signal.clone(),
-            ));
+            readings.extend(self.of_radio(name, radio, roams));
         }
         readings
     }
+
+    fn of_radio(&self, name: &str, radio: &Sourced<Radio>, roams: &mut Roams) -> [Reading; 3] {
+        let told = |value: fn(&Radio) -> Option<f64>| {
+            let radio = radio.as_ref().map_err(Clone::clone)?;
+            value(radio).ok_or_else(|| "the radio's driver does not tell it".to_owned())
+        };
+        // Drivers without nl80211 are listed in the older table.
+        let signal = told(|radio| radio.signal_dbm).or_else(|_| self.signal.clone());
+        let count = radio.as_ref().map_err(Clone::clone);
+        let count = count.map(|radio| roams.count(&self.name, radio) as f64);
+        [
+            source::number_or_why(&metric::LINK_SIGNAL, name, signal),
+            source::number_or_why(
+                &metric::LINK_BIT_RATE,
+                name,
+                told(|radio| radio.rate_mbit_s),
+            ),
+            source::number_or_why(&metric::LINK_ROAMS, name, count),
+        ]
+    }
+}
+
+/// What the kernel knows of a link's radio. It is the running kernel's whatever the roots are, so that
+/// only a link with an index, as the running system has, is asked for.
+pub fn radio(roots: &Roots, link: &Link) -> Sourced<Radio> {
+    if link.kind != "wifi" {
+        return Err("the link is no radio".to_owned());
+    }
+    if !link.is_up {
+        return Err("the link is down".to_owned());
+    }
+    let folder = roots.sys.join("class/net").join(&link.name);
+    let index = source::number(&folder.join("ifindex"))?;
+    if !(1.0..=f64::from(u32::MAX)).contains(&index) {
+        return Err("the kernel gives the link no index".to_owned());
+    }
+    radio::read(index as u32)
 }
 
 /// Adapters on USB are named after their hardware address, which stays on the laptop.
@@ -97,6 +133,7 @@ fn describe(path: &Path, name: &str, wireless: &Sourced<String>) -> Link {
             Err("the link is down".to_owned())
         },
         errors,
+        drops: source::number(&path.join("carrier_down_count")),
     }
 }
 

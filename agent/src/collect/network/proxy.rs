@@ -9,6 +9,7 @@ pub struct Proxies {
     http: Option<Proxy>,
     https: Option<Proxy>,
     exempt: Vec<String>,
+    is_by_script: bool,
 }
 
 /// One proxy. Name and password, if it has them, are used and never reported.
@@ -52,13 +53,41 @@ impl Proxies {
                 .map(|host| host.trim().to_ascii_lowercase())
                 .filter(|host| !host.is_empty())
                 .collect(),
+            is_by_script: lookup("auto_proxy").is_some(),
+        }
+    }
+
+    /// That a script decides, which the agent does not run.
+    #[must_use]
+    pub fn by_script() -> Self {
+        Self {
+            is_by_script: true,
+            ..Self::default()
         }
     }
 
     /// Whether there is any.
     #[must_use]
     pub const fn is_configured(&self) -> bool {
-        self.http.is_some() || self.https.is_some()
+        self.http.is_some() || self.https.is_some() || self.is_by_script
+    }
+
+    /// Whether a script (PAC) decides about what has no proxy of its own here.
+    #[must_use]
+    pub const fn is_by_script(&self) -> bool {
+        self.is_by_script && self.http.is_none() && self.https.is_none()
+    }
+
+    /// The word of `network.proxy.kind`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        if self.is_by_script() {
+            "script"
+        } else if self.is_configured() {
+            "manual"
+        } else {
+            "none"
+        }
     }
 
     /// The proxy for a host, if it has one.

@@ -2,11 +2,13 @@
 //! addresses.
 
 use std::io;
-use std::net::SocketAddr;
 
-/// The word of `dns.lookup.state` for a lookup that failed, and why in words; by the texts of
-/// getaddrinfo(3) in glibc, musl, and macOS.
-pub fn classify_lookup(error: &str) -> (&'static str, Result<Vec<SocketAddr>, String>) {
+use super::fault::{Cause, Fault};
+use super::resolver::Told;
+
+/// Why a lookup failed, by the texts of getaddrinfo(3) in glibc, musl, and macOS.
+#[must_use]
+pub fn classify_lookup(error: &str) -> Cause {
     const UNKNOWN: [&str; 5] = [
         "Name or service not known",
         "No address associated",
@@ -15,57 +17,94 @@ pub fn classify_lookup(error: &str) -> (&'static str, Result<Vec<SocketAddr>, St
         "Name has no usable address",
     ];
     if UNKNOWN.iter().any(|text| error.contains(text)) {
-        return (
-            "not_found",
-            Err("the name is not known to the name server".to_owned()),
-        );
+        return not_found();
     }
-    let why = if error.contains("Temporary failure") || error.contains("Try again") {
-        "the name server did not answer the question"
-    } else {
-        "the lookup failed"
-    };
-    ("failed", Err(why.to_owned()))
+    if error.contains("Temporary failure") || error.contains("Try again") {
+        return Fault::NameFailed.because("the name server did not answer the question");
+    }
+    Fault::NameFailed.because("the lookup failed")
+}
+
+/// The same by what the name server itself says to a question of our own; `None` where that says
+/// nothing more.
+#[must_use]
+pub fn by_name_server(told: &Told) -> Option<Cause> {
+    match told {
+        Told::Addresses(_) => None,
+        Told::NotFound => Some(not_found()),
+        Told::Refused => {
+            Some(Fault::NameRefused.because("the name server refuses this laptop's questions"))
+        }
+        Told::Failed(code) => {
+            let why = format!("the name server failed (code {code})");
+            Some(Fault::NameFailed.because(why))
+        }
+        Told::Silent => Some(no_name_server_answered()),
+    }
+}
+
+/// Silence.
+#[must_use]
+pub fn no_name_server_answered() -> Cause {
+    Fault::NameTimedOut.because("no name server answered in time")
+}
+
+fn not_found() -> Cause {
+    Fault::NameNotFound.because("the name is not known to the name server")
 }
 
 /// What went wrong with a connection.
 #[must_use]
-pub fn in_words(error: &io::Error) -> String {
+pub fn in_words(error: &io::Error) -> Cause {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => "the connection was refused".to_owned(),
-        io::ErrorKind::ConnectionReset => "the connection was reset".to_owned(),
-        io::ErrorKind::UnexpectedEof => "the connection was closed".to_owned(),
-        io::ErrorKind::HostUnreachable => "the host is unreachable".to_owned(),
-        io::ErrorKind::NetworkUnreachable => "the network is unreachable".to_owned(),
-        io::ErrorKind::TimedOut => "no answer".to_owned(),
-        kind => kind.to_string(),
+        io::ErrorKind::ConnectionRefused => {
+            Fault::ConnectionRefused.because("the connection was refused")
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+            Fault::ConnectionReset.because("the connection was reset")
+        }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
+            Fault::ConnectionReset.because("the connection was closed")
+        }
+        io::ErrorKind::HostUnreachable => Fault::NoRoute.because("the host is unreachable"),
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
+            Fault::NoRoute.because("the network is unreachable")
+        }
+        io::ErrorKind::TimedOut => Fault::ConnectionTimedOut.because("no answer"),
+        kind => Fault::NoRoute.because(kind.to_string()),
     }
 }
 
 /// What went wrong with a handshake.
 #[must_use]
-pub fn tls_in_words(error: &io::Error) -> String {
-    match error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    {
-        Some(error) => format!("TLS: {error}"),
-        None => in_words(error),
+pub fn tls_in_words(error: &io::Error) -> Cause {
+    let inner = error.get_ref();
+    if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return Fault::TlsFailed.because(format!("TLS: {error}"));
     }
+    let cause = in_words(error);
+    if cause.fault == Fault::ConnectionReset {
+        let why = format!("{} once it had the target's name, as filters do", cause.why);
+        return cause.fault.because(why);
+    }
+    cause
 }
 
 /// What went wrong with question and answer.
 #[must_use]
-pub fn http_in_words(error: &hyper::Error) -> String {
+pub fn http_in_words(error: &hyper::Error) -> Cause {
     if error.is_parse() {
-        return "the answer is not HTTP".to_owned();
+        return Fault::HttpFailed.because("the answer is not HTTP");
     }
     if error.is_incomplete_message() {
-        return "the connection was closed before an answer".to_owned();
+        return Fault::ConnectionReset.because("the connection was closed before an answer");
     }
     let source =
         std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    source.map_or_else(|| "the question could not be asked".to_owned(), in_words)
+    source.map_or_else(
+        || Fault::HttpFailed.because("the question could not be asked"),
+        in_words,
+    )
 }
 
 #[cfg(test)]
@@ -74,15 +113,19 @@ mod tests {
 
     #[test]
     fn a_lookup_fails_in_words_without_the_name() {
-        let (state, result) =
+        let unknown =
             classify_lookup("failed to lookup address information: Name or service not known");
-        assert_eq!((state, result.is_err()), ("not_found", true));
-        let (state, why) = classify_lookup(
+        assert_eq!(unknown.fault.lookup_word(), "not_found");
+        let silent = classify_lookup(
             "failed to lookup address information: Temporary failure in name resolution",
         );
         assert_eq!(
-            (state, why.unwrap_err().as_str()),
+            (silent.fault.lookup_word(), silent.why.as_str()),
             ("failed", "the name server did not answer the question")
         );
+        let word = |told| by_name_server(&told).map(|cause| cause.fault.lookup_word());
+        assert_eq!(word(Told::Refused), Some("refused"));
+        assert_eq!(word(Told::Silent), Some("timed_out"));
+        assert_eq!(word(Told::Addresses(Vec::new())), None);
     }
 }

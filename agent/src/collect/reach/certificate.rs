@@ -4,17 +4,21 @@
 //! and Mozilla's do not, somebody installed a root of his own: a filter that reads the traffic (or a
 //! server of the district with its own authority, which looks the same).
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rollcall_shared::time::UnixMs;
 use rollcall_shared::tls;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
+
+use super::fault::{Cause, Fault};
 
 /// The roots by which a public server is judged; loaded once, on first use.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ pub struct Seen {
     /// The issuer's organisation or common name.
     pub issuer: Option<String>,
     /// Why this system does not accept it; `None` where it does.
-    pub refusal: Option<String>,
+    pub refusal: Option<Cause>,
     /// Whether a public authority stands behind it.
     pub is_public: bool,
     /// Whether this system trusts its issuer, whatever else is wrong with it.
@@ -48,13 +52,16 @@ impl Seen {
 
 impl PublicTrust {
     /// Loads the roots of this system; a system without any is judged by Mozilla's, which its
-    /// browsers bring along.
+    /// browsers bring along. `public_roots` is a file in place of Mozilla's, for tests.
     ///
     /// # Errors
     /// When no verifier can be made of them.
-    pub fn load() -> Result<Self, Error> {
-        let mozilla = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    pub fn load(public_roots: Option<&Path>) -> Result<Self, Error> {
+        let mozilla = match public_roots {
+            Some(file) => roots_of(file)?,
+            None => RootCertStore {
+                roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+            },
         };
         let mut system = RootCertStore::empty();
         system.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -81,6 +88,18 @@ impl PublicTrust {
             mozilla,
         })
     }
+}
+
+/// The roots of a file of PEM.
+fn roots_of(file: &Path) -> Result<RootCertStore, Error> {
+    let told =
+        |error: &dyn std::fmt::Display| Error::General(format!("{}: {error}", file.display()));
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| told(&error))?;
+    let mut store = RootCertStore::empty();
+    for certificate in certificates {
+        store.add(certificate.map_err(|error| told(&error))?)?;
+    }
+    Ok(store)
 }
 
 /// Whether one of the roots stands behind a certificate, whatever its dates and names.
@@ -203,15 +222,16 @@ impl ServerCertVerifier for Witness {
     }
 }
 
-fn untrusted(issuer: Option<&str>) -> String {
+fn untrusted(issuer: Option<&str>) -> Cause {
     let issuer = issuer.unwrap_or("nobody named");
-    format!("the certificate is signed by `{issuer}`, which this system does not trust")
+    let why = format!("the certificate is signed by `{issuer}`, which this system does not trust");
+    Fault::TlsIntercepted.because(why)
 }
 
 /// In words for a technician, without the names that the certificate is for.
-fn refusal(error: &Error) -> String {
+fn refusal(error: &Error) -> Cause {
     let Error::InvalidCertificate(error) = error else {
-        return format!("TLS: {error}");
+        return Fault::TlsFailed.because(format!("TLS: {error}"));
     };
     let day = |time: &UnixTime| {
         let ms = i64::try_from(time.as_secs())
@@ -220,31 +240,30 @@ fn refusal(error: &Error) -> String {
         UnixMs(ms).to_string().chars().take(10).collect::<String>()
     };
     match error {
-        CertificateError::Expired => {
-            "the certificate has expired, or the laptop's clock is ahead".to_owned()
-        }
+        CertificateError::Expired => Fault::CertificateExpired
+            .because("the certificate has expired, or the laptop's clock is ahead"),
         CertificateError::ExpiredContext { not_after, .. } => {
-            format!(
+            Fault::CertificateExpired.because(format!(
                 "the certificate expired on {}, or the laptop's clock is ahead",
                 day(not_after)
-            )
+            ))
         }
-        CertificateError::NotValidYet => {
-            "the certificate is not valid yet, or the laptop's clock is behind".to_owned()
-        }
-        CertificateError::NotValidYetContext { not_before, .. } => {
-            format!(
+        CertificateError::NotValidYet => Fault::CertificateNotValidYet
+            .because("the certificate is not valid yet, or the laptop's clock is behind"),
+        CertificateError::NotValidYetContext { not_before, .. } => Fault::CertificateNotValidYet
+            .because(format!(
                 "the certificate is valid from {}, or the laptop's clock is behind",
                 day(not_before)
-            )
-        }
+            )),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "the certificate is for another name".to_owned()
+            Fault::CertificateInvalid.because("the certificate is for another name")
         }
-        CertificateError::Revoked => "the certificate is revoked".to_owned(),
-        other => format!("the certificate is not accepted: {other:?}")
-            .chars()
-            .take(160)
-            .collect(),
+        CertificateError::Revoked => {
+            Fault::CertificateInvalid.because("the certificate is revoked")
+        }
+        other => {
+            let why = format!("the certificate is not accepted: {other:?}");
+            Fault::CertificateInvalid.because(why.chars().take(160).collect::<String>())
+        }
     }
 }

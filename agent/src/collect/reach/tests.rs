@@ -34,9 +34,17 @@ async fn try_with(
     let start = Start {
         proxies: proxies.clone(),
         ground: ground.clone(),
-        has_name_server: Some(true),
+        name_servers: None,
+        network: None,
     };
-    read(&targets, &start, trust, &SystemClock).await
+    read(
+        &targets,
+        &start,
+        trust,
+        &mut Canary::default(),
+        &SystemClock,
+    )
+    .await
 }
 
 async fn try_one(url: &str) -> Vec<Reading> {
@@ -314,9 +322,18 @@ async fn without_a_name_server_no_name_is_to_blame() {
     let start = Start {
         proxies: Proxies::default(),
         ground: Ground::Fine,
-        has_name_server: Some(false),
+        name_servers: Some(Vec::new()),
+        network: None,
     };
-    let readings = read(&targets, &start, &trust(&[], &[]), &SystemClock).await;
+    let trust = trust(&[], &[]);
+    let readings = read(
+        &targets,
+        &start,
+        &trust,
+        &mut Canary::default(),
+        &SystemClock,
+    )
+    .await;
     assert_eq!(value(&readings, "dns.lookup.state", ""), "no_server");
     assert_eq!(cause(&readings), "no name server is configured");
 }

@@ -6,6 +6,7 @@ use tokio::net::TcpStream;
 
 use super::address::Address;
 use super::cause::in_words;
+use super::fault::{Cause, Fault};
 use crate::collect::network::Proxy;
 
 /// Bytes of a proxy's answer to CONNECT.
@@ -42,7 +43,7 @@ pub fn authorization(proxy: &Proxy) -> Option<String> {
 ///
 /// # Errors
 /// Why it does not.
-pub async fn tunnel(stream: &mut TcpStream, request: &str) -> Result<(), String> {
+pub async fn tunnel(stream: &mut TcpStream, request: &str) -> Result<(), Cause> {
     stream
         .write_all(request.as_bytes())
         .await
@@ -52,23 +53,31 @@ pub async fn tunnel(stream: &mut TcpStream, request: &str) -> Result<(), String>
         // Byte by byte: what follows the empty line belongs to the target.
         answer.push(stream.read_u8().await.map_err(|error| in_words(&error))?);
         if answer.len() > PROXY_ANSWER_BYTES {
-            return Err("the proxy's answer does not end".to_owned());
+            return Err(Fault::ProxyRefused.because("the proxy's answer does not end"));
         }
     }
     judge_tunnel(&String::from_utf8_lossy(&answer))
 }
 
-fn judge_tunnel(answer: &str) -> Result<(), String> {
+fn judge_tunnel(answer: &str) -> Result<(), Cause> {
     let status = answer
         .split_whitespace()
         .nth(1)
         .and_then(|status| status.parse::<u16>().ok());
     match status {
         Some(200..=299) => Ok(()),
-        Some(407) => Err("the proxy asks for a name and password".to_owned()),
-        Some(status) => Err(format!("the proxy refused with status {status}")),
-        None => Err("the proxy's answer is not HTTP".to_owned()),
+        Some(407) => Err(login_wanted()),
+        Some(status) => {
+            Err(Fault::ProxyRefused.because(format!("the proxy refused with status {status}")))
+        }
+        None => Err(Fault::ProxyRefused.because("the proxy's answer is not HTTP")),
     }
+}
+
+/// A proxy that does not know who asks.
+#[must_use]
+pub fn login_wanted() -> Cause {
+    Fault::ProxyLogin.because("the proxy asks for a name and password")
 }
 
 #[cfg(test)]
@@ -81,16 +90,10 @@ mod tests {
             judge_tunnel("HTTP/1.1 200 Connection established\r\n\r\n"),
             Ok(())
         );
-        assert!(
-            judge_tunnel("HTTP/1.1 407 x\r\n\r\n")
-                .unwrap_err()
-                .contains("password")
-        );
-        assert!(
-            judge_tunnel("HTTP/1.0 403 Filtered\r\n\r\n")
-                .unwrap_err()
-                .contains("403")
-        );
+        let asking = judge_tunnel("HTTP/1.1 407 x\r\n\r\n").unwrap_err();
+        assert_eq!(asking, login_wanted());
+        let refusing = judge_tunnel("HTTP/1.0 403 Filtered\r\n\r\n").unwrap_err();
+        assert!(refusing.why.contains("403"), "{refusing:?}");
         assert!(judge_tunnel("SSH-2.0").is_err());
     }
 }

@@ -328,7 +328,7 @@ fn token(options: &Enroll, configured: &TokenSource) -> anyhow::Result<Enrolment
 fn status(setup: &Setup, options: &ShowStatus) -> anyhow::Result<ExitCode> {
     let file = setup.paths.status();
     let mut status = Status::load(&file).with_context(|| file.display().to_string())?;
-    let identity = Identity::load(&setup.paths)?;
+    let identity = Identity::look(&setup.paths)?;
     let standing = Standing::of(&status, identity.is_some(), is_running(&setup.paths)?);
     status.connected = standing == Standing::Connected;
     if let Some(identity) = identity {

@@ -176,6 +176,30 @@ impl Identity {
         if !folder.exists() {
             return Ok(None);
         }
+        Self::read(&folder).map(Some)
+    }
+
+    /// The identity that [`Identity::load`] would give, for a program that only looks: nothing is finished
+    /// or cleared away, since the running agent may be writing at this moment.
+    ///
+    /// # Errors
+    /// [`IdentityError`] names the file.
+    pub fn look(paths: &Paths) -> Result<Option<Self>, IdentityError> {
+        let folder = paths.identity();
+        let (next, old) = (with_suffix(&folder, ".next"), with_suffix(&folder, ".old"));
+        let found = if folder.exists() {
+            folder
+        } else if next.join(DEVICE).exists() {
+            next
+        } else if old.exists() {
+            old
+        } else {
+            return Ok(None);
+        };
+        Self::read(&found).map(Some)
+    }
+
+    fn read(folder: &Path) -> Result<Self, IdentityError> {
         let device = read(&folder.join(DEVICE))?;
         let record = serde_json::from_slice(&device)
             .map_err(|e| malformed(&folder.join(DEVICE), e.to_string()))?;
@@ -183,10 +207,7 @@ impl Identity {
             .map_err(|_| malformed(&folder.join(KEY), "is no PEM text"))?;
         let chain = read_certificates(&folder.join(CERTIFICATE))?;
         let roots = read_certificates(&folder.join(AUTHORITY))?;
-        let identity = Self::new(record, key, chain, roots);
-        identity
-            .map(Some)
-            .map_err(|problem| malformed(&folder, problem))
+        Self::new(record, key, chain, roots).map_err(|problem| malformed(folder, problem))
     }
 
     /// Puts this identity in place of the stored one.

@@ -75,7 +75,7 @@ fn look_at_laptop(setup: &Setup, findings: &mut Findings) -> Option<Identity> {
             format!("{} s ahead of the collector's", skew_ms / 1000),
         );
     }
-    let identity = match Identity::load(&setup.paths) {
+    let identity = match Identity::look(&setup.paths) {
         Ok(identity) => identity,
         Err(error) => {
             findings.bad("identity", chain(&error), Waiting::AnyToken);

@@ -91,6 +91,31 @@ fn power_loss_within_a_replacement_leaves_the_old_or_the_new() {
 }
 
 #[test]
+fn looking_disturbs_no_replacement_that_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = Paths::new(folder.path());
+    assert!(Identity::look(&paths).unwrap().is_none());
+    let (first, second) = (identity(), identity());
+    first.store(&paths).unwrap();
+    let next = with_suffix(&paths.identity(), ".next");
+    make_private_folder(&next).unwrap();
+    fs::write(next.join(KEY), "half").unwrap();
+    let seen = || Identity::look(&paths).unwrap().unwrap().device();
+    assert_eq!(seen(), first.device());
+    assert!(next.join(KEY).exists());
+
+    fs::remove_dir_all(&next).unwrap();
+    let elsewhere = Paths::new(folder.path().join("elsewhere"));
+    second.store(&elsewhere).unwrap();
+    let old = with_suffix(&paths.identity(), ".old");
+    fs::rename(paths.identity(), &old).unwrap();
+    assert_eq!(seen(), first.device());
+    fs::rename(elsewhere.identity(), &next).unwrap();
+    assert_eq!(seen(), second.device());
+    assert!(next.exists() && old.exists() && !paths.identity().exists());
+}
+
+#[test]
 fn a_key_of_another_identity_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let paths = Paths::new(folder.path());

@@ -11,6 +11,9 @@ pub type Values = BTreeMap<String, String>;
 /// Where Group Policy and Intune write.
 pub const REGISTRY_KEY: &str = r"HKLM\SOFTWARE\Policies\Rollcall\Agent";
 
+/// Where the installer keeps the properties that it was given.
+pub const INSTALLED_KEY: &str = r"HKLM\SOFTWARE\Rollcall\Agent";
+
 /// Where a configuration profile ends up.
 pub const PREFERENCES: &str = "/Library/Managed Preferences/org.rollcall.agent.plist";
 
@@ -18,7 +21,7 @@ pub const PREFERENCES: &str = "/Library/Managed Preferences/org.rollcall.agent.p
 #[must_use]
 pub fn read() -> Values {
     #[cfg(windows)]
-    return parse_registry(&answer("reg.exe", &["query", REGISTRY_KEY, "/reg:64"]));
+    return over(query(REGISTRY_KEY), query(INSTALLED_KEY));
     #[cfg(target_os = "macos")]
     return parse_preferences(&answer(
         "/usr/bin/plutil",
@@ -26,6 +29,22 @@ pub fn read() -> Values {
     ));
     #[cfg(not(any(windows, target_os = "macos")))]
     Values::new()
+}
+
+#[cfg(windows)]
+fn query(key: &str) -> Values {
+    parse_registry(&answer("reg.exe", &["query", key, "/reg:64"]))
+}
+
+/// What a district's policy sets counts before what the installer was given once.
+#[cfg(any(windows, test))]
+fn over(policy: Values, installed: Values) -> Values {
+    let set = |values: Values| {
+        values
+            .into_iter()
+            .filter(|(_, value)| !value.trim().is_empty())
+    };
+    set(installed).chain(set(policy)).collect()
 }
 
 #[cfg(any(windows, target_os = "macos"))]
@@ -86,6 +105,26 @@ mod tests {
         assert_eq!(values.get("Token").map(String::as_str), Some(""));
         assert!(!values.contains_key("Level"));
         assert!(parse_registry("ERROR: The system was unable to find").is_empty());
+    }
+
+    #[test]
+    fn a_policy_counts_before_what_the_installer_was_given() {
+        let values = |pairs: &[(&str, &str)]| -> Values {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            pairs.iter().map(owned).collect()
+        };
+        let installed = values(&[
+            ("Collector", "installed:1"),
+            ("Token", "t"),
+            ("Version", "1"),
+        ]);
+        let both = over(
+            values(&[("Collector", "policy:1"), ("Token", "")]),
+            installed.clone(),
+        );
+        assert_eq!(both["Collector"], "policy:1");
+        assert_eq!(both["Token"], "t", "an empty policy sets nothing");
+        assert_eq!(over(Values::new(), installed)["Collector"], "installed:1");
     }
 
     #[test]

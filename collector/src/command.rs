@@ -197,6 +197,8 @@ enum ApiTokenCommand {
 enum DeviceCommand {
     /// List them
     List,
+    /// Count them by site and version of their agent, and say which are too old or too new
+    Versions,
     /// Show one
     Show {
         /// Its id
@@ -251,6 +253,9 @@ impl CommandLine {
             Command::Run(addresses) => run::run(&places, &addresses),
             Command::Token(command) => control(&places, command.into()),
             Command::ApiToken(command) => control(&places, command.into()),
+            Command::Device(DeviceCommand::Versions) => {
+                show::versions(&control_answer(&places, &Request::DeviceList)?)
+            }
             Command::Device(command) => control(&places, command.into()),
             Command::Alert(command) => control(&places, command.into()),
             Command::Incident(command) => control(&places, command.into()),
@@ -315,7 +320,7 @@ impl From<DeviceCommand> for Request {
     fn from(command: DeviceCommand) -> Self {
         let standing = |id, standing| Self::DeviceStanding { id, standing };
         match command {
-            DeviceCommand::List => Self::DeviceList,
+            DeviceCommand::List | DeviceCommand::Versions => Self::DeviceList,
             DeviceCommand::Show { id } => Self::DeviceShow { id },
             DeviceCommand::Revoke { id } => standing(id, Standing::Revoked),
             DeviceCommand::Retire { id } => standing(id, Standing::Retired),
@@ -326,13 +331,17 @@ impl From<DeviceCommand> for Request {
 
 /// Asks the running collector, or does it here when none runs.
 fn control(places: &Places, request: Request) -> anyhow::Result<()> {
+    show::answer(&control_answer(places, &request)?)
+}
+
+fn control_answer(places: &Places, request: &Request) -> anyhow::Result<Answer> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
-    let answer = runtime.block_on(async {
+    runtime.block_on(async {
         for _ in 0..LOCKED_TRIES {
-            if let Some(answer) = ask(&places.data, &request).await? {
+            if let Some(answer) = ask(&places.data, request).await? {
                 return Ok(answer);
             }
-            match execute_here(places, &request).await {
+            match execute_here(places, request).await {
                 Err(error) if is_locked(&error) => tokio::time::sleep(LOCKED_WAIT).await,
                 done => return done,
             }
@@ -341,8 +350,7 @@ fn control(places: &Places, request: Request) -> anyhow::Result<()> {
             "{} is in use by a collector that does not answer on its control.sock",
             places.data.display()
         ))
-    })?;
-    show::answer(&answer)
+    })
 }
 
 async fn execute_here(places: &Places, request: &Request) -> anyhow::Result<Answer> {

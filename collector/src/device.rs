@@ -1,6 +1,7 @@
 //! A device as the collector knows it: its record, and its latest state.
 
 mod latest;
+pub mod version;
 
 use std::sync::Arc;
 

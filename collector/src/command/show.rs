@@ -9,6 +9,8 @@ use crate::act::Acted;
 use crate::alert::Alert;
 use crate::audit::AuditLine;
 use crate::control::{Answer, DeviceLine};
+use crate::device::Standing;
+use crate::device::version::VersionCounts;
 use crate::incident::{Acknowledgement, Incident};
 use crate::mark::Marks;
 use crate::silence::Silence;
@@ -21,6 +23,36 @@ pub(super) fn answer(answer: &Answer) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => Ok(done?),
     }
+}
+
+/// Prints how many active devices of each site have which version, from the list of devices.
+pub(super) fn versions(answer: &Answer) -> anyhow::Result<()> {
+    match write_versions(&mut io::stdout().lock(), answer) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+fn write_versions(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
+    let Answer::Devices(devices) = answer else {
+        return write(out, answer);
+    };
+    let mut counts = VersionCounts::default();
+    let active = devices
+        .iter()
+        .map(|line| &line.device)
+        .filter(|device| device.standing == Standing::Active);
+    for device in active {
+        counts.count(device.site.as_str(), &device.agent_version);
+    }
+    counts.list().iter().try_for_each(|line| {
+        let (site, version, devices) = (&line.site, &line.version, line.devices);
+        writeln!(
+            out,
+            "{site}\t{version}\t{devices}\t{}",
+            line.standing.words()
+        )
+    })
 }
 
 fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {

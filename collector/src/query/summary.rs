@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::devices::is_simulated;
 use super::{At, Query, Viewer};
 use crate::alert::{AlertState, Severity};
+use crate::device::version::{AgentVersions, VersionCounts};
 use crate::device::{DeviceState, Standing};
 
 /// How many there are of each severity.
@@ -41,6 +42,8 @@ pub struct Summary {
     pub firing: SeverityCounts,
     /// Alerts whose condition has not held for long enough yet.
     pub pending: u64,
+    /// The agents' versions by site, of devices that are in the fleet.
+    pub agent_versions: Vec<AgentVersions>,
     /// Each site with a device, by name.
     pub sites: Vec<SiteSummary>,
 }
@@ -82,8 +85,12 @@ impl Query {
     pub fn summary(&self, viewer: &Viewer) -> Summary {
         let mut summary = Summary::nothing(At(self.now()));
         let mut sites: HashMap<Label, SiteSummary> = HashMap::new();
+        let mut versions = VersionCounts::default();
         self.visit_devices(viewer, |state| {
             summary.count(state);
+            if state.device.standing == Standing::Active {
+                versions.count(state.device.site.as_str(), &state.device.agent_version);
+            }
             site_of(&mut sites, &state.device.site).count(state);
         });
         // Alerts come by device.
@@ -104,6 +111,7 @@ impl Query {
                 site.needing_attention += u64::from(is_first);
             }
         });
+        summary.agent_versions = versions.list();
         summary.sites = sites.into_values().collect();
         summary.sites.sort_unstable_by(|a, b| a.site.cmp(&b.site));
         summary
@@ -122,6 +130,7 @@ impl Summary {
             standing: standing.collect(),
             firing: SeverityCounts::default(),
             pending: 0,
+            agent_versions: Vec::new(),
             sites: Vec::new(),
         }
     }

@@ -152,6 +152,7 @@ async fn answers_are_typed_and_named() {
     assert_eq!(summary["firing"]["critical"], 1);
     assert_eq!(summary["pending"], 1);
     assert_eq!(summary["standing"]["active"], 2);
+    assert_eq!(summary["agent_versions"][0]["standing"], "current");
     assert_eq!(summary["sites"][0]["site"], "Hay");
     assert_eq!(summary["sites"][0]["firing"]["warning"], 1);
 

@@ -17,6 +17,7 @@ pub mod powercut;
 pub mod process;
 pub mod proxy;
 pub mod smtp;
+pub mod system_tree;
 pub mod webhook;
 
 use std::path::PathBuf;

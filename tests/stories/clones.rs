@@ -92,6 +92,89 @@ fn machines_without_serials_that_share_an_identity_become_two_devices() {
     collector.stop();
 }
 
+/// A disk was imaged without `prepare-image`, and two hundred laptops are cloned from it: the fingerprint of
+/// each catches it. Then once more from a prepared image.
+#[test]
+fn two_hundred_clones_of_one_disk_become_two_hundred_devices() {
+    const CLONES: usize = 200;
+    let folder = rig::folder();
+    let mut collector = Collector::start(folder.path(), "");
+    let token = collector.token(&["--site", "Lincoln", "--uses", "1"]);
+    let reference = Laptop::new(folder.path(), "reference");
+    let _ = reference.enroll(collector.grpc, &token).success();
+
+    let forgotten = crate::settings::clones(&reference, folder.path(), "forgotten", CLONES);
+    let address = collector.grpc.to_string();
+    let devices = running_together(&forgotten, &address, || streaming_of(&collector, CLONES));
+    let original = reference.device();
+    assert!(
+        devices
+            .iter()
+            .all(|device| device["cloned_from"] == *original)
+    );
+
+    let _ = reference.command(&["prepare-image"]).success();
+    let token = collector.token(&["--site", "Franklin", "--uses", "200"]);
+    std::fs::write(reference.data.join("token"), token).unwrap();
+    let prepared = crate::settings::clones(&reference, folder.path(), "prepared", CLONES);
+    let devices = running_together(&prepared, &address, || {
+        let devices = collector.devices()?;
+        let fresh =
+            |device: &Value| device["site"] == "Franklin" && device["last_report_at"].is_string();
+        let fresh: Vec<Value> = devices.into_iter().filter(fresh).collect();
+        require(fresh.len() == CLONES, || {
+            format!("{} have reported", fresh.len())
+        })?;
+        Ok(fresh)
+    });
+    assert!(devices.iter().all(|device| device["cloned_from"].is_null()));
+    assert!(
+        prepared
+            .iter()
+            .all(|clone| !clone.paths.dropped_token().exists())
+    );
+    collector.stop();
+}
+
+/// Runs agents in this process until a probe has its answer: two hundred processes would take minutes to start.
+fn running_together<T>(
+    clones: &[rollcall_agent::agent::Setup],
+    address: &str,
+    probe: impl FnMut() -> Result<T, String>,
+) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (stop, _) = tokio::sync::watch::channel(false);
+    for setup in clones {
+        let mut setup = setup.clone();
+        setup.config.collector = Some(address.parse().unwrap());
+        let clock = std::sync::Arc::new(rollcall_shared::time::SystemClock);
+        let agent = rollcall_agent::agent::Agent::build(setup, clock).unwrap();
+        let mut stopped = stop.subscribe();
+        runtime.spawn(agent.run(async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }));
+    }
+    let answer = eventually("all clones", 4 * PATIENCE, probe);
+    stop.send_replace(true);
+    runtime.shutdown_timeout(PATIENCE);
+    answer
+}
+
+/// The devices that have reported, once there are so many.
+fn streaming_of(collector: &Collector, count: usize) -> Result<Vec<Value>, String> {
+    let devices = collector.devices()?;
+    let live = |device: &Value| device["last_report_at"].is_string();
+    let live: Vec<Value> = devices.into_iter().filter(live).collect();
+    require(live.len() == count, || {
+        format!("{} have reported", live.len())
+    })?;
+    Ok(live)
+}
+
 /// All devices, if exactly so many exist and every one is connected and has reported.
 fn streaming(collector: &Collector, count: usize) -> Result<Vec<Value>, String> {
     let devices = collector.devices()?;

@@ -16,6 +16,7 @@ mod data_folder;
 mod durability;
 mod enrolment;
 mod offline;
+mod packages;
 mod postfix;
 mod power_cut;
 mod proxy;

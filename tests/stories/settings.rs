@@ -61,3 +61,28 @@ fn webhook_channel(folder: &Path, receiver: &Receiver) -> String {
         secret.display(),
     )
 }
+
+/// Disks that were imaged from a laptop's, each on hardware of its own.
+pub fn clones(
+    laptop: &rollcall_tests::rig::agent::Laptop,
+    folder: &Path,
+    name: &str,
+    count: usize,
+) -> Vec<rollcall_agent::agent::Setup> {
+    let clone = |number: usize| {
+        let clone = laptop.cloned(folder, &format!("{name}-{number}"));
+        let uuid = format!("4c4c4544-0000-0000-{:04}-{number:012}", name.len());
+        clone.set_serials(&uuid, &format!("{name}{number}"));
+        let paths = rollcall_agent::paths::Paths::new(&clone.data);
+        rollcall_agent::agent::Setup {
+            token: rollcall_agent::agent::TokenSource {
+                dropped: Some(paths.dropped_token()),
+                ..Default::default()
+            },
+            paths,
+            config: Default::default(),
+            roots: rollcall_agent::collect::Roots::under(&clone.root),
+        }
+    };
+    (0..count).map(clone).collect()
+}

@@ -50,6 +50,18 @@ impl Laptop {
         laptop
     }
 
+    /// The id that it enrolled under.
+    ///
+    /// # Panics
+    /// When it is not enrolled.
+    #[must_use]
+    pub fn device(&self) -> String {
+        let record = fs::read(self.data.join("identity/device.json"));
+        let record: serde_json::Value =
+            serde_json::from_slice(&record.expect("it is enrolled")).expect("a record is JSON");
+        record["device"].as_str().expect("it has an id").to_owned()
+    }
+
     /// Another laptop that was imaged from this one's disk: the same data, other hardware.
     ///
     /// # Panics

@@ -13,6 +13,7 @@ pub mod evaluate;
 pub mod incident;
 pub mod ingest;
 pub mod mark;
+pub mod memo;
 pub mod notification;
 pub mod notify;
 pub mod query;

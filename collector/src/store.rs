@@ -55,6 +55,7 @@ use crate::audit::AuditLine;
 use crate::device::{Device, DeviceState, Latests};
 use crate::incident::{Incident, IncidentId};
 use crate::mark::{Marks, Subject};
+use crate::memo::{Memo, MemoKey};
 use crate::notification::{Notification, NotificationKey};
 use crate::silence::{Silence, SilenceId};
 pub use archive::{End, Head};
@@ -155,6 +156,10 @@ pub enum Write {
     PutMarks(Marks),
     /// Forgets what was said.
     RemoveMarks(Subject),
+    /// Makes or replaces what a channel remembers.
+    PutMemo(Memo),
+    /// Removes what a channel remembers.
+    RemoveMemo(MemoKey),
     /// Makes or replaces an API token.
     PutApiToken(ApiTokenRecord),
     /// Removes an API token, by name.
@@ -624,6 +629,18 @@ impl Store {
         self.shared().memory().outbox.values().cloned().collect()
     }
 
+    /// What a channel remembers of something.
+    #[must_use]
+    pub fn memo(&self, key: &MemoKey) -> Option<Memo> {
+        self.shared().memory().memos.get(key).cloned()
+    }
+
+    /// What all channels remember, by key.
+    #[must_use]
+    pub fn memos(&self) -> Vec<Memo> {
+        self.shared().memory().memos.values().cloned().collect()
+    }
+
     /// The last lines of the audit log, the latest first, at most `limit`.
     ///
     /// # Errors
@@ -742,9 +759,12 @@ impl Write {
             | Self::RemoveMarks(_) => Some(Change::Incidents),
             Self::PutNotification(_) | Self::RemoveNotification(_) => Some(Change::Outbox),
             Self::PutConfiguration(_) => Some(Change::Configuration),
-            Self::PutToken(_) | Self::PutApiToken(_) | Self::RemoveApiToken(_) | Self::Audit(_) => {
-                None
-            }
+            Self::PutToken(_)
+            | Self::PutMemo(_)
+            | Self::RemoveMemo(_)
+            | Self::PutApiToken(_)
+            | Self::RemoveApiToken(_)
+            | Self::Audit(_) => None,
         }
     }
 }

@@ -325,6 +325,9 @@ impl Hot {
         for marks in self.records::<crate::mark::Marks>(TreeName::Marks)? {
             memory.marks.insert(marks.subject, marks);
         }
+        for memo in self.records::<crate::memo::Memo>(TreeName::Memos)? {
+            memory.memos.insert(memo.key.clone(), memo);
+        }
         for token in self.records::<super::EnrolmentTokenRecord>(TreeName::Tokens)? {
             memory.tokens.insert(token.id.clone(), token);
         }

@@ -13,6 +13,7 @@
 //!   incidents      incident[16]                           -> Incident that is open or was lately, JSON
 //!   incident_history closed[8] incident[16]               -> Incident, JSON
 //!   outbox         incident[16] number[4] channel         -> Notification, JSON
+//!   memos          text(channel) text(subject)            -> Memo, JSON
 //!   tokens         id                                     -> EnrolmentTokenRecord, JSON
 //!   api_tokens     name                                   -> ApiTokenRecord, JSON
 //!   audit          at[8] number[8]                        -> AuditLine, JSON
@@ -51,6 +52,7 @@ use rollcall_shared::time::{UnixMs, civil_from_days, days_from_civil};
 use crate::alert::{Alert, AlertKey};
 use crate::device::SeriesKey;
 use crate::incident::Incident;
+use crate::memo::MemoKey;
 use crate::notification::NotificationKey;
 
 /// The schema that this version writes. Schema 2 had no merged days of their own, and
@@ -116,11 +118,13 @@ pub enum TreeName {
     Silences,
     /// What people said about alerts and incidents.
     Marks,
+    /// What channels remember.
+    Memos,
 }
 
 impl TreeName {
     /// Every tree, in the order of its number.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Devices,
         Self::Cursors,
@@ -137,6 +141,7 @@ impl TreeName {
         Self::Days,
         Self::Silences,
         Self::Marks,
+        Self::Memos,
     ];
 
     /// The tree's name on disk.
@@ -158,6 +163,7 @@ impl TreeName {
             Self::Days => "days",
             Self::Silences => "silences",
             Self::Marks => "marks",
+            Self::Memos => "memos",
         }
     }
 }
@@ -216,6 +222,14 @@ pub fn closed(incident: &Incident) -> Vec<u8> {
 pub fn notification(key: &NotificationKey) -> Vec<u8> {
     let number = key.number.to_be_bytes();
     [key.incident.as_bytes(), &number[..], key.channel.as_bytes()].concat()
+}
+
+/// Key in `memos`.
+pub fn memo(key: &MemoKey) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_text(&mut bytes, &key.channel);
+    put_text(&mut bytes, &key.subject.word());
+    bytes
 }
 
 /// Key in `audit`.

@@ -21,6 +21,7 @@ use crate::alert::{Alert, AlertKey};
 use crate::device::{Device, DeviceState, Latests};
 use crate::incident::{Incident, IncidentId};
 use crate::mark::{Marks, Subject};
+use crate::memo::{Memo, MemoKey};
 use crate::notification::{Notification, NotificationKey};
 use crate::silence::{Silence, SilenceId};
 
@@ -49,6 +50,7 @@ pub(super) struct Memory {
     pub outbox: BTreeMap<NotificationKey, Notification>,
     pub silences: BTreeMap<SilenceId, Silence>,
     pub marks: BTreeMap<Subject, Marks>,
+    pub memos: BTreeMap<MemoKey, Memo>,
     pub tokens: BTreeMap<String, EnrolmentTokenRecord>,
     pub api_tokens: BTreeMap<String, ApiTokenRecord>,
     pub configuration: Configuration,
@@ -143,6 +145,12 @@ impl Memory {
             }
             Write::RemoveMarks(subject) => {
                 self.marks.remove(subject);
+            }
+            Write::PutMemo(memo) => {
+                self.memos.insert(memo.key.clone(), memo.clone());
+            }
+            Write::RemoveMemo(key) => {
+                self.memos.remove(key);
             }
             Write::PutApiToken(token) => {
                 self.api_tokens.insert(token.name.clone(), token.clone());

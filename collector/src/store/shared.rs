@@ -139,6 +139,12 @@ impl Shared {
                 record("what was said", marks)?,
             ),
             Write::RemoveMarks(subject) => remove(TreeName::Marks, subject.as_bytes()),
+            Write::PutMemo(memo) => put(
+                TreeName::Memos,
+                &keys::memo(&memo.key),
+                record("a memo", memo)?,
+            ),
+            Write::RemoveMemo(key) => remove(TreeName::Memos, &keys::memo(key)),
             Write::PutApiToken(token) => put(
                 TreeName::ApiTokens,
                 token.name.as_bytes(),

@@ -69,6 +69,7 @@ impl Agreement {
             | TreeName::Days
             | TreeName::Silences
             | TreeName::Marks
+            | TreeName::Memos
             | TreeName::Tokens
             | TreeName::ApiTokens
             | TreeName::Audit => {}

@@ -18,6 +18,7 @@ use crate::audit::AuditLine;
 use crate::device::Device;
 use crate::incident::Incident;
 use crate::mark::Marks;
+use crate::memo::Memo;
 use crate::notification::Notification;
 use crate::silence::Silence;
 
@@ -272,6 +273,10 @@ fn verify(tree: TreeName, key: &[u8], value: &[u8]) -> Result<(), Problem> {
             let marks: Marks = json(value)?;
             same(key, marks.subject.as_bytes())
         }
+        TreeName::Memos => {
+            let memo: Memo = json(value)?;
+            same(key, &keys::memo(&memo.key))
+        }
         TreeName::Tokens => {
             let token: EnrolmentTokenRecord = json(value)?;
             same(key, token.id.as_bytes())
@@ -390,6 +395,7 @@ fn words(tree: TreeName, key: &[u8]) -> String {
         TreeName::Days => keys::parse_day(key).map_or_else(text, |(day, generation)| {
             Part::Sealed(day, generation).folder()
         }),
+        TreeName::Memos => texts(key).join(" "),
         TreeName::Outbox => {
             let channel = key.get(20..).unwrap_or_default();
             format!("for channel {}", String::from_utf8_lossy(channel))
@@ -436,6 +442,7 @@ const fn lost(tree: TreeName) -> &'static str {
         TreeName::Outbox => "a message that a channel is still to be sent",
         TreeName::Silences => "a silence or maintenance window",
         TreeName::Marks => "what people said about an alert or incident",
+        TreeName::Memos => "the number of a ticket, which is found again by its key",
         TreeName::Tokens => "an enrolment token",
         TreeName::ApiTokens => "an API token",
         TreeName::Days => "whether a day is merged",

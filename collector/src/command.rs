@@ -4,6 +4,7 @@ mod act;
 mod backup;
 mod beacon;
 mod capacity;
+mod channel;
 mod check;
 mod init;
 mod run;
@@ -26,13 +27,12 @@ use rollcall_shared::time::{Clock as _, SystemClock};
 use crate::alert::AlertId;
 use crate::authority::Authority;
 use crate::config::{Config, DEFAULT_DATA};
-use crate::control::{Answer, Request, ask, execute};
+use crate::control::{Answer, Request, Waiting, ask, execute};
 use crate::device::Standing;
 use crate::evaluate::backtest::{self as backtest_of, BacktestOptions};
 use crate::evaluate::book::RuleBook;
 use crate::evaluate::rules::RuleSet;
 use crate::incident::IncidentId;
-use crate::notify::test_channel as test_channel_of;
 use crate::store::{OpenError, Role, Store};
 
 /// How often and how long to wait for a collector that is just starting or stopping.
@@ -116,6 +116,9 @@ enum Command {
     /// Channels
     #[command(subcommand)]
     Channel(ChannelCommand),
+    /// What waits to be told to channels
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
     /// Make the certificate and key of a site's beacon
     BeaconCertificate(beacon::CertificateArgs),
     /// Run a beacon: it answers only inside a school, and by that tells laptops where they are
@@ -232,11 +235,38 @@ enum RulesCommand {
 
 #[derive(Debug, Subcommand)]
 enum ChannelCommand {
-    /// Send a message that says it is a test
+    /// Check the channels of the configuration, or presets of ticket systems, without calling anybody
+    Check {
+        /// Files with presets; without them the channels of the configuration are checked
+        presets: Vec<PathBuf>,
+    },
+    /// List the presets of ticket systems that are built in
+    Presets,
+    /// Send a message that says it is a test; a ticket system gets a ticket that is closed again
     Test {
         /// The channel's name in the configuration
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum OutboxCommand {
+    /// List what waits, with its key, its channel, how often it was tried and why that failed
+    List,
+    /// Try again at once what waits or was set aside
+    Retry(WaitingArgs),
+    /// Take out untold what nobody needs to hear any more
+    Discard(WaitingArgs),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct WaitingArgs {
+    /// Its key, as `outbox list` shows it
+    key: Option<String>,
+    /// All of one channel
+    #[arg(long)]
+    channel: Option<String>,
 }
 
 impl CommandLine {
@@ -271,7 +301,8 @@ impl CommandLine {
             Command::CheckConfig => check_config(&places),
             Command::Rules(RulesCommand::Check { file }) => check_rules(Some(file)),
             Command::Backtest(options) => backtest(&options),
-            Command::Channel(ChannelCommand::Test { name }) => test_channel(&places, &name),
+            Command::Channel(command) => channel::run(&places, command),
+            Command::Outbox(command) => control(&places, command.into()),
             Command::BeaconCertificate(args) => beacon::certificate(&places, &args),
             Command::Beacon(args) => beacon::run(&args),
             Command::Version => {
@@ -312,6 +343,25 @@ impl From<ApiTokenCommand> for Request {
             },
             ApiTokenCommand::List => Self::ApiTokenList,
             ApiTokenCommand::Revoke { name } => Self::ApiTokenRevoke { name },
+        }
+    }
+}
+
+impl From<OutboxCommand> for Request {
+    fn from(command: OutboxCommand) -> Self {
+        match command {
+            OutboxCommand::List => Self::OutboxList,
+            OutboxCommand::Retry(args) => Self::OutboxRetry { which: args.into() },
+            OutboxCommand::Discard(args) => Self::OutboxDiscard { which: args.into() },
+        }
+    }
+}
+
+impl From<WaitingArgs> for Waiting {
+    fn from(args: WaitingArgs) -> Self {
+        match (args.key, args.channel) {
+            (Some(key), _) => Self::Key(key),
+            (None, channel) => Self::Channel(channel.unwrap_or_default()),
         }
     }
 }
@@ -405,16 +455,6 @@ fn tell_capacity() {
             return;
         }
     }
-}
-
-fn test_channel(places: &Places, name: &str) -> anyhow::Result<()> {
-    let config = Config::read(places.config.as_deref())?;
-    let channel = config.channel.iter().find(|channel| channel.name() == name);
-    let channel = channel.with_context(|| format!("the configuration has no channel `{name}`"))?;
-    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
-    runtime.block_on(test_channel_of(channel, SystemClock.now().wall))?;
-    println!("channel `{name}` took the message");
-    Ok(())
 }
 
 fn check_rules(file: Option<PathBuf>) -> anyhow::Result<()> {

@@ -223,7 +223,8 @@ fn within(field: &str, value: u64, low: u64, high: u64) -> Result<(), String> {
 /// The word that was most likely meant, for a message such as
 /// ``unknown field `grcp`, expected one of `grpc`, `http` ``.
 fn hint(message: &str) -> Option<String> {
-    let mut words = message.strip_prefix("unknown field `")?.split('`');
+    let (_, after) = message.split_once("unknown field `")?;
+    let mut words = after.split('`');
     let wrong = words.next()?;
     let right = words.skip(1).step_by(2);
     let nearest = right.max_by(|a, b| {
@@ -285,7 +286,7 @@ mod tests {
         let strip = |line: &'static str| line.strip_prefix("# ").filter(is_key).unwrap_or(line);
         let whole: Vec<&str> = text.lines().map(strip).collect();
         let whole = Config::parse("example", &whole.join("\n")).unwrap();
-        assert_eq!((whole.channel.len(), whole.agents.beacons.len()), (2, 1));
+        assert_eq!((whole.channel.len(), whole.agents.beacons.len()), (7, 1));
         assert!(whole.rules.is_some() && whole.http.key.is_some());
     }
 

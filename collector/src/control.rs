@@ -6,6 +6,7 @@
 
 pub mod backup;
 mod execute;
+mod outbox;
 mod socket;
 mod transfer;
 
@@ -18,6 +19,7 @@ use crate::alert::Alert;
 use crate::audit::AuditLine;
 use crate::device::{Device, Standing};
 use crate::incident::Incident;
+use crate::notification::Notification;
 use crate::silence::{Kind, Silence};
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Format, ImportOptions, Role, Selection};
 pub use execute::execute;
@@ -78,6 +80,18 @@ pub enum Request {
         /// How it stands from now on.
         standing: Standing,
     },
+    /// List what waits for the channels.
+    OutboxList,
+    /// Try again at once what waits or was set aside.
+    OutboxRetry {
+        /// Which.
+        which: Waiting,
+    },
+    /// Take something out untold.
+    OutboxDiscard {
+        /// Which.
+        which: Waiting,
+    },
     /// Send a backup after the answer.
     Backup {
         /// Whether without the authority, its keys and the admin's API token.
@@ -122,6 +136,16 @@ pub enum Request {
     },
 }
 
+/// Which entries of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// The one with this key.
+    Key(String),
+    /// All of this channel.
+    Channel(String),
+}
+
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -146,6 +170,10 @@ pub enum Answer {
     Alerts(Vec<Alert>),
     /// Incidents.
     Incidents(Vec<Incident>),
+    /// What waits for the channels.
+    Outbox(Vec<Notification>),
+    /// It is done with so many.
+    Count(usize),
     /// It is done.
     Done,
 }

@@ -27,6 +27,9 @@ pub struct Notification {
     pub last_error: String,
     /// Whether it was set aside, because no further attempt can succeed.
     pub set_aside: bool,
+    /// Whether somebody asked to try it again, who has looked whether the receiver has it.
+    #[serde(default)]
+    pub is_by_hand: bool,
 }
 
 /// Devices that a notification names; more are counted. Twenty lines fit a ticket and, with the

@@ -4,6 +4,7 @@
 //! that started it; every file lies in a folder of the story's own.
 
 pub mod agent;
+pub mod alertmanager;
 pub mod binaries;
 pub mod collector;
 pub mod device;
@@ -16,6 +17,8 @@ pub mod postfix;
 pub mod powercut;
 pub mod process;
 pub mod proxy;
+pub mod relay;
+pub mod request_tracker;
 pub mod smtp;
 pub mod system_tree;
 pub mod webhook;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails ends its story")]
 
+mod alertmanager;
 mod api;
 mod backup;
 mod bad_input;
@@ -15,11 +16,15 @@ mod crowd;
 mod data_folder;
 mod durability;
 mod enrolment;
+mod faulty_mail;
 mod offline;
 mod packages;
 mod postfix;
 mod power_cut;
 mod proxy;
 mod quickstart;
+mod request_tracker;
 mod settings;
+mod ticket_time;
+mod webhook_receiver;
 mod worn_battery;

@@ -29,6 +29,27 @@ pub fn quick_rule(folder: &Path, name: &str) -> PathBuf {
     file
 }
 
+/// Two rules of one laptop's battery that fire and clear within a second, whatever was before: its charge
+/// is low, and it has had many cycles.
+pub fn battery_rules(folder: &Path) -> PathBuf {
+    let rule = |name: &str, title: &str, condition: &str| {
+        format!(
+            "[[rule]]\nname = \"{name}\"\ntitle = \"{title}\"\nseverity = \"warning\"\naudience = \"help-desk\"\n\
+             all = [{{ {condition} }}]\nfor = \"1s\"\nclear-for = \"1s\"\nrunbook-text = \"Look at it.\"\n\
+             family.en = \"It is looked at.\"\n"
+        )
+    };
+    let low = "metric = \"hw.battery.charge\", op = \"below\", value = \"20 %\", clear = \"30 %\"";
+    let old = "metric = \"hw.battery.cycles\", op = \"above\", value = 1000";
+    let file = folder.join("rules.toml");
+    let rules = [
+        rule("charge-low", "Battery is low", low),
+        rule("many-cycles", "Battery is old", old),
+    ];
+    std::fs::write(&file, rules.concat()).unwrap();
+    file
+}
+
 /// A configuration that tells a mail server and a receiver of webhooks.
 pub fn with_channels(folder: &Path, port: u16, pki: &Pki, receiver: &Receiver) -> String {
     let mail = with_mail(folder, port, pki);

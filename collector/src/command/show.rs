@@ -13,6 +13,7 @@ use crate::device::Standing;
 use crate::device::version::VersionCounts;
 use crate::incident::{Acknowledgement, Incident};
 use crate::mark::Marks;
+use crate::notification::Notification;
 use crate::silence::Silence;
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord};
 
@@ -59,6 +60,8 @@ fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     match answer {
         Answer::Secret(text) => writeln!(out, "{text}"),
         Answer::Done => writeln!(out, "done"),
+        Answer::Count(count) => writeln!(out, "done with {count}"),
+        Answer::Outbox(waiting) => waiting.iter().try_for_each(|entry| put_waiting(out, entry)),
         Answer::Tokens(tokens) => tokens.iter().try_for_each(|token| put_token(out, token)),
         Answer::ApiTokens(tokens) => tokens
             .iter()
@@ -195,6 +198,20 @@ fn put_audit(out: &mut impl Write, line: &AuditLine) -> io::Result<()> {
     writeln!(
         out,
         "{at}\t{actor}\t{action}\t{subject}\t{outcome}\t{detail}"
+    )
+}
+
+fn put_waiting(out: &mut impl Write, entry: &Notification) -> io::Result<()> {
+    let (key, event, title) = (&entry.key, entry.event.word(), &entry.incident.title);
+    let state = match (entry.set_aside, entry.attempts) {
+        (true, _) => "set aside".to_owned(),
+        (false, 0) => "waits".to_owned(),
+        (false, tries) => format!("tried {tries} times, next {}", entry.due),
+    };
+    let (channel, created, why) = (&entry.key.channel, entry.created, &entry.last_error);
+    writeln!(
+        out,
+        "{key}\t{channel}\t{event}\t{title}\t{created}\t{state}\t{why}"
     )
 }
 

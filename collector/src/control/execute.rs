@@ -8,7 +8,7 @@ use rollcall_shared::limits;
 use rollcall_shared::time::UnixMs;
 use rollcall_shared::token::{AuthorityFingerprint, EnrolmentToken, TokenSecret};
 
-use super::{Answer, DeviceLine, Request};
+use super::{Answer, DeviceLine, Request, outbox};
 use crate::act::{act, silences};
 use crate::audit::AuditLine;
 use crate::device::{DeviceState, Standing};
@@ -59,6 +59,9 @@ pub async fn execute(
         Request::DeviceList => Ok(Answer::Devices(devices(store))),
         Request::DeviceShow { id } => show_device(store, id),
         Request::DeviceStanding { id, standing } => set_standing(store, id, standing, now).await,
+        Request::OutboxList => Ok(Answer::Outbox(store.notifications())),
+        Request::OutboxRetry { which } => outbox::retry(store, &which, now).await,
+        Request::OutboxDiscard { which } => outbox::discard(store, &which, now).await,
         Request::Backup { .. }
         | Request::Check
         | Request::Upkeep
@@ -255,7 +258,7 @@ fn no_device(id: DeviceId) -> String {
     format!("there is no device {id}; `rollcall-collector device list` shows them")
 }
 
-fn done(action: &str, subject: &str, detail: String, now: UnixMs) -> Write {
+pub(super) fn done(action: &str, subject: &str, detail: String, now: UnixMs) -> Write {
     Write::Audit(AuditLine {
         at: now,
         actor: "admin".to_owned(),
@@ -266,7 +269,7 @@ fn done(action: &str, subject: &str, detail: String, now: UnixMs) -> Write {
     })
 }
 
-fn told(error: StoreError) -> String {
+pub(super) fn told(error: StoreError) -> String {
     error.to_string()
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod error;
 mod file;
+mod languages;
 pub(crate) mod quantity;
 mod runbooks;
 mod shared;

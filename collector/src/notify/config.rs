@@ -1,11 +1,25 @@
-//! Channels as they are configured.
+//! Channels as they are configured: what all have in common here, the rest in a file for each kind.
+
+mod alertmanager;
+mod chat;
+mod smtp;
+mod ticket;
+mod times;
+mod webhook;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use lettre::message::Mailbox;
 use rollcall_shared::id::Label;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+pub use alertmanager::AlertmanagerConfig;
+pub use chat::{ChatConfig, ChatStyle};
+pub use smtp::{Security, SmtpConfig};
+pub use ticket::{SecretSource, TicketConfig};
+pub use times::{Days, DigestConfig, ReportConfig};
+pub use webhook::WebhookConfig;
 
 use super::route::Route;
 use crate::alert::{Audience, Severity};
@@ -13,111 +27,99 @@ use crate::alert::{Audience, Severity};
 /// Channels of one collector: one for each desk of a district, and each has a worker.
 pub const CHANNELS: usize = 64;
 
-/// Receivers of one e-mail channel; a list address serves more.
-const RECEIVERS: usize = 20;
+/// What every channel may say; the rest belongs to its kind.
+const COMMON: [&str; 8] = [
+    "name",
+    "audiences",
+    "sites",
+    "min_severity",
+    "per_minute",
+    "timeout_s",
+    "digest",
+    "report",
+];
 
 /// Where alerts are told. One `[[channel]]` of the collector's configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum ChannelConfig {
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelConfig {
+    /// What every channel may say.
+    pub common: Common,
+    /// How it is reached.
+    pub kind: Kind,
+}
+
+/// What every channel may say.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Common {
+    /// The channel's unique name.
+    pub name: String,
+    /// Whose work it takes; empty for all.
+    #[serde(default)]
+    pub audiences: Vec<Audience>,
+    /// Of which sites; empty for all.
+    #[serde(default)]
+    pub sites: Vec<Label>,
+    /// From which severity on.
+    #[serde(default = "info")]
+    pub min_severity: Severity,
+    /// The most messages or calls in a minute.
+    #[serde(default = "per_minute")]
+    pub per_minute: u32,
+    /// Seconds for one message or call, from connecting on.
+    #[serde(default = "timeout_s")]
+    pub timeout_s: u32,
+    /// When what was found is told together; `None` for each at once.
+    #[serde(default)]
+    pub digest: Option<DigestConfig>,
+    /// When the week is reported; such a channel is told of nothing else.
+    #[serde(default)]
+    pub report: Option<ReportConfig>,
+}
+
+/// How a channel is reached.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
     /// E-mail.
     Smtp(SmtpConfig),
     /// A signed call of a URL.
     Webhook(WebhookConfig),
+    /// A chat's webhook.
+    Chat(ChatConfig),
+    /// Prometheus Alertmanager.
+    Alertmanager(AlertmanagerConfig),
+    /// A help desk's ticket system.
+    Ticket(TicketConfig),
 }
 
-/// E-mail by SMTP.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SmtpConfig {
-    /// The channel's unique name.
-    pub name: String,
-    /// Whose work it takes; empty for all.
-    #[serde(default)]
-    pub audiences: Vec<Audience>,
-    /// Of which sites; empty for all.
-    #[serde(default)]
-    pub sites: Vec<Label>,
-    /// From which severity on.
-    #[serde(default = "info")]
-    pub min_severity: Severity,
-    /// The most messages in a minute.
-    #[serde(default = "per_minute")]
-    pub per_minute: u32,
-    /// Seconds for one message, from connecting on.
-    #[serde(default = "timeout_s")]
-    pub timeout_s: u32,
-    /// The server's name, which its certificate must bear.
-    pub host: String,
-    /// The server's port: 587 for `starttls`, 465 for `tls`, 25 otherwise, unless given.
-    #[serde(default)]
-    pub port: Option<u16>,
-    /// How the connection is secured.
-    #[serde(default)]
-    pub security: Security,
-    /// Who sends, where the server asks.
-    #[serde(default)]
-    pub username: Option<String>,
-    /// A file with the password.
-    #[serde(default)]
-    pub password_file: Option<PathBuf>,
-    /// An environment variable with the password.
-    #[serde(default)]
-    pub password_env: Option<String>,
-    /// The sender, such as `Rollcall <rollcall@district.example>`.
-    pub from: String,
-    /// The receivers.
-    pub to: Vec<String>,
-    /// A PEM file with the only authorities that the server's certificate may come from.
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
-}
-
-/// How a connection to a mail server is secured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Security {
-    /// TLS after a plain greeting; without it nothing is sent.
-    #[default]
-    Starttls,
-    /// TLS from the first byte.
-    Tls,
-    /// None, to a server on this very machine.
-    NoneOnLoopbackOnly,
-}
-
-/// A webhook by the Standard Webhooks specification.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookConfig {
-    /// The channel's unique name.
-    pub name: String,
-    /// Whose work it takes; empty for all.
-    #[serde(default)]
-    pub audiences: Vec<Audience>,
-    /// Of which sites; empty for all.
-    #[serde(default)]
-    pub sites: Vec<Label>,
-    /// From which severity on.
-    #[serde(default = "info")]
-    pub min_severity: Severity,
-    /// The most calls in a minute.
-    #[serde(default = "per_minute")]
-    pub per_minute: u32,
-    /// Seconds for one call.
-    #[serde(default = "timeout_s")]
-    pub timeout_s: u32,
-    /// Where to; `https://`, or `http://` to this very machine.
-    pub url: String,
-    /// A file with the secret that signs: `whsec_` and base64, or any text of 24 bytes or more.
-    #[serde(default)]
-    pub secret_file: Option<PathBuf>,
-    /// An environment variable with that secret.
-    #[serde(default)]
-    pub secret_env: Option<String>,
-    /// A PEM file with the only authorities that the server's certificate may come from.
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
+impl<'de> Deserialize<'de> for ChannelConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut rest = toml::Table::deserialize(deserializer)?;
+        let name = match rest.get("name").and_then(toml::Value::as_str) {
+            Some(name) => format!("channel `{name}`"),
+            None => "a channel without a name".to_owned(),
+        };
+        let wrong =
+            |error: toml::de::Error| D::Error::custom(format!("{name}: {}", error.message()));
+        let kind = rest.remove("kind");
+        let common: toml::Table = COMMON
+            .iter()
+            .filter_map(|key| rest.remove_entry(*key))
+            .collect();
+        let common = common.try_into().map_err(wrong)?;
+        let kind = match kind.as_ref().and_then(toml::Value::as_str) {
+            Some("smtp") => Kind::Smtp(rest.try_into().map_err(wrong)?),
+            Some("webhook") => Kind::Webhook(rest.try_into().map_err(wrong)?),
+            Some("chat") => Kind::Chat(rest.try_into().map_err(wrong)?),
+            Some("alertmanager") => Kind::Alertmanager(rest.try_into().map_err(wrong)?),
+            Some("ticket") => Kind::Ticket(rest.try_into().map_err(wrong)?),
+            _ => {
+                let words = "`smtp`, `webhook`, `chat`, `alertmanager` or `ticket`";
+                return Err(D::Error::custom(format!("{name}: kind: must be {words}")));
+            }
+        };
+        Ok(Self { common, kind })
+    }
 }
 
 /// What is wrong with a channel.
@@ -132,59 +134,68 @@ pub struct ChannelError {
     pub problem: String,
 }
 
+/// A field, and what is wrong with it.
+type Wrong = (&'static str, String);
+
 impl ChannelConfig {
     /// The channel's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        match self {
-            Self::Smtp(smtp) => &smtp.name,
-            Self::Webhook(hook) => &hook.name,
-        }
+        &self.common.name
     }
 
     /// Takes relative paths as relative to `folder`, that of the configuration file.
     pub fn resolve(&mut self, folder: &Path) {
-        let files = match self {
-            Self::Smtp(smtp) => [&mut smtp.password_file, &mut smtp.ca_file],
-            Self::Webhook(hook) => [&mut hook.secret_file, &mut hook.ca_file],
-        };
-        for file in files.into_iter().flatten() {
+        for file in self.files() {
             *file = folder.join(&*file);
         }
     }
 
+    fn files(&mut self) -> Vec<&mut PathBuf> {
+        let mut files = Vec::new();
+        match &mut self.kind {
+            Kind::Smtp(smtp) => files.extend([&mut smtp.password_file, &mut smtp.ca_file]),
+            Kind::Webhook(hook) => {
+                files.extend([
+                    &mut hook.secret_file,
+                    &mut hook.next_secret_file,
+                    &mut hook.ca_file,
+                ]);
+            }
+            Kind::Chat(chat) => files.extend([&mut chat.url_file, &mut chat.ca_file]),
+            Kind::Alertmanager(manager) => {
+                files.extend([&mut manager.password_file, &mut manager.ca_file]);
+            }
+            Kind::Ticket(ticket) => {
+                files.extend([&mut ticket.preset_file, &mut ticket.ca_file]);
+                files.extend(ticket.secrets.values_mut().map(|secret| &mut secret.file));
+            }
+        }
+        files.into_iter().flatten().collect()
+    }
+
     /// What the channel wants to be told.
     #[must_use]
-    pub fn route(&self) -> Route {
-        let (audiences, sites, min_severity) = match self {
-            Self::Smtp(smtp) => (&smtp.audiences, &smtp.sites, smtp.min_severity),
-            Self::Webhook(hook) => (&hook.audiences, &hook.sites, hook.min_severity),
-        };
-        Route {
-            channel: self.name().to_owned(),
-            audiences: audiences.clone(),
-            sites: sites.clone(),
-            min_severity,
+    pub fn route(&self) -> Option<Route> {
+        // A report is made of what is stored, and no incident is told for it.
+        if self.common.report.is_some() {
+            return None;
         }
+        Some(Route {
+            channel: self.name().to_owned(),
+            audiences: self.common.audiences.clone(),
+            sites: self.common.sites.clone(),
+            min_severity: self.common.min_severity,
+        })
     }
 
     /// The most messages in a minute.
     #[must_use]
     pub const fn per_minute(&self) -> u32 {
-        match self {
-            Self::Smtp(smtp) => smtp.per_minute,
-            Self::Webhook(hook) => hook.per_minute,
-        }
+        self.common.per_minute
     }
 
-    const fn timeout_s(&self) -> u32 {
-        match self {
-            Self::Smtp(smtp) => smtp.timeout_s,
-            Self::Webhook(hook) => hook.timeout_s,
-        }
-    }
-
-    fn check(&self) -> Result<(), (&'static str, String)> {
+    fn check(&self) -> Result<(), Wrong> {
         let name = self.name();
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if name.is_empty() || name.len() > 32 || !name.chars().all(plain) {
@@ -193,107 +204,34 @@ impl ChannelConfig {
                 "1 to 32 lower-case letters, digits and `-`".to_owned(),
             ));
         }
-        if !(1..=6000).contains(&self.per_minute()) {
-            return Err((
-                "per_minute",
-                format!("{} lies outside 1 to 6000", self.per_minute()),
-            ));
-        }
-        if !(1..=300).contains(&self.timeout_s()) {
-            return Err((
-                "timeout_s",
-                format!("{} lies outside 1 to 300", self.timeout_s()),
-            ));
-        }
-        match self {
-            Self::Smtp(smtp) => smtp.check(),
-            Self::Webhook(hook) => hook.check(),
+        within("per_minute", self.common.per_minute, 1, 6000)?;
+        within("timeout_s", self.common.timeout_s, 1, 300)?;
+        self.check_times()?;
+        match &self.kind {
+            Kind::Smtp(smtp) => smtp.check(),
+            Kind::Webhook(hook) => hook.check(),
+            Kind::Chat(chat) => chat.check(),
+            Kind::Alertmanager(manager) => manager.check(),
+            Kind::Ticket(ticket) => ticket.check(),
         }
     }
-}
 
-impl SmtpConfig {
-    /// The server's port.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port.unwrap_or(match self.security {
-            Security::Starttls => 587,
-            Security::Tls => 465,
-            Security::NoneOnLoopbackOnly => 25,
-        })
-    }
-
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        if self.host.is_empty() || self.host.contains(char::is_whitespace) {
-            return Err(("host", "is the name or address of a mail server".to_owned()));
-        }
-        if self.security == Security::NoneOnLoopbackOnly && !is_loopback(&self.host) {
-            let problem = format!(
-                "`none-on-loopback-only` does not reach `{}`; use `starttls` or `tls`",
-                self.host
-            );
-            return Err(("security", problem));
-        }
-        let address = |text: &String| {
-            text.parse::<Mailbox>()
-                .err()
-                .map(|_| format!("`{text}` is no address such as desk@district.example"))
+    fn check_times(&self) -> Result<(), Wrong> {
+        let is_read_by_people = matches!(self.kind, Kind::Smtp(_) | Kind::Chat(_));
+        let for_people = |field| {
+            let problem = "is for channels of kind `smtp` and `chat`, which people read";
+            Err((field, problem.to_owned()))
         };
-        if let Some(problem) = address(&self.from) {
-            return Err(("from", problem));
-        }
-        if self.to.is_empty() || self.to.len() > RECEIVERS {
-            return Err((
-                "to",
-                format!(
-                    "has {} receivers; 1 to {RECEIVERS} are right",
-                    self.to.len()
-                ),
-            ));
-        }
-        if let Some(problem) = self.to.iter().find_map(address) {
-            return Err(("to", problem));
-        }
-        match (&self.username, &self.password_file, &self.password_env) {
-            (None, None, None) | (Some(_), Some(_), None) | (Some(_), None, Some(_)) => Ok(()),
-            (None, _, _) => Err(("username", "is missing beside the password".to_owned())),
-            _ => Err((
-                "password_file",
-                "give either `password_file` or `password_env`".to_owned(),
+        match (&self.common.digest, &self.common.report) {
+            (Some(_), Some(_)) => Err((
+                "report",
+                "a channel has either `digest` or `report`; make two channels".to_owned(),
             )),
-        }
-    }
-}
-
-impl WebhookConfig {
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        let url = reqwest::Url::parse(&self.url);
-        let is_right = url
-            .as_ref()
-            .is_ok_and(|url| match (url.scheme(), url.host_str()) {
-                ("https", Some(_)) => true,
-                ("http", Some(host)) => is_loopback(host.trim_matches(['[', ']'])),
-                _ => false,
-            });
-        if !is_right || self.url.len() > rollcall_shared::limits::URL_BYTES {
-            let problem = format!(
-                "`{}` is no `https://` address; `http://` is for this very machine only",
-                self.url
-            );
-            return Err(("url", problem));
-        }
-        if url.is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
-            return Err((
-                "url",
-                "holds a user or password, which would be logged".to_owned(),
-            ));
-        }
-        match (&self.secret_file, &self.secret_env) {
-            (Some(_), None) | (None, Some(_)) => Ok(()),
-            _ => Err((
-                "secret_file",
-                "give either `secret_file` or `secret_env`".to_owned(),
-            )),
+            (Some(_), None) if !is_read_by_people => for_people("digest"),
+            (None, Some(_)) if !is_read_by_people => for_people("report"),
+            (Some(digest), None) => digest.check(),
+            (None, Some(report)) => report.check(),
+            (None, None) => Ok(()),
         }
     }
 }
@@ -329,7 +267,53 @@ pub fn check(channels: &[ChannelConfig]) -> Result<(), ChannelError> {
     Ok(())
 }
 
-fn is_loopback(host: &str) -> bool {
+fn within(field: &'static str, value: u32, low: u32, high: u32) -> Result<(), Wrong> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err((field, format!("{value} lies outside {low} to {high}")))
+}
+
+/// Whether a URL may be called: `https`, or `http` on this very machine, and nothing secret in it.
+fn check_url(field: &'static str, text: &str) -> Result<(), Wrong> {
+    let url = reqwest::Url::parse(text);
+    let is_right = url
+        .as_ref()
+        .is_ok_and(|url| match (url.scheme(), url.host_str()) {
+            ("https", Some(_)) => true,
+            ("http", Some(host)) => is_loopback(host.trim_matches(['[', ']'])),
+            _ => false,
+        });
+    if !is_right || text.len() > rollcall_shared::limits::URL_BYTES {
+        let problem =
+            format!("`{text}` is no `https://` address; `http://` is for this very machine only");
+        return Err((field, problem));
+    }
+    if url.is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
+        return Err((
+            field,
+            "holds a user or password, which would be logged".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// A secret comes either from a file or from the environment.
+fn check_secret(
+    field: &'static str,
+    file: Option<&PathBuf>,
+    variable: Option<&String>,
+) -> Result<(), Wrong> {
+    match (file, variable) {
+        (Some(_), None) | (None, Some(_)) => Ok(()),
+        _ => {
+            let other = field.replace("_file", "_env");
+            Err((field, format!("give either `{field}` or `{other}`")))
+        }
+    }
+}
+
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
@@ -348,93 +332,4 @@ const fn timeout_s() -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, Deserialize)]
-    struct File {
-        channel: Vec<ChannelConfig>,
-    }
-
-    const MAIL: &str = "[[channel]]\nkind = \"smtp\"\nname = \"desk\"\nhost = \"mail.example\"\nfrom = \"Rollcall <rollcall@d.example>\"\nto = [\"desk@d.example\"]\n";
-    const HOOK: &str = "[[channel]]\nkind = \"webhook\"\nname = \"hook\"\nurl = \"https://desk.example/in\"\nsecret_file = \"/etc/secret\"\n";
-
-    fn read(text: &str) -> Result<(), String> {
-        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
-        check(&file.channel).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn channels_have_sensible_defaults() {
-        let file: File = toml::from_str(&format!("{MAIL}{HOOK}")).unwrap();
-        check(&file.channel).unwrap();
-        let ChannelConfig::Smtp(smtp) = &file.channel[0] else {
-            panic!("the first is e-mail");
-        };
-        assert_eq!((smtp.port(), smtp.security), (587, Security::Starttls));
-        assert!(file.channel[1].route().audiences.is_empty());
-        let mut hook = file.channel[1].clone();
-        hook.resolve(Path::new("/opt"));
-        assert_eq!(hook, file.channel[1], "an absolute path stays");
-        let relative = HOOK.replace("/etc/secret", "secret");
-        let mut file: File = toml::from_str(&relative).unwrap();
-        file.channel[0].resolve(Path::new("/etc"));
-        assert_eq!(file.channel[0], hook);
-    }
-
-    #[test]
-    fn each_mistake_names_channel_and_field() {
-        let mistakes = [
-            (
-                MAIL.replace("desk@d.example", "desk at d"),
-                "channel `desk`: to: ",
-            ),
-            (
-                format!("{MAIL}security = \"none-on-loopback-only\""),
-                "channel `desk`: security: ",
-            ),
-            (
-                format!("{MAIL}password_file = \"x\""),
-                "channel `desk`: username: ",
-            ),
-            (
-                format!("{MAIL}timeout_s = 0"),
-                "channel `desk`: timeout_s: ",
-            ),
-            (
-                format!("{MAIL}{MAIL}"),
-                "channel `desk`: name: is the name of an earlier",
-            ),
-            (
-                MAIL.replace("\"desk\"", "\"Help desk\""),
-                "channel `Help desk`: name: ",
-            ),
-            (HOOK.replace("https", "http"), "channel `hook`: url: "),
-            (
-                HOOK.replace("https://", "https://user:secret@"),
-                "channel `hook`: url: holds a user",
-            ),
-            (
-                format!("{HOOK}secret_env = \"x\""),
-                "channel `hook`: secret_file: ",
-            ),
-        ];
-        for (text, message) in mistakes {
-            let error = read(&text).unwrap_err();
-            assert!(error.starts_with(message), "{error}");
-        }
-        assert!(
-            read(&format!("{HOOK}secret = \"abc\""))
-                .unwrap_err()
-                .contains("unknown field `secret`")
-        );
-        assert_eq!(
-            read(&HOOK.replace("https://desk.example", "http://127.0.0.1:8080")),
-            Ok(())
-        );
-        assert_eq!(
-            read(&HOOK.replace("https://desk.example", "http://[::1]:8080")),
-            Ok(())
-        );
-    }
-}
+mod tests;

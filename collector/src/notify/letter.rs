@@ -1,5 +1,7 @@
 //! A Letter: what a notification says, for people and for machines. Pure.
 
+mod html;
+
 use std::collections::BTreeMap;
 
 use rollcall_shared::id::DeviceId;
@@ -88,6 +90,7 @@ impl Letter {
             due: now,
             last_error: String::new(),
             set_aside: false,
+            is_by_hand: false,
         };
         Self {
             notification,
@@ -134,7 +137,7 @@ impl Letter {
     }
 
     /// The incident's title, with how many further findings it has.
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         let incident = &self.notification.incident;
         let title = match (&incident.cause, incident.leading()) {
             (Cause::Device(_), Some(leading)) => &leading.title,
@@ -148,7 +151,7 @@ impl Letter {
     }
 
     /// What it is about: a laptop, or how many.
-    fn what(&self) -> String {
+    pub(super) fn what(&self) -> String {
         let incident = &self.notification.incident;
         match (&incident.cause, &self.notification.devices[..]) {
             (Cause::Device(_), [device, ..]) => device.name.clone(),
@@ -157,7 +160,8 @@ impl Letter {
         }
     }
 
-    fn place(&self) -> String {
+    /// The site, or how many.
+    pub(super) fn place(&self) -> String {
         match (
             &self.notification.incident.site,
             &self.notification.incident.sites[..],
@@ -187,6 +191,37 @@ impl Letter {
         }
         text.push_str(&self.advice());
         text
+    }
+
+    /// The findings and facts without what to do: what fits a chat. What everybody may be told stays.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let findings = self.notification.incident.findings.iter();
+        let mut text: String = findings.map(|f| self.finding_line(f)).collect();
+        text.push('\n');
+        text.push_str(&self.facts());
+        let is_shared = matches!(self.notification.incident.cause, Cause::Shared { .. });
+        if is_shared && self.notification.event != Event::Resolved {
+            text.push_str(&self.family_text());
+        }
+        text
+    }
+
+    /// What to tell the family, in every language.
+    #[must_use]
+    pub fn family_text(&self) -> String {
+        let reader = self.reader();
+        let texts = self.family.iter();
+        texts
+            .map(|(language, text)| format!("\n{reader} ({language})\n{}\n", text.trim()))
+            .collect()
+    }
+
+    const fn reader(&self) -> &'static str {
+        match self.notification.incident.cause {
+            Cause::Device(_) => "For the family",
+            Cause::Shared { .. } => "For all families",
+        }
     }
 
     fn finding_line(&self, finding: &Finding) -> String {
@@ -250,13 +285,7 @@ impl Letter {
                 self.runbook.trim()
             ));
         }
-        let reader = match self.notification.incident.cause {
-            Cause::Device(_) => "For the family",
-            Cause::Shared { .. } => "For all families",
-        };
-        for (language, family) in &self.family {
-            text.push_str(&format!("\n{reader} ({language})\n{}\n", family.trim()));
-        }
+        text.push_str(&self.family_text());
         text
     }
 

@@ -97,7 +97,7 @@ pub fn after_failure(
 ) -> Notification {
     notification.attempts = notification.attempts.saturating_add(1);
     match outcome {
-        Outcome::Delivered => {}
+        Outcome::Delivered | Outcome::Partly(_) => {}
         Outcome::Retry { why, after_ms } => {
             let wait = wait_ms(notification.attempts, random).max(after_ms.unwrap_or(0));
             notification.due = now.plus_ms(wait);

@@ -67,6 +67,7 @@ pub fn notifications(
         due: now,
         last_error: String::new(),
         set_aside: false,
+        is_by_hand: false,
     };
     told.into_iter().map(notification).collect()
 }

@@ -1,3 +1,5 @@
+mod together;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -230,9 +232,9 @@ async fn a_server_that_is_not_there_is_tried_again_later() {
     let address = closed.local_addr().unwrap();
     drop(closed);
     let channel = Channel::build(&channel(&dir, address)).unwrap();
-    let outcome = channel
-        .send(&letter(Event::Fired), SystemClock.now().wall)
-        .await;
+    let now = SystemClock.now().wall;
+    let sent = channel.send(&letter(Event::Fired), &desk.store, now).await;
+    let outcome = sent.outcome;
     assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
     drop(desk);
 }
@@ -247,7 +249,7 @@ async fn a_channel_can_be_tested() {
     assert_eq!(receiver.heard.lock().unwrap()[0].1, "alert.test");
     let error = test_channel(&config, now).await.unwrap_err();
     assert!(
-        error.to_string().starts_with("channel `desk`: 401"),
-        "{error}"
+        format!("{error:#}").starts_with("channel `desk`: 401"),
+        "{error:#}"
     );
 }

@@ -1,61 +1,50 @@
 //! Signed webhooks by the Standard Webhooks specification, version 1.
 //!
 //! Headers: `webhook-id` is the idempotency key, `webhook-timestamp` the seconds of this attempt,
-//! `webhook-signature` is `v1,` and the base64 HMAC-SHA-256 of `<id>.<timestamp>.<body>`.
-
-use std::path::Path;
-use std::time::Duration;
+//! `webhook-signature` is `v1,` and the base64 HMAC-SHA-256 of `<id>.<timestamp>.<body>`. While a key is
+//! being replaced there are two signatures, parted by a space, and a receiver takes either.
+//! `deploy/helpdesk/webhook_receiver.py` is a receiver that verifies all of it.
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Url};
 use ring::hmac;
 use rollcall_shared::time::UnixMs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 
-use super::Outcome;
 use super::config::WebhookConfig;
 use super::letter::Letter;
 use super::secret::Secret;
+use super::{Outcome, http};
 
 /// Bytes of a secret as the specification wants it: 24 to 64.
 const SECRET_BYTES: usize = 24;
 
-/// Bytes of an answer that are read, to tell why it was no.
-const ANSWER_BYTES: usize = 200;
-
-/// The longest wait that a receiver may wish for.
-const RETRY_AFTER_LONGEST_S: i64 = 3600;
-
-/// A receiver and the key that signs for it.
+/// A receiver and the keys that sign for it.
 pub struct Webhook {
     client: Client,
     url: Url,
-    key: hmac::Key,
+    keys: Vec<hmac::Key>,
 }
 
 impl Webhook {
-    /// Reads the secret and the certificates.
-    pub fn build(config: &WebhookConfig) -> anyhow::Result<Self> {
+    /// Reads the secrets and the certificates.
+    pub fn build(config: &WebhookConfig, timeout_s: u32) -> anyhow::Result<Self> {
         let secret = Secret::read(config.secret_file.as_deref(), config.secret_env.as_deref());
         let secret = secret
             .context("secret_file")?
             .context("secret_file: is missing")?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls(config.ca_file.as_deref())?)
-            .redirect(redirect::Policy::none())
-            .timeout(Duration::from_secs(config.timeout_s.into()))
-            .user_agent(concat!("rollcall-collector/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .context("HTTP client")?;
+        let next = Secret::read(
+            config.next_secret_file.as_deref(),
+            config.next_secret_env.as_deref(),
+        );
+        let secrets = [Some(secret), next.context("next_secret_file")?];
+        let keys = secrets.iter().flatten().map(signing_key);
         Ok(Self {
-            client,
+            client: http::client(timeout_s, config.ca_file.as_deref())?,
             url: Url::parse(&config.url).context("url")?,
-            key: signing_key(&secret)?,
+            keys: keys.collect::<anyhow::Result<_>>()?,
         })
     }
 
@@ -69,62 +58,23 @@ impl Webhook {
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", sign(&self.key, &id, timestamp, &body))
+            .header(
+                "webhook-signature",
+                signatures(&self.keys, &id, timestamp, &body),
+            )
             .body(body);
-        match request.send().await {
-            Ok(answer) if answer.status().is_success() => Outcome::Delivered,
-            Ok(answer) => classify(answer).await,
-            Err(error) => Outcome::retry(chain(&error.without_url())),
-        }
+        http::outcome(request).await
     }
 }
 
-/// What an answer other than success means. 408, 425, 429 and the 5xx class may pass.
-async fn classify(mut answer: Response) -> Outcome {
-    let status = answer.status();
-    let after_ms = retry_after_ms(&answer);
-    let said = match answer.chunk().await {
-        Ok(Some(bytes)) => {
-            let text =
-                String::from_utf8_lossy(&bytes[..bytes.len().min(ANSWER_BYTES)]).into_owned();
-            format!(": {}", text.replace(char::is_control, " ").trim())
-        }
-        _ => String::new(),
+/// A signature by each key, parted by spaces.
+fn signatures(keys: &[hmac::Key], id: &str, timestamp: i64, body: &str) -> String {
+    let signed = format!("{id}.{timestamp}.{body}");
+    let sign = |key: &hmac::Key| {
+        let tag = hmac::sign(key, signed.as_bytes());
+        format!("v1,{}", STANDARD.encode(tag.as_ref()))
     };
-    let why = format!("{status}{said}");
-    let may_pass = status.is_server_error()
-        || [
-            StatusCode::REQUEST_TIMEOUT,
-            StatusCode::TOO_EARLY,
-            StatusCode::TOO_MANY_REQUESTS,
-        ]
-        .contains(&status);
-    if may_pass {
-        return Outcome::Retry { why, after_ms };
-    }
-    if status.is_redirection() {
-        return Outcome::Rejected(format!(
-            "{status}: redirects are not followed; set `url` to the place itself"
-        ));
-    }
-    Outcome::Rejected(why)
-}
-
-fn retry_after_ms(answer: &Response) -> Option<i64> {
-    let seconds: i64 = answer
-        .headers()
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(seconds.clamp(0, RETRY_AFTER_LONGEST_S) * 1000)
-}
-
-fn sign(key: &hmac::Key, id: &str, timestamp: i64, body: &str) -> String {
-    let tag = hmac::sign(key, format!("{id}.{timestamp}.{body}").as_bytes());
-    format!("v1,{}", STANDARD.encode(tag.as_ref()))
+    keys.iter().map(sign).collect::<Vec<_>>().join(" ")
 }
 
 fn signing_key(secret: &Secret) -> anyhow::Result<hmac::Key> {
@@ -143,39 +93,6 @@ fn signing_key(secret: &Secret) -> anyhow::Result<hmac::Key> {
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
-fn tls(ca_file: Option<&Path>) -> anyhow::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(file) => {
-            let place = || format!("ca_file {}", file.display());
-            for certificate in CertificateDer::pem_file_iter(file).with_context(place)? {
-                roots
-                    .add(certificate.with_context(place)?)
-                    .with_context(place)?;
-            }
-            anyhow::ensure!(!roots.is_empty(), "{} holds no certificate", place());
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let config = ClientConfig::builder_with_provider(rollcall_shared::tls::provider())
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,13 +105,14 @@ mod tests {
         std::fs::write(&file, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let secret = Secret::read(Some(&file), None).unwrap().unwrap();
         let key = signing_key(&secret).unwrap();
-        let signature = sign(
-            &key,
-            "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            1_614_265_330,
-            "{\"test\": 2432232314}",
-        );
-        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        let sign = |keys: &[hmac::Key]| {
+            let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+            signatures(keys, id, 1_614_265_330, "{\"test\": 2432232314}")
+        };
+        let signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+        assert_eq!(sign(std::slice::from_ref(&key)), signature);
+        let both = sign(&[key.clone(), key]);
+        assert_eq!(both, format!("{signature} {signature}"));
         std::fs::write(&file, "short").unwrap();
         let secret = Secret::read(Some(&file), None).unwrap().unwrap();
         assert!(signing_key(&secret).is_err());

@@ -252,6 +252,7 @@ fn notification(device: DeviceId, site: &str, attempts: u32) -> Notification {
         due: NOW,
         last_error: "connection refused".to_owned(),
         set_aside: false,
+        is_by_hand: false,
     }
 }
 

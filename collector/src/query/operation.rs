@@ -1,5 +1,7 @@
 //! Answers about the collector itself: the outbox, the audit log, whether it is ready.
 
+use std::collections::BTreeMap;
+
 use rollcall_shared::id::Label;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -32,8 +34,25 @@ pub struct OutboxAnswer {
     pub waiting: u64,
     /// Entries that were tried often, or set aside.
     pub stuck: u64,
+    /// The channels for which something waits, by name.
+    pub channels: Vec<ChannelAnswer>,
     /// The oldest entries, stuck ones first.
     pub entries: Vec<OutboxEntry>,
+}
+
+/// A channel for which something waits.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ChannelAnswer {
+    /// Its name.
+    pub name: String,
+    /// Entries that wait.
+    pub waiting: u64,
+    /// Of these, those that are tried no more.
+    pub set_aside: u64,
+    /// When the oldest was written.
+    pub oldest_at: At,
+    /// Why the last attempt failed; empty where none did.
+    pub last_error: String,
 }
 
 /// Something that a channel must be told.
@@ -113,6 +132,7 @@ impl Query {
             state: outbox_state(waiting.len(), stuck),
             waiting: waiting.len() as u64,
             stuck,
+            channels: channels(&waiting),
             entries: waiting.iter().take(OUTBOX_SHOWN).map(entry).collect(),
         })
     }
@@ -160,6 +180,26 @@ const fn outbox_state(waiting: usize, stuck: u64) -> &'static str {
         (_, 0) => "delivering",
         _ => "stuck",
     }
+}
+
+fn channels(waiting: &[Notification]) -> Vec<ChannelAnswer> {
+    let mut by_name: BTreeMap<&str, Vec<&Notification>> = BTreeMap::new();
+    for entry in waiting {
+        by_name.entry(&entry.key.channel).or_default().push(entry);
+    }
+    let answer = |(name, entries): (&str, Vec<&Notification>)| {
+        let oldest = entries.iter().map(|entry| entry.created).min()?;
+        let failed = entries.iter().filter(|entry| !entry.last_error.is_empty());
+        let last = failed.max_by_key(|entry| entry.due);
+        Some(ChannelAnswer {
+            name: name.to_owned(),
+            waiting: entries.len() as u64,
+            set_aside: entries.iter().filter(|entry| entry.set_aside).count() as u64,
+            oldest_at: At(oldest),
+            last_error: last.map_or_else(String::new, |entry| entry.last_error.clone()),
+        })
+    };
+    by_name.into_iter().filter_map(answer).collect()
 }
 
 fn entry(entry: &Notification) -> OutboxEntry {

@@ -22,9 +22,21 @@ pub struct Answer {
 /// # Errors
 /// When the server cannot be reached or does not speak HTTP.
 pub fn get(server: SocketAddr, path: &str, token: Option<&str>) -> Result<Answer, String> {
-    let authorization = token.map_or_else(String::new, |token| {
-        format!("authorization: Bearer {token}\r\n")
-    });
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    get_as(server, path, bearer.as_deref())
+}
+
+/// Asks with GET, with what the header `authorization` is to say.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_as(
+    server: SocketAddr,
+    path: &str,
+    authorization: Option<&str>,
+) -> Result<Answer, String> {
+    let authorization =
+        authorization.map_or_else(String::new, |text| format!("authorization: {text}\r\n"));
     // HTTP/1.0, so that the answer ends with the connection and is never chunked.
     let request = format!("GET {path} HTTP/1.0\r\nhost: {server}\r\n{authorization}\r\n");
     let bytes =

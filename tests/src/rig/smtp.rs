@@ -80,7 +80,7 @@ impl MailServer {
         }
     }
 
-    /// What it answers to the next messages: `451`, `554`, `drop`; afterwards it accepts.
+    /// What it answers to the next messages: `451`, `554`, `drop`, `slow`; afterwards it accepts.
     ///
     /// # Panics
     /// When the file cannot be written.

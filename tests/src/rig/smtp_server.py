@@ -1,7 +1,8 @@
 """A real SMTP server (STARTTLS and authentication required) that keeps what it accepts in a folder.
 
 FOLDER/answers holds one answer a line, used up from the top, one for each message that is offered:
-a number such as 451 or 554 refuses it with that status, `drop` ends the connection in the middle.
+a number such as 451 or 554 refuses it with that status, `drop` ends the connection in the middle, `slow` says
+nothing for a minute and then refuses.
 Without an answer there, a message is accepted. Each offer leaves a line in FOLDER/offers.
 """
 
@@ -34,6 +35,9 @@ class Keeper:
         if answer == "drop":
             server.transport.abort()
             return "421 4.3.2 Gone"
+        if answer == "slow":
+            await asyncio.sleep(60)
+            return "421 4.3.2 Too late"
         if answer != "accept":
             return f"{answer} {answer[0]}.3.0 As the story has it"
         self.accepted += 1

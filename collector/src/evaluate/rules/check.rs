@@ -19,7 +19,7 @@ use super::error::{Mistake, unknown};
 use super::file::{CalendarTable, ConditionTable, RuleTable, RulesFile, Word};
 use super::{
     DEFAULT_RULES, FILE_BYTES, Hold, Join, RULES, Readings, Rule, RuleError, RuleSet, Selector,
-    Test, Vantage, quantity, runbooks, shared,
+    Test, Vantage, languages, quantity, runbooks, shared,
 };
 use crate::alert::{Audience, Severity};
 
@@ -68,6 +68,7 @@ fn rule_set(file: &RulesFile) -> Checked<RuleSet> {
         return Err(Mistake::new(0..0, "rule", problem));
     }
     check_names(&rules)?;
+    languages::add(&file.languages, &mut rules)?;
     check_dependencies(file, &rules)?;
     Ok(RuleSet {
         rules: in_order(rules)?,

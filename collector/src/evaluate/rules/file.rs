@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
+use super::languages::LanguageTable;
+
 pub(super) type Word = Spanned<String>;
 
 #[derive(Debug, Deserialize)]
@@ -17,6 +19,9 @@ pub(super) struct RulesFile {
     #[serde(default)]
     pub disable: Vec<Word>,
     pub calendar: Option<Spanned<CalendarTable>>,
+    /// Texts for families in further languages, by their tags.
+    #[serde(default)]
+    pub languages: BTreeMap<String, LanguageTable>,
     #[serde(default, rename = "rule")]
     pub rules: Vec<Spanned<RuleTable>>,
 }

@@ -164,6 +164,12 @@ async fn answers_are_typed_and_named() {
         (&"stuck".into(), &2.into(), &1.into())
     );
     assert_eq!(outbox["entries"][0]["last_error"], "connection refused");
+    let channel = &outbox["channels"][0];
+    assert_eq!(
+        (&channel["name"], &channel["last_error"]),
+        (&"tickets".into(), &"connection refused".into())
+    );
+    assert!(!channel["oldest_at"].is_null(), "{channel}");
     let audit = get(&router, "/api/v1/audit?lines=1", example.token("admin"))
         .await
         .json();

@@ -32,6 +32,7 @@ use crate::device::Standing;
 use crate::evaluate::backtest::{self as backtest_of, BacktestOptions};
 use crate::evaluate::book::RuleBook;
 use crate::evaluate::rules::RuleSet;
+use crate::evaluate::trial;
 use crate::incident::IncidentId;
 use crate::store::{OpenError, Role, Store};
 
@@ -231,6 +232,24 @@ enum RulesCommand {
         /// The file
         file: PathBuf,
     },
+    /// Run the unit tests of rules; exit status 1 if one fails
+    Test {
+        /// Files with tests, such as rules.test.toml
+        #[arg(required = true)]
+        tests: Vec<PathBuf>,
+        /// The rules; the default rules without this
+        #[arg(long)]
+        rules: Option<PathBuf>,
+    },
+    /// Run rules and forecasts over a recorded history, as `backtest` does
+    Backtest(BacktestOptions),
+    /// Say why rules fire or not for a device, with its readings
+    Explain {
+        /// The device's id
+        device: DeviceId,
+        /// The rule's name; every rule without it
+        rule: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -300,6 +319,11 @@ impl CommandLine {
             Command::Import(args) => transfer::run_import(&places, &args),
             Command::CheckConfig => check_config(&places),
             Command::Rules(RulesCommand::Check { file }) => check_rules(Some(file)),
+            Command::Rules(RulesCommand::Test { tests, rules }) => test_rules(&tests, rules),
+            Command::Rules(RulesCommand::Backtest(options)) => backtest(&options),
+            Command::Rules(RulesCommand::Explain { device, rule }) => {
+                control(&places, Request::Explain { device, rule })
+            }
             Command::Backtest(options) => backtest(&options),
             Command::Channel(command) => channel::run(&places, command),
             Command::Outbox(command) => control(&places, command.into()),
@@ -463,6 +487,20 @@ fn check_rules(file: Option<PathBuf>) -> anyhow::Result<()> {
         .map_or("the built-in rules".to_owned(), |f| f.display().to_string());
     let book = RuleBook::open(file)?;
     println!("{name}: {} rules, all right", book.rules().rules.len());
+    Ok(())
+}
+
+fn test_rules(files: &[PathBuf], rules: Option<PathBuf>) -> anyhow::Result<()> {
+    let rules = RuleBook::open(rules)?.rules();
+    let mut failed = 0;
+    for file in files {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file).with_context(|| format!("tests {name}"))?;
+        let report = trial::test_rules(&rules, &name, &text).map_err(anyhow::Error::msg)?;
+        print!("{report}");
+        failed += report.failed.len();
+    }
+    anyhow::ensure!(failed == 0, "{failed} tests of rules failed");
     Ok(())
 }
 

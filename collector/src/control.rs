@@ -125,6 +125,13 @@ pub enum Request {
         /// Whether those too that are over.
         all: bool,
     },
+    /// Say why rules fire or not for a device.
+    Explain {
+        /// Which.
+        device: DeviceId,
+        /// Which rule; every one where it is `None`.
+        rule: Option<String>,
+    },
     /// List the alerts that are open.
     Alerts,
     /// List the incidents that are open.
@@ -174,6 +181,8 @@ pub enum Answer {
     Outbox(Vec<Notification>),
     /// It is done with so many.
     Count(usize),
+    /// Words for people.
+    Text(String),
     /// It is done.
     Done,
 }

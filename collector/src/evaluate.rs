@@ -14,6 +14,7 @@ pub mod forecast;
 pub mod incidents;
 pub mod outlooks;
 pub mod rules;
+pub mod trial;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -59,6 +59,7 @@ fn write_versions(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
 fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     match answer {
         Answer::Secret(text) => writeln!(out, "{text}"),
+        Answer::Text(text) => writeln!(out, "{text}"),
         Answer::Done => writeln!(out, "done"),
         Answer::Count(count) => writeln!(out, "done with {count}"),
         Answer::Outbox(waiting) => waiting.iter().try_for_each(|entry| put_waiting(out, entry)),

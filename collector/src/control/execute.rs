@@ -10,12 +10,15 @@ use rollcall_shared::token::{AuthorityFingerprint, EnrolmentToken, TokenSecret};
 
 use super::{Answer, DeviceLine, Request, outbox};
 use crate::act::{act, silences};
+use crate::alert::AlertState;
 use crate::audit::AuditLine;
 use crate::device::{DeviceState, Standing};
-use crate::evaluate::rules::RuleSet;
+use crate::evaluate::device::explain;
+use crate::evaluate::rules::{RuleSet, unknown};
 use crate::incident::IncidentState;
 use crate::query::Viewer;
 use crate::query::access::generate_token;
+use crate::silence::silenced_until;
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Role, Store, StoreError, Write};
 use rollcall_shared::id::Label;
 
@@ -75,6 +78,9 @@ pub async fn execute(
             silences.retain(|silence| silence.kind == kind && (all || !silence.is_over(now)));
             Ok(Answer::Silences(silences))
         }
+        Request::Explain { device, rule } => {
+            explanation(store, rules, device, rule.as_deref(), now).map(Answer::Text)
+        }
         Request::Alerts => Ok(Answer::Alerts(store.open_alerts())),
         Request::Incidents => {
             let mut incidents: Vec<_> = store.incidents().into_values().collect();
@@ -86,6 +92,53 @@ pub async fn execute(
             Ok(Answer::Audit(lines))
         }
     }
+}
+
+/// Why rules fire or not for a device, in words with its readings.
+fn explanation(
+    store: &Store,
+    rules: &RuleSet,
+    device: DeviceId,
+    rule: Option<&str>,
+    now: UnixMs,
+) -> Result<String, String> {
+    let state = store.device(device).ok_or_else(|| no_device(device))?;
+    let open = store.open_alerts_of(device);
+    let silences = store.silences();
+    let known = rules.rules.iter().map(|rule| rule.name.as_str());
+    if let Some(name) = rule
+        && rules.get(name).is_none()
+    {
+        return Err(unknown("rule", name, known));
+    }
+    let wanted = rules
+        .rules
+        .iter()
+        .filter(|r| rule.is_none_or(|name| r.name == name));
+    let mut text = String::new();
+    for rule in wanted {
+        text += &explain(rules, rule, &state, now);
+        text += "\n";
+        for alert in open.iter().filter(|alert| alert.key.rule == rule.name) {
+            let (state, since) = (alert.state, rules.calendar.show(alert.since));
+            text += &format!("  an alert is {state}, since {since}: {}\n", alert.evidence);
+        }
+        let fires = |name: &&String| {
+            let mut firing = open
+                .iter()
+                .filter(|alert| alert.state == AlertState::Firing);
+            firing.any(|alert| alert.key.rule == **name)
+        };
+        for name in rule.depends_on.iter().filter(fires) {
+            text += &format!("  nothing new is raised while `{name}` fires on this laptop\n");
+        }
+        let until = silenced_until(&silences, &rules.calendar, &state.device, &rule.name, now);
+        if let Some(until) = until {
+            let until = rules.calendar.show(until);
+            text += &format!("  nobody is told until {until}: it is silenced\n");
+        }
+    }
+    Ok(text.trim_end().to_owned())
 }
 
 /// Who may use the command line may do everything.

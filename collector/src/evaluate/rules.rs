@@ -1,6 +1,8 @@
 //! Rules: what is looked for, for whom, and what is to be done. They are data, read from TOML.
 
 mod check;
+#[cfg(test)]
+mod coverage;
 mod error;
 mod file;
 mod languages;

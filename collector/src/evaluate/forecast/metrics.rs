@@ -54,7 +54,7 @@ pub fn by_name(name: &str) -> Option<&'static Metric> {
 }
 
 /// Every name that a rule may use.
-pub fn names() -> impl Iterator<Item = &'static str> {
+pub fn names() -> impl Iterator<Item = &'static str> + Clone {
     metric::CATALOGUE
         .iter()
         .chain(FORECASTS)

@@ -33,7 +33,7 @@ const UNITS: &[(&str, &str, f64)] = &[
 ///
 /// # Errors
 /// What is wrong, with the nearest unit.
-pub(super) fn parse(metric: &Metric, text: &str) -> Result<f64, String> {
+pub(crate) fn parse(metric: &Metric, text: &str) -> Result<f64, String> {
     let (number, unit) = split(text)?;
     if unit.is_empty() || unit == metric.unit {
         return Ok(number);
@@ -57,7 +57,7 @@ pub(super) fn parse(metric: &Metric, text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// What is wrong, with the nearest unit.
-pub(super) fn duration_ms(text: &str) -> Result<i64, String> {
+pub(crate) fn duration_ms(text: &str) -> Result<i64, String> {
     const LONGEST_MS: f64 = 400.0 * 86_400_000.0;
     let (number, unit) = split(text)?;
     let factor = match unit {

@@ -94,4 +94,40 @@ pub(super) const ALL: &[(&str, &str)] = &[
         "not-seen",
         include_str!("../../../rules/runbooks/not-seen.md"),
     ),
+    (
+        "charger-weak",
+        include_str!("../../../rules/runbooks/charger-weak.md"),
+    ),
+    (
+        "inodes-full",
+        include_str!("../../../rules/runbooks/inodes-full.md"),
+    ),
+    (
+        "disk-not-encrypted",
+        include_str!("../../../rules/runbooks/disk-not-encrypted.md"),
+    ),
+    (
+        "probe-failing",
+        include_str!("../../../rules/runbooks/probe-failing.md"),
+    ),
+    (
+        "wifi-weak-at-school",
+        include_str!("../../../rules/runbooks/wifi-weak-at-school.md"),
+    ),
+    (
+        "processor-busy",
+        include_str!("../../../rules/runbooks/processor-busy.md"),
+    ),
+    (
+        "storage-slow",
+        include_str!("../../../rules/runbooks/storage-slow.md"),
+    ),
+    (
+        "crashing",
+        include_str!("../../../rules/runbooks/crashing.md"),
+    ),
+    (
+        "drive-hot",
+        include_str!("../../../rules/runbooks/drive-hot.md"),
+    ),
 ];

@@ -305,8 +305,98 @@ fn network_cases() -> Vec<Case> {
     ]
 }
 
+/// What came with readings that no rule had looked at.
+fn further_cases() -> Vec<Case> {
+    let charger = |power, charge, is| {
+        vec![
+            flag(&metric::CHARGER_CONNECTED, "", is),
+            number(&metric::CHARGER_POWER, "", 18.0),
+            number(&metric::BATTERY_POWER, "BAT0", power),
+            number(&metric::BATTERY_CHARGE, "BAT0", charge),
+        ]
+    };
+    let one = |metric, instance: &'static str, value| vec![number(metric, instance, value)];
+    let encryption = |state| vec![word(&metric::DISK_ENCRYPTION, "", state)];
+    let probe = |state| vec![word(&metric::PROBE_STATE, "battery", state)];
+    let signal = |place, dbm| at(place, vec![number(&metric::LINK_SIGNAL, "wlan0", dbm)]);
+    let (school, home) = ("on-campus:Lincoln", "off-campus");
+    vec![
+        case(
+            "charger-weak",
+            vec![
+                charger(-9.0, 0.5, false),
+                charger(-1.0, 0.5, true),
+                charger(-9.0, 0.99, true),
+            ],
+            charger(-9.0, 0.5, true),
+            charger(11.0, 0.5, true),
+            "gives -9 W with the charger connected (threshold -2 W); it is at 50 %; the charger may give 18 W",
+        ),
+        case(
+            "inodes-full",
+            vec![one(&metric::FILESYSTEM_INODE_UTILIZATION, "/", 0.9)],
+            one(&metric::FILESYSTEM_INODE_UTILIZATION, "/", 0.99),
+            one(&metric::FILESYSTEM_INODE_UTILIZATION, "/", 0.5),
+            "/ has used 99 %",
+        ),
+        case(
+            "disk-not-encrypted",
+            vec![encryption("on")],
+            encryption("partial"),
+            encryption("on"),
+            "Encryption of the system's disk: partial",
+        ),
+        case(
+            "probe-failing",
+            vec![probe("ok")],
+            probe("cut_off"),
+            probe("ok"),
+            "The probe battery has cut off",
+        ),
+        case(
+            "wifi-weak-at-school",
+            vec![signal(school, -72.0), signal(home, -85.0)],
+            signal(school, -82.0),
+            signal(school, -60.0),
+            "Link wlan0 has -82 dBm (threshold -75 dBm)",
+        ),
+        case(
+            "processor-busy",
+            vec![one(&metric::PRESSURE_CPU, "", 0.5)],
+            one(&metric::PRESSURE_CPU, "", 0.8),
+            one(&metric::PRESSURE_CPU, "", 0.1),
+            "waited for the processor 80 % of the time",
+        ),
+        case(
+            "storage-slow",
+            vec![one(&metric::PRESSURE_IO, "", 0.3)],
+            one(&metric::PRESSURE_IO, "", 0.7),
+            one(&metric::PRESSURE_IO, "", 0.0),
+            "waited for a drive 70 % of the time",
+        ),
+        case(
+            "crashing",
+            vec![
+                one(&metric::CRASHES, "", 2.0),
+                one(&metric::UNEXPECTED_SHUTDOWNS, "", 4.0),
+            ],
+            one(&metric::UNEXPECTED_SHUTDOWNS, "", 6.0),
+            one(&metric::UNEXPECTED_SHUTDOWNS, "", 0.0),
+            "6 shutdowns without a clean end are on record (threshold 5 shutdowns)",
+        ),
+        case(
+            "drive-hot",
+            vec![one(&metric::DRIVE_TEMPERATURE, "nvme0", 66.0)],
+            one(&metric::DRIVE_TEMPERATURE, "nvme0", 78.0),
+            one(&metric::DRIVE_TEMPERATURE, "nvme0", 45.0),
+            "Drive nvme0 is at 78 °C (threshold 70 °C)",
+        ),
+    ]
+}
+
 fn cases() -> Vec<Case> {
     [
+        further_cases(),
         power_cases(),
         drive_cases(),
         system_cases(),
@@ -345,9 +435,15 @@ fn each_default_rule_fires_and_clears() {
         }
         let mut laptop = Laptop::new();
         live(&mut laptop, &rules, &case.bad);
-        if case.rule == "restart-pending" {
+        let days = match case.rule {
+            "restart-pending" => 7,
+            "disk-not-encrypted" => 3,
+            "probe-failing" => 1,
+            _ => 0,
+        };
+        if days > 0 {
             assert!(laptop.firing().is_empty());
-            laptop.sleep(7 * DAY);
+            laptop.sleep(days * DAY);
             live(&mut laptop, &rules, &case.bad);
         }
         assert_eq!(laptop.firing(), [case.rule], "{}", case.rule);
@@ -521,6 +617,31 @@ fn each_default_rule_is_documented_and_tested() {
         rules.rules.len(),
         "each runbook belongs to a rule"
     );
+}
+
+/// Every metric that laptops send is looked at by a default rule, or it is said why none looks.
+#[test]
+fn every_metric_has_a_rule_or_a_reason() {
+    let looked_at = coverage::looked_at(&RuleSet::built_in());
+    for metric in metric::CATALOGUE {
+        let reason = coverage::WITHOUT_RULE
+            .iter()
+            .find(|(name, _)| *name == metric.name);
+        match reason {
+            None => assert!(
+                looked_at.contains(metric.name),
+                "no default rule looks at {}: write one, or say why not in coverage.rs",
+                metric.name
+            ),
+            Some((name, reason)) => {
+                assert!(!looked_at.contains(name), "{name} has a rule and a reason");
+                assert!(reason.len() > 20, "{name}: {reason}");
+            }
+        }
+    }
+    for (name, _) in coverage::WITHOUT_RULE {
+        assert!(metric::by_name(name).is_some(), "{name} is no metric");
+    }
 }
 
 const RULE: &str = r#"

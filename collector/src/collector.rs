@@ -24,10 +24,11 @@ use crate::config::{Config, HttpSection};
 use crate::control::ControlServer;
 use crate::evaluate::Evaluator;
 use crate::evaluate::book::RuleBook;
+use crate::feed::Feeds;
 use crate::ingest::{self, Ingest};
 use crate::notify::Notifier;
 use crate::query::http::{self, HttpConfig, HttpServer};
-use crate::query::{self, Guidance, Query, Surroundings, prometheus};
+use crate::query::{self, Guidance, MetricSource, Query, Surroundings, prometheus};
 use crate::store::Store;
 use follow::Follower;
 use upkeep::Upkeep;
@@ -61,6 +62,7 @@ pub struct Collector {
     control: ControlServer,
     evaluator: Evaluator,
     notifier: Notifier,
+    feeds: Feeds,
     follower: Follower,
     upkeep: Upkeep,
     ending: CancellationToken,
@@ -91,7 +93,8 @@ impl Collector {
 
         let ending = CancellationToken::new();
         let ingest = new_ingest(&store, &authority, &clock, configuration, &ending);
-        let query = new_query(&store, &book, &clock, &ingest);
+        let feeds = Feeds::build(&config.feed, &store, &clock)?;
+        let query = new_query(&store, &book, &clock, &ingest, feeds.source());
         let routes = query::grpc::services(query.clone(), ending.clone()).await;
         let tls = ArcSwap::from_pointee(ingest::tls_config(&authority, now)?);
         let tls = Arc::new(tls);
@@ -119,6 +122,7 @@ impl Collector {
             control,
             evaluator,
             notifier,
+            feeds,
             follower,
             upkeep,
             ending,
@@ -158,6 +162,7 @@ impl Collector {
         stages.spawn(self.ingest.serve(self.grpc, self.tls, self.routes));
         stages.spawn(self.evaluator.run(ending.clone()));
         stages.spawn(until_end(self.notifier.run(ending.clone()), ending.clone()));
+        stages.spawn(self.feeds.run(ending.clone()));
         stages.spawn(self.follower.run(ending.clone()));
         stages.spawn(self.upkeep.run(ending.clone()));
         let (http, control, book) = (self.http, self.control, self.book);
@@ -218,7 +223,13 @@ fn new_ingest(
     )
 }
 
-fn new_query(store: &Store, book: &RuleBook, clock: &Arc<dyn Clock>, ingest: &Ingest) -> Query {
+fn new_query(
+    store: &Store,
+    book: &RuleBook,
+    clock: &Arc<dyn Clock>,
+    ingest: &Ingest,
+    feeds: MetricSource,
+) -> Query {
     let (book, in_force) = (book.clone(), book.clone());
     let surroundings = Surroundings {
         book: in_force,
@@ -228,7 +239,7 @@ fn new_query(store: &Store, book: &RuleBook, clock: &Arc<dyn Clock>, ingest: &In
                 .get(name)
                 .map(|rule| Guidance::from(rule.as_ref()))
         }),
-        sources: vec![prometheus::ingest_source(ingest.counters())],
+        sources: vec![prometheus::ingest_source(ingest.counters()), feeds],
         checks: Vec::new(),
     };
     Query::new(store.clone(), surroundings)

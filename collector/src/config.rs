@@ -10,6 +10,7 @@ use rollcall_shared::configuration::Configuration;
 use rollcall_shared::limits;
 use serde::Deserialize;
 
+use crate::feed::config::{self as feeds, FeedConfig};
 use crate::notify::config::{self as channels, ChannelConfig};
 use crate::store::StoreOptions;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub agents: Configuration,
     /// Who is told of alerts.
     pub channel: Vec<ChannelConfig>,
+    /// Which other systems get telemetry.
+    pub feed: Vec<FeedConfig>,
 }
 
 /// The section `[grpc]`.
@@ -186,6 +189,7 @@ impl Config {
             );
         }
         channels::check(&self.channel).map_err(|error| error.to_string())?;
+        feeds::check(&self.feed)?;
         within(
             "store.retention_days",
             u64::from(self.store.retention_days),
@@ -209,6 +213,9 @@ impl Config {
         }
         for channel in &mut self.channel {
             channel.resolve(folder);
+        }
+        for feed in &mut self.feed {
+            feed.resolve(folder);
         }
     }
 }
@@ -288,6 +295,7 @@ mod tests {
         let whole = Config::parse("example", &whole.join("\n")).unwrap();
         assert_eq!((whole.channel.len(), whole.agents.beacons.len()), (7, 1));
         assert!(whole.rules.is_some() && whole.http.key.is_some());
+        assert_eq!(whole.feed.len(), 2);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod device;
 pub mod evaluate;
+pub mod feed;
 pub mod incident;
 pub mod ingest;
 pub mod mark;

@@ -83,7 +83,7 @@ impl Feeds {
                         .push(Files::new(config.clone(), store, clock, count));
                 }
                 FeedConfig::Otlp(config) => {
-                    feeds.otlp.push(Otlp::build(config, store, clock, count)?);
+                    feeds.otlp.push(Otlp::build(config, store, count)?);
                 }
             }
         }

@@ -16,7 +16,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::metric::{self, Kind, Metric};
 use rollcall_shared::reading::Value;
-use rollcall_shared::time::{Clock, UnixMs};
+use rollcall_shared::time::UnixMs;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +42,6 @@ pub(super) struct Otlp {
     authorization: Option<HeaderValue>,
     client: Client,
     store: Store,
-    clock: Arc<dyn Clock>,
     count: Arc<Count>,
     delivered: HashMap<DeviceId, UnixMs>,
 }
@@ -56,12 +55,7 @@ struct Batch {
 }
 
 impl Otlp {
-    pub fn build(
-        config: &OtlpConfig,
-        store: Store,
-        clock: Arc<dyn Clock>,
-        count: Arc<Count>,
-    ) -> anyhow::Result<Self> {
+    pub fn build(config: &OtlpConfig, store: Store, count: Arc<Count>) -> anyhow::Result<Self> {
         let place = || format!("feed `{}`", config.name);
         let secret =
             Secret::read(config.authorization_file.as_deref(), None).with_context(place)?;
@@ -84,7 +78,6 @@ impl Otlp {
             client: http::client(config.timeout_s, config.ca_file.as_deref())
                 .with_context(place)?,
             store,
-            clock,
             count,
             delivered: HashMap::new(),
         })

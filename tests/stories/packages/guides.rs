@@ -105,6 +105,27 @@ fn commands_of_the_guides_do_what_they_say() {
     collector.stop();
 }
 
+/// The way by which a firewall's administrator tells the collector from a filter.
+#[test]
+fn the_guides_question_to_the_collector_is_answered_by_its_authority() {
+    if rig::program("openssl").is_none() {
+        return rig::skip("the question of firewall.md", "`openssl` is not installed");
+    }
+    let page = fs::read_to_string(repository().join("deploy/guides/firewall.md")).unwrap();
+    let block = page.split("\n```\n").nth(1).unwrap();
+    assert!(block.starts_with("openssl s_client"), "{block}");
+    let folder = rig::folder();
+    let mut collector = Collector::start(folder.path(), "");
+    let command = block.replace(ADDRESS, &collector.grpc.to_string());
+    let mut shell = std::process::Command::new("sh");
+    let said = rig::process::run(shell.args(["-c", &command]), PATIENCE).success();
+    assert!(
+        page.contains("`CN = Rollcall authority`") && said.contains("CN = Rollcall authority"),
+        "{said}"
+    );
+    collector.stop();
+}
+
 #[test]
 fn every_road_of_the_guides_is_there_and_says_how_to_verify_undo_and_mend() {
     let roads = [

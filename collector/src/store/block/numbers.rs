@@ -34,6 +34,29 @@ pub(super) fn unscaled(number: i64, decimals: usize) -> f64 {
     number as f64 / POWERS[decimals]
 }
 
+/// How far from a short decimal a number may lie, in steps from one number to the next.
+const FAR: u64 = 1 << 8;
+
+/// A number as the whole number of units of its last decimal that it lies by, and the steps from there:
+/// what was added up or averaged differs from a short decimal in its last bits. `None` where it lies by
+/// none.
+#[inline]
+pub(super) fn near(number: f64, decimals: usize) -> Option<(i64, i64)> {
+    let scaled = (number * POWERS[decimals]).round_ties_even();
+    if scaled.abs() >= EXACT {
+        return None;
+    }
+    let whole = scaled as i64;
+    let steps = ordered(number).wrapping_sub(ordered(unscaled(whole, decimals)));
+    (steps.unsigned_abs() < FAR).then_some((whole, steps))
+}
+
+/// Undoes [`near`].
+#[inline]
+pub(super) fn from_near(whole: i64, steps: i64, decimals: usize) -> f64 {
+    unordered(ordered(unscaled(whole, decimals)).wrapping_add(steps))
+}
+
 /// A number's bits as a whole number that is the greater, the greater the number is.
 pub(super) const fn ordered(number: f64) -> i64 {
     let bits = number.to_bits().cast_signed();
@@ -66,6 +89,26 @@ mod tests {
             prop_assert_eq!(unordered(ordered(a)).to_bits(), a.to_bits());
             prop_assert_eq!(a.total_cmp(&b), ordered(a).cmp(&ordered(b)));
         }
+    }
+
+    #[test]
+    fn what_was_added_up_lies_by_a_short_decimal() {
+        for number in [
+            1.968_000_000_000_000_2,
+            5.372_000_000_000_001,
+            0.1 + 0.2,
+            -6.082_000_000_000_002_5,
+            0.134,
+            0.0,
+        ] {
+            let (whole, steps) = near(number, 3).unwrap();
+            assert!(steps.abs() < 8, "{number}: {steps}");
+            let back = from_near(whole, steps, 3);
+            assert_eq!(back.to_bits(), number.to_bits());
+        }
+        assert_eq!(near(1.0 / 3.0, 3), None);
+        assert_eq!(near(f64::MAX, 3), None);
+        assert_eq!(near(f64::NAN, 3), None);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! head   := slots columns times sets size(set)* column*
-//! column := metric instance set form classes? (first grain (way centre? bits)?)? bytes
+//! column := metric instance set form classes? numbers? steps? bytes
+//! numbers, steps := first grain (way centre? bits)?
 //! ```
 //! `metric` and `set` are differences to the column before, and `instance` is 0 where it is the same;
-//! texts and values are numbered as they come up: see [`Names`] and [`Table`]. `first` and what follows
-//! it is there where a column has numbers, and `bytes` where it has any.
+//! texts and values are numbered as they come up: see [`Names`] and [`Table`]. `numbers` is there where a
+//! column has numbers, `steps` where these lie near decimals (see `numbers`), and `bytes` where it has any.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -137,6 +138,9 @@ fn shape(head: &mut HeadReader<'_>, table: &mut ReadTable<'_>) -> Result<Shape, 
     }
     if shape.has_numbers() {
         shape.plan = integers::plan(head, 1)?;
+    }
+    if shape.has_steps() {
+        shape.steps = integers::plan(head, 1)?;
     }
     Ok(shape)
 }

@@ -13,24 +13,42 @@ use super::numbers::{self, DECIMALS};
 /// What the values of a column are.
 #[derive(Debug)]
 pub(super) struct Shape {
-    /// Decimals of its numbers; [`DECIMALS`] where their bits are stored.
-    decimals: u64,
+    /// The form of its numbers.
+    form: Form,
     /// Whether it has numbers at all.
     numbers: bool,
     /// Entries in the table of values for what is no such number.
     pub classes: Vec<usize>,
     /// How its numbers are written.
     pub plan: Plan,
+    /// How their steps are written, where they lie near decimals.
+    pub steps: Plan,
+}
+
+/// The form of a column's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// In units of this decimal.
+    Decimals(usize),
+    /// Their bits.
+    Bits,
+    /// In units of this decimal, and steps from there: see [`numbers::near`].
+    Near(usize),
 }
 
 /// Numbers that fit no decimals are entries of the table while they are this few.
 const ODD_NUMBERS: usize = 4;
 
+/// The most decimals by which numbers may lie: more, and the decimals are closer than the steps.
+const MOST_NEAR: usize = 12;
+
 /// A column on its way into a piece.
 #[derive(Debug)]
 pub(super) struct Sorted<'a> {
-    decimals: u64,
+    form: Form,
     numbers: Vec<i64>,
+    /// The numbers' steps in the form [`Form::Near`].
+    steps: Vec<i64>,
     /// For each point 0 where it is a number, else the place of its value in `others`, from 1.
     symbols: Vec<usize>,
     /// The values that are no numbers of its form, each once.
@@ -40,18 +58,22 @@ pub(super) struct Sorted<'a> {
 impl<'a> Sorted<'a> {
     /// Sorts the values of a column by what they are.
     pub fn new(points: &'a [Point]) -> Self {
-        let decimals = decimals_of(points);
+        let form = Form::of(points);
         let mut sorted = Self {
-            decimals,
+            form,
             numbers: Vec::with_capacity(points.len()),
+            steps: Vec::new(),
             symbols: Vec::with_capacity(points.len()),
             others: Vec::new(),
         };
         let mut places = HashMap::new();
         for (_, value) in points {
-            let number = value.as_number().and_then(|number| whole(number, decimals));
+            let number = value.as_number().and_then(|number| form.whole(number));
             let symbol = number.map_or_else(|| sorted.place(&mut places, value), |_| 0);
-            sorted.numbers.extend(number);
+            sorted.numbers.extend(number.map(|(number, _)| number));
+            if matches!(form, Form::Near(_)) {
+                sorted.steps.extend(number.map(|(_, steps)| steps));
+            }
             sorted.symbols.push(symbol);
         }
         sorted
@@ -69,7 +91,7 @@ impl<'a> Sorted<'a> {
     /// The form as a number of the head.
     pub fn form(&self) -> u64 {
         let (numbers, others) = (!self.numbers.is_empty(), !self.others.is_empty());
-        self.decimals << 2 | u64::from(numbers) << 1 | u64::from(others)
+        self.form.code() << 2 | u64::from(numbers) << 1 | u64::from(others)
     }
 
     /// Writes the column, and says whether its size must be told.
@@ -82,7 +104,8 @@ impl<'a> Sorted<'a> {
                 symbols.put(&mut body, *symbol);
             }
         }
-        let is_constant = integers::put(head, &mut body, &self.numbers);
+        let is_constant = integers::put(head, &mut body, &self.numbers)
+            & integers::put(head, &mut body, &self.steps);
         (body.finish(), has_symbols || !is_constant)
     }
 }
@@ -90,15 +113,12 @@ impl<'a> Sorted<'a> {
 impl Shape {
     /// A form of the head: the shape without its classes and plan, and whether it has classes.
     pub fn of(form: u64) -> Result<(Self, bool), String> {
-        let decimals = form >> 2;
-        if decimals > DECIMALS {
-            return Err(format!("numbers with {decimals} decimals are unknown"));
-        }
         let shape = Self {
-            decimals,
+            form: Form::parse(form >> 2)?,
             numbers: form & 2 > 0,
             classes: Vec::new(),
             plan: Plan::NOTHING,
+            steps: Plan::NOTHING,
         };
         Ok((shape, form & 1 > 0))
     }
@@ -108,6 +128,11 @@ impl Shape {
         self.numbers
     }
 
+    /// Whether its numbers have steps.
+    pub const fn has_steps(&self) -> bool {
+        self.numbers && matches!(self.form, Form::Near(_))
+    }
+
     /// Whether it must be said of each point which value it is.
     const fn has_symbols(&self) -> bool {
         self.classes.len() + self.numbers as usize > 1
@@ -115,7 +140,7 @@ impl Shape {
 
     /// Whether the size of such a column is told.
     pub const fn is_sized(&self) -> bool {
-        self.has_symbols() || !self.plan.is_constant()
+        self.has_symbols() || !self.plan.is_constant() || !self.steps.is_constant()
     }
 
     /// Reads the values of `count` points into what `room` there is.
@@ -129,9 +154,7 @@ impl Shape {
         let mut body = Reader::new(body);
         if !self.has_symbols() && self.numbers {
             make_room(room, count * POINT_BYTES)?;
-            let numbers = integers::get(&self.plan, &mut body, count);
-            let values = numbers.into_iter().map(|number| self.number(number));
-            return Ok(values.collect());
+            return Ok(self.numbers(&mut body, count));
         }
         let symbols = self.symbols(&mut body, count)?;
         let other = |symbol: &usize| {
@@ -145,8 +168,8 @@ impl Shape {
             count * POINT_BYTES + others.map(weight).sum::<usize>(),
         )?;
         let numbers = symbols.iter().filter(|symbol| **symbol == 0).count();
-        let mut numbers = integers::get(&self.plan, &mut body, numbers).into_iter();
-        let mut next = || self.number(numbers.next().expect("they were counted"));
+        let mut numbers = self.numbers(&mut body, numbers).into_iter();
+        let mut next = || numbers.next().expect("they were counted");
         let values = symbols.iter();
         Ok(values
             .map(|symbol| other(symbol).cloned().unwrap_or_else(&mut next))
@@ -172,11 +195,19 @@ impl Shape {
         }
     }
 
-    fn number(&self, number: i64) -> Value {
-        Value::Number(match self.decimals {
-            DECIMALS => numbers::unordered(number),
-            decimals => numbers::unscaled(number, decimals as usize),
-        })
+    fn numbers(&self, body: &mut Reader<'_>, count: usize) -> Vec<Value> {
+        let numbers = integers::get(&self.plan, body, count);
+        if let Form::Near(decimals) = self.form {
+            let steps = integers::get(&self.steps, body, count);
+            let both = numbers.into_iter().zip(steps);
+            let number = |(whole, steps)| numbers::from_near(whole, steps, decimals);
+            return both.map(number).map(Value::Number).collect();
+        }
+        let number = |number| match self.form {
+            Form::Decimals(decimals) | Form::Near(decimals) => numbers::unscaled(number, decimals),
+            Form::Bits => numbers::unordered(number),
+        };
+        numbers.into_iter().map(number).map(Value::Number).collect()
     }
 }
 
@@ -218,26 +249,62 @@ impl Symbols {
     }
 }
 
-/// The decimals of most numbers of a column; [`DECIMALS`] where too many have none that help.
-fn decimals_of(points: &[Point]) -> u64 {
+impl Form {
+    /// The form of most numbers of a column.
+    fn of(points: &[Point]) -> Self {
+        let numbers = || points.iter().filter_map(|(_, value)| value.as_number());
+        if let Some(decimals) = decimals_of(numbers()) {
+            return Self::Decimals(decimals);
+        }
+        let near = (0..=MOST_NEAR).find(|decimals| {
+            let odd = numbers().filter(|number| numbers::near(*number, *decimals).is_none());
+            odd.take(ODD_NUMBERS + 1).count() <= ODD_NUMBERS
+        });
+        near.map_or(Self::Bits, Self::Near)
+    }
+
+    /// A number in this form, and its steps.
+    fn whole(self, number: f64) -> Option<(i64, i64)> {
+        match self {
+            Self::Decimals(decimals) => numbers::scaled(number, decimals).map(|whole| (whole, 0)),
+            Self::Bits => Some((numbers::ordered(number), 0)),
+            Self::Near(decimals) => numbers::near(number, decimals),
+        }
+    }
+
+    const fn code(self) -> u64 {
+        match self {
+            Self::Decimals(decimals) => decimals as u64,
+            Self::Bits => DECIMALS,
+            Self::Near(decimals) => DECIMALS + 1 + decimals as u64,
+        }
+    }
+
+    fn parse(code: u64) -> Result<Self, String> {
+        match code {
+            0..DECIMALS => Ok(Self::Decimals(code as usize)),
+            DECIMALS => Ok(Self::Bits),
+            _ if code - DECIMALS - 1 <= MOST_NEAR as u64 => {
+                Ok(Self::Near((code - DECIMALS - 1) as usize))
+            }
+            _ => Err(format!("numbers in the form {code} are unknown")),
+        }
+    }
+}
+
+/// The decimals of most numbers; `None` where too many have none that help.
+fn decimals_of(numbers: impl Iterator<Item = f64>) -> Option<usize> {
     let (mut decimals, mut odd) = (0, 0);
-    for number in points.iter().filter_map(|(_, value)| value.as_number()) {
+    for number in numbers {
         match numbers::decimals_of(number, decimals) {
             Some(more) => decimals = more,
             None => odd += 1,
         }
         if odd > ODD_NUMBERS {
-            return DECIMALS;
+            return None;
         }
     }
-    decimals as u64
-}
-
-fn whole(number: f64, decimals: u64) -> Option<i64> {
-    match decimals {
-        DECIMALS => Some(numbers::ordered(number)),
-        decimals => numbers::scaled(number, decimals as usize),
-    }
+    Some(decimals)
 }
 
 /// A value that equals another only if every bit does.

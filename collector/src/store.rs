@@ -15,6 +15,7 @@ mod database;
 mod dense;
 mod frame;
 mod history;
+mod holes;
 mod hot;
 mod keys;
 mod legacy;

@@ -16,6 +16,7 @@ use rustix::fs::{FlockOperation, flock};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
 use super::OpenError;
+use super::holes;
 use super::tally::{self, Tally, Witness};
 use super::tape::Tape;
 
@@ -102,6 +103,8 @@ impl Database {
             .write(true)
             .open(path.join("db"))
             .map_err(|error| io_error(&path.join("db"), "cannot be opened", error))?;
+        holes::make(&file)
+            .map_err(|error| io_error(&path.join("db"), "cannot be looked through", error))?;
         let witness = Witness::open(path)
             .map_err(|error| io_error(&path.join(tally::WITNESS), "cannot be opened", error))?;
         sync_tree(path).map_err(|error| io_error(path, "cannot be synced", error))?;

@@ -10,6 +10,7 @@ mod counters;
 mod pacing;
 mod patience;
 mod refuse;
+mod seats;
 mod secure;
 mod session;
 mod streams;
@@ -48,6 +49,7 @@ pub use accept::Peer;
 use boots::Boots;
 pub use counters::{IngestCounters, Reason};
 use refuse::Refusals;
+use seats::Seats;
 use streams::Streams;
 
 /// The longest request for a certificate: a signing request has [`limits::CSR_BYTES`] at most, the
@@ -76,6 +78,7 @@ struct Shared {
     counters: Arc<IngestCounters>,
     refusals: Refusals,
     streams: Streams,
+    seats: Seats,
     boots: Boots,
     /// Places for connections without a device's certificate.
     strangers: Arc<Semaphore>,
@@ -100,6 +103,7 @@ impl Ingest {
         let shared = Shared {
             refusals: Refusals::new(store.clone(), Arc::clone(&counters)),
             streams: Streams::default(),
+            seats: Seats::default(),
             boots: Boots::default(),
             strangers: Arc::new(Semaphore::new(accept::STRANGERS)),
             // As long as an agent waits for the answer to its enrolment.

@@ -180,12 +180,15 @@ async fn welcome(secure: Secure, address: SocketAddr, shared: Arc<Shared>, onwar
         peer,
         served: served.clone(),
     };
-    if certificate.is_some() {
+    if let Some(certificate) = certificate {
+        let Some(seat) = shared.seats.take(certificate.device) else {
+            return shared.counters.count(Reason::TooManyOfOne, 1);
+        };
         let counted = Counted::new(Arc::clone(&shared));
         let laptops = shared.laptops.clone();
         laptops.spawn(async move {
             transport::serve(secure, caller, shared, routes).await;
-            drop(counted);
+            drop((counted, seat));
         });
         return;
     }

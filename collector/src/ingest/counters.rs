@@ -23,6 +23,8 @@ pub enum Reason {
     HandshakeTimeout,
     /// A connection without a device's certificate, when there were too many.
     TooManyStrangers,
+    /// A connection of a certificate that has enough of them.
+    TooManyOfOne,
     /// A connection without a device's certificate that made no request in time.
     StrangerSilent,
     /// An audit line left out, because there were too many.
@@ -40,6 +42,7 @@ impl Reason {
         Self::Handshake,
         Self::HandshakeTimeout,
         Self::TooManyStrangers,
+        Self::TooManyOfOne,
         Self::StrangerSilent,
         Self::AuditSuppressed,
     ];
@@ -56,6 +59,7 @@ impl Reason {
             Self::Handshake => "handshake-failed",
             Self::HandshakeTimeout => "handshake-timed-out",
             Self::TooManyStrangers => "too-many-strangers",
+            Self::TooManyOfOne => "too-many-of-one-certificate",
             Self::StrangerSilent => "stranger-silent",
             Self::AuditSuppressed => "audit-suppressed",
         }

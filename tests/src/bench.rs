@@ -12,6 +12,7 @@ mod http;
 mod influx_lines;
 mod laptops;
 mod latency;
+mod morning;
 mod pushes;
 mod remote_write;
 mod seal;
@@ -42,6 +43,8 @@ enum Command {
     Seal(seal::Options),
     /// Streams the samples to a collector as the laptops would.
     Laptops(laptops::Options),
+    /// Lets laptops connect all at once, each with what its spool has kept.
+    Morning(morning::Options),
     /// Pushes the samples to a time-series database over HTTP.
     Tsdb(tsdb::Options),
 }
@@ -71,6 +74,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Fill(options) => fill::run(&options).await,
         Command::Seal(options) => seal::run(&options).await,
         Command::Laptops(options) => laptops::run(&options).await,
+        Command::Morning(options) => morning::run(&options).await,
         Command::Tsdb(options) => tsdb::run(&options).await,
     }
 }

@@ -1,9 +1,14 @@
-"""Memory for each connected laptop that says nothing, and what comes back when all have gone."""
+"""Memory for each connected laptop, what a message on an idle one costs, and the morning's reconnect.
+
+A morning: every laptop connects at the same moment with sixteen hours of reports in its spool, a report
+a minute with all of its 36 numbers (an agent keeps changes only, and none while it sleeps), and obeys
+the credit that it is given. Once with full handshakes, and once resuming what was agreed the day before.
+"""
 
 import os
 import time
 
-from bench.driver import Driver
+from bench.driver import Driver, measure
 from bench.processes import wait_for
 from bench.systems import Rollcall
 
@@ -12,6 +17,8 @@ PACKAGES = []
 
 TARGET_KIB = 16
 DISTRICT = 500_000
+NIGHT = 16 * 60
+HUNDRED_THOUSAND = 100_000
 
 
 def run(bench):
@@ -21,7 +28,7 @@ def run(bench):
     if count < wanted:
         bench.results.note(f"{count:,} connections instead of {wanted:,}: this machine allows "
                            f"{bench.descriptors:,} open files to a process; the rest is extrapolated")
-    file, _ = bench.series("series", 1, 1, awake=True)
+    file, _ = bench.series("series", min(count, 1000), 3, awake=True)
     system = bench.system(Rollcall)
     system.enrol(count, count)
     system.start()
@@ -35,6 +42,65 @@ def run(bench):
     time.sleep(bench.size(0, 2, 10))
     after = settled_pss(system)
     tell(bench, count, before, full, after, connect)
+    messages(bench, system, file, min(count, 1000))
+    storm(bench, system, file, min(count, 1000))
+    bench.clear()
+    mornings(bench)
+
+
+def messages(bench, system, file, count):
+    """One message in flight on each of many connections that say little."""
+    seen = measure(bench, system, system.driver(file, count, reports_per_push=1, rate=count / 2))
+    sent = 2 * count
+    each = seen["cpu_s"] / sent * 1e6
+    bench.results.put("rollcall_cpu_us_per_message_on_idle_connections", each)
+    bench.results.row("processor microseconds for a message of one report, durable, on a connection that "
+                      "says one in two seconds", rollcall=each)
+
+
+def storm(bench, system, file, count):
+    """Connections alone: what a handshake costs, in full and resumed."""
+    for name, resume in [("full", False), ("resumed", True)]:
+        # The first report is stored, and none is sent.
+        seen = measure(bench, system, system.morning(file, count, resume=resume, until=1, stored=1), samples=1)
+        each = seen["cpu_s"] / count * 1000
+        bench.results.put(f"rollcall_cpu_ms_per_{name}_connection", each)
+        bench.results.row(f"processor ms for a connection at once with {count - 1:,} others, {name}",
+                          rollcall=each)
+        if resume and seen["resumed"] < count:
+            bench.results.note(f"{count - seen['resumed']:,} of {count:,} connections were not resumed")
+
+
+def mornings(bench):
+    """Every laptop at once, with the reports of a night."""
+    laptops, night = bench.size(10, 100, 1000), bench.size(20, NIGHT, NIGHT)
+    bench.results.parameters(morning_laptops=laptops, morning_reports_each=night)
+    file, _ = bench.series("night", laptops, night + 1, awake=True)
+    for name, resume in [("full", False), ("resumed", True)]:
+        system = bench.system(Rollcall, "_morning")
+        system.enrol(laptops, laptops)
+        system.start()
+        seen = measure(bench, system, system.morning(file, laptops, resume=resume), samples=laptops * night * 36)
+        tell_morning(bench, name, laptops, seen)
+        bench.clear_systems()
+    results = bench.results
+    results.note(f"seconds for {HUNDRED_THOUSAND:,} laptops are those of {laptops:,} times "
+                 f"{HUNDRED_THOUSAND / laptops:,.0f}: the collector was busy throughout, and so was the measuring "
+                 "program on the same processors")
+
+
+def tell_morning(bench, name, laptops, seen):
+    results, took = bench.results, seen["laptop_ms"]
+    times = HUNDRED_THOUSAND / laptops
+    results.put(f"rollcall_morning_{name}_s_per_100000", seen["seconds"] * times)
+    results.put(f"rollcall_morning_{name}_cpu_s_per_100000", seen["cpu_s"] * times)
+    for part in ("p50", "p99", "max"):
+        results.put(f"rollcall_morning_{name}_laptop_{part}_s", took[part] / 1000)
+    results.put(f"rollcall_morning_{name}_slow_downs", seen["slowed"])
+    results.row(f"a morning of {laptops:,} laptops, {name} handshakes: s until the median / slowest laptop is done",
+                rollcall=f"{took['p50'] / 1000:.1f} / {took['max'] / 1000:.1f}")
+    results.row(f"the same: processor s, and s in all, for {HUNDRED_THOUSAND:,}",
+                rollcall=f"{seen['cpu_s'] * times:,.0f} / {seen['seconds'] * times:,.0f}")
 
 
 def tell(bench, count, before, full, after, connect):

@@ -1,6 +1,7 @@
 """Bytes a sample on disk after days of history, beside VictoriaMetrics: simulated and real series.
 
-Each day is fed and sealed on its own, as it would come; then retention has removed the older half.
+Each day is fed and sealed on its own, as it would come; then the days that are over are merged, and
+retention has removed the older half.
 Bytes are what du counts of the whole data folder after the program has come to rest and stopped,
 divided by the samples that can still be read. The real series are those of ROLLCALL_DATA (default
 ../shared/data): host metrics (NAB) in real order, given to laptops as numbers of their reports.
@@ -11,7 +12,7 @@ import datetime
 import json
 
 from bench.driver import Driver
-from bench.processes import settle
+from bench.processes import settle, wait_for
 from bench.real_series import real_series
 from bench.systems import InfluxDb, Rollcall, VictoriaMetrics
 
@@ -22,7 +23,7 @@ DAY = 1440
 
 
 def run(bench):
-    laptops, retention = bench.size(3, 20, 300), bench.size(8, 8, 14)
+    laptops, retention = bench.size(3, 100, 300), bench.size(8, 8, 14)
     ago = bench.size([20, 0], [19, 18, 17, 16, 3, 2, 1, 0], [*range(27, -1, -1)])
     bench.results.parameters(laptops=laptops, days_ago=ago, retention_days=retention)
     files = [bench.series(f"day{day:02}", laptops, DAY, minutes_ago=day * DAY) for day in ago]
@@ -45,12 +46,21 @@ def of_rollcall(bench, files, laptops, retention, label=""):
     whole = sum(samples for _, samples in files)
     before = system.bytes_on_disk()
     system.start()
+    wait_for(bench.size(90, 90, 1800), "the days that are over to be merged",
+             lambda: not unmerged(system), system.process)
     settle(system.process, 2, 30)
     kept = kept_share(system, files)
     system.stop()
     after = system.bytes_on_disk()
     bench.results.put(f"rollcall{label}_bytes_of_an_empty_store", empty)
     return {"whole": before / whole, "kept": after / (whole * kept), "kept_share": kept}
+
+
+def unmerged(system):
+    """Days that are over by some hours and lie as they were sealed."""
+    yesterday = datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(days=1)
+    days = [folder.name.removesuffix(".0") for folder in (system.data / "history").glob("????-??-??.0")]
+    return [day for day in days if datetime.date.fromisoformat(day) < yesterday]
 
 
 def of_other(bench, kind, files, laptops, retention, label=""):

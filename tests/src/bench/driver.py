@@ -33,7 +33,7 @@ class Driver:
         self.process.child.stdout.close()
 
 
-def measure(bench, system, command):
+def measure(bench, system, command, samples=None):
     """Sends a load and tells what it cost the system: processor seconds from the first push until it
     has come to rest, so that what it puts off for a moment is counted too."""
     driver = Driver(bench, command)
@@ -46,6 +46,7 @@ def measure(bench, system, command):
     seen["cpu_s"] = system.process.cpu_s() - before
     seen["cpu_s_while_fed"] = fed - before
     seen["memory"] = system.process.memory_mb()
+    seen.setdefault("samples", samples)
     samples = max(seen["samples"], 1)
     seen["wire_bytes_per_sample"] = driver.ready["wire_bytes"] / samples
     seen["cpu_s_per_million"] = seen["cpu_s"] / samples * 1e6

@@ -3,13 +3,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use prost::Message as _;
 use rollcall_proto::v1;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, HandshakeKind};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -22,6 +23,14 @@ pub(super) struct Stream {
     down: Down,
     /// The last stored sequence, as Welcome and acknowledgements tell.
     pub acknowledged: u64,
+    /// How many reports may be on the way.
+    pub credit: usize,
+    /// How long nothing more should be sent.
+    pub wait: Duration,
+    /// How often the collector has changed the pace.
+    pub slowed: u64,
+    /// Whether the connection went on with what an earlier one had agreed on.
+    pub resumed: bool,
 }
 
 /// What comes down: its head may be a message behind.
@@ -42,6 +51,7 @@ impl Stream {
         let name = ServerName::IpAddress(collector.ip().into());
         let tls = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await;
         let tls = tls.context("the TLS handshake")?;
+        let resumed = tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
         let (client, connection) = h2::client::handshake(tls).await?;
         tokio::spawn(connection);
         let mut client = client.ready().await?;
@@ -50,6 +60,10 @@ impl Stream {
             up,
             down: Down::Awaited(response),
             acknowledged: 0,
+            credit: 0,
+            wait: Duration::ZERO,
+            slowed: 0,
+            resumed,
         };
         let hello = v1::up::Message::Hello(hello);
         stream.send(frame(hello)?)?;
@@ -65,8 +79,14 @@ impl Stream {
     /// Waits until everything up to a sequence is acknowledged.
     pub async fn acknowledged(&mut self, sequence: u64) -> anyhow::Result<()> {
         while self.acknowledged < sequence {
-            if let v1::down::Message::Ack(ack) = self.receive().await? {
-                self.acknowledged = ack.sequence;
+            match self.receive().await? {
+                v1::down::Message::Ack(ack) => self.acknowledged = ack.sequence,
+                v1::down::Message::SlowDown(slow) => {
+                    self.credit = slow.credit as usize;
+                    self.wait = Duration::from_millis(slow.wait_ms.into());
+                    self.slowed += 1;
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -76,6 +96,7 @@ impl Stream {
         loop {
             if let v1::down::Message::Welcome(welcome) = self.receive().await? {
                 self.acknowledged = welcome.last_stored;
+                self.credit = welcome.credit as usize;
                 return Ok(());
             }
         }

@@ -62,9 +62,16 @@ struct Loaded {
 }
 
 /// A message and the sequence that acknowledges it.
-struct Push {
-    frame: Bytes,
-    last: u64,
+pub(super) struct Push {
+    pub frame: Bytes,
+    pub last: u64,
+}
+
+impl Push {
+    /// Its size on the wire.
+    pub fn bytes(&self) -> usize {
+        self.frame.len()
+    }
 }
 
 /// What a laptop saw.
@@ -136,14 +143,7 @@ async fn open(
 ) -> anyhow::Result<Loaded> {
     let laptop = &laptops.laptops[at];
     let clocks = Clocks::new(laptop, series, stored);
-    let hello = v1::Hello {
-        agent_version: VERSION.to_owned(),
-        sent: Some((&clocks.sent).into()),
-        spool: laptop.spool().as_bytes().to_vec(),
-        next_sequence: stored + load.from as u64,
-        hardware: Some(laptop.hardware.clone()),
-        configuration_revision: 0,
-    };
+    let hello = hello(laptop, &clocks, stored + load.from as u64);
     let mut stream = Stream::open(collector, laptops.tls(laptop)?, hello).await?;
     if idle {
         let pushes = Vec::new();
@@ -160,23 +160,32 @@ async fn open(
     }
     let mut pushes = Vec::new();
     for range in load.pushes(series.header.reports) {
-        let last = stored + range.end as u64;
-        if let Some(frame) = message(range)? {
-            pushes.push(Push { frame, last });
-        }
+        pushes.extend(clocks.push(at, range, series)?);
     }
     Ok(Loaded { stream, pushes })
 }
 
+/// What a laptop says first.
+pub(super) fn hello(laptop: &Enrolled, clocks: &Clocks<'_>, next_sequence: u64) -> v1::Hello {
+    v1::Hello {
+        agent_version: VERSION.to_owned(),
+        sent: Some((&clocks.sent).into()),
+        spool: laptop.spool().as_bytes().to_vec(),
+        next_sequence,
+        hardware: Some(laptop.hardware.clone()),
+        configuration_revision: 0,
+    }
+}
+
 /// A laptop's clocks: they agree with the file's times, as of when its messages are made.
-struct Clocks<'a> {
+pub(super) struct Clocks<'a> {
     laptop: &'a Enrolled,
     sent: Taken,
     stored: u64,
 }
 
 impl<'a> Clocks<'a> {
-    fn new(laptop: &'a Enrolled, series: &Series, stored: u64) -> Self {
+    pub fn new(laptop: &'a Enrolled, series: &Series, stored: u64) -> Self {
         let wall = SystemClock.now().wall;
         let late = wall.since(series.at(series.header.reports - 1)).max(0);
         let since_boot = SinceBootMs(UPTIME.0 + late.unsigned_abs());
@@ -195,6 +204,18 @@ impl<'a> Clocks<'a> {
             since_boot: SinceBootMs(UPTIME.0 - ago),
         };
         Taken::at(now, self.laptop.boot())
+    }
+
+    /// The push with these reports; `None` where the laptop slept through all of them.
+    pub fn push(
+        &self,
+        at: usize,
+        reports: std::ops::Range<usize>,
+        series: &Series,
+    ) -> anyhow::Result<Option<Push>> {
+        let last = self.stored + reports.end as u64;
+        let frame = self.message(at, reports, series)?;
+        Ok(frame.map(|frame| Push { frame, last }))
     }
 
     /// The message with these reports; `None` where the laptop slept through all of them. The last
@@ -311,5 +332,5 @@ fn samples(options: &Options, count: usize, series: &Series) -> u64 {
 
 fn wire_bytes(loaded: &[Loaded]) -> usize {
     let pushes = loaded.iter().flat_map(|laptop| &laptop.pushes);
-    pushes.map(|push| push.frame.len()).sum()
+    pushes.map(Push::bytes).sum()
 }

@@ -138,10 +138,13 @@ class Bench:
     def say(self, text):
         say(f"   {text}")
 
-    def clear(self):
+    def clear_systems(self):
         for system in self.systems:
             system.delete()
         self.systems.clear()
+
+    def clear(self):
+        self.clear_systems()
         Process.stop_all()
         for file in self.folder.iterdir():
             if file.is_file():

@@ -135,7 +135,14 @@ class Rollcall(System):
         return sum_of(self.get("/metrics").decode(), name)
 
     def driver(self, series, connections, **load):
-        return ["laptops", "--series", series, "--fleet", self.fleet, "--collector", self.grpc,
+        return self.senders("laptops", series, connections, load)
+
+    def morning(self, series, connections, **load):
+        """All at once, each with what its spool has kept."""
+        return self.senders("morning", series, connections, load)
+
+    def senders(self, command, series, connections, load):
+        return [command, "--series", series, "--fleet", self.fleet, "--collector", self.grpc,
                 "--connections", connections, *arguments(load)]
 
     def first_laptop(self):

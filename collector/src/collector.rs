@@ -100,8 +100,12 @@ impl Collector {
         let tls = Arc::new(tls);
         let grpc = listen(settings.grpc.unwrap_or(config.grpc.listen)).await?;
         let http = http_config(&config.http, settings.http)?;
-        let http = HttpServer::bind(query, http).await?;
         let fingerprint = authority.fingerprint();
+        let enrolling = query::Enrolling {
+            authority: fingerprint,
+            port: grpc.local_addr()?.port(),
+        };
+        let http = HttpServer::bind(query.enrolling(enrolling), http).await?;
         let control = ControlServer::bind(
             &data,
             store.clone(),

@@ -22,7 +22,7 @@ use crate::incident::Incident;
 use crate::notification::Notification;
 use crate::silence::{Kind, Silence};
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Format, ImportOptions, Role, Selection};
-pub use execute::execute;
+pub use execute::{execute, execute_for};
 pub use socket::{
     ControlServer, ask, ask_for_backup, ask_for_check, ask_for_stream, ask_for_upkeep,
 };

@@ -4,6 +4,7 @@
 //! HTTP, Prometheus, the dashboard) find out who asks, call an answer and put it into their form.
 
 pub mod access;
+mod administer;
 mod alerts;
 mod attention;
 mod catalogue;
@@ -41,6 +42,7 @@ use crate::evaluate::book::RuleBook;
 use crate::evaluate::rules::{Rule, Test};
 use crate::store::{Store, StoreError};
 use access::{Attempts, Denied};
+pub use administer::{Enrolling, NewApiToken, NewToken};
 pub use alerts::{AlertAnswer, AlertFilter, AlertList};
 pub use attention::{AttentionAnswer, Foreseen, Urgent};
 pub use catalogue::{CatalogueAnswer, MetricAnswer, catalogue};
@@ -129,6 +131,7 @@ pub struct Query {
     turns: Arc<Semaphore>,
     kept: Arc<fleet::Kept>,
     notes: Arc<reachability::Notes>,
+    enrolling: Option<Enrolling>,
 }
 
 /// What answers are made of besides the store.
@@ -194,6 +197,7 @@ impl Query {
             turns: Arc::new(Semaphore::new(ANSWERS)),
             kept: Arc::default(),
             notes: Arc::default(),
+            enrolling: None,
         }
     }
 

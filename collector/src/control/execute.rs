@@ -22,6 +22,9 @@ use crate::silence::silenced_until;
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Role, Store, StoreError, Write};
 use rollcall_shared::id::Label;
 
+/// Who acts on the command line.
+pub(super) const ADMIN: &str = "admin";
+
 /// Lines of the audit log in one answer.
 const AUDIT_LINES: usize = 10_000;
 
@@ -43,22 +46,12 @@ pub async fn execute(
     // Decisions on one record follow each other: a use of a token must not undo its revocation.
     let _decision = store.exclusive().await;
     match request {
-        Request::TokenCreate {
-            site,
-            group,
-            uses,
-            life_ms,
-        } => {
-            let record = token_record(site, group, uses, life_ms, now);
-            create_token(store, authority, record, now).await
-        }
+        Request::TokenCreate { .. }
+        | Request::TokenRevoke { .. }
+        | Request::ApiTokenCreate { .. }
+        | Request::ApiTokenRevoke { .. } => tokens(store, authority, request, ADMIN, now).await,
         Request::TokenList => Ok(Answer::Tokens(store.tokens())),
-        Request::TokenRevoke { id } => revoke_token(store, &id, now).await,
-        Request::ApiTokenCreate { name, role, sites } => {
-            create_api_token(store, name, role, sites, now).await
-        }
         Request::ApiTokenList => Ok(Answer::ApiTokens(store.api_tokens())),
-        Request::ApiTokenRevoke { name } => revoke_api_token(store, &name, now).await,
         Request::DeviceList => Ok(Answer::Devices(devices(store))),
         Request::DeviceShow { id } => show_device(store, id),
         Request::DeviceStanding { id, standing } => set_standing(store, id, standing, now).await,
@@ -146,6 +139,47 @@ fn administrator() -> Viewer {
     Viewer::new("admin", Role::Admin, Vec::new())
 }
 
+/// Makes or revokes a token in the name of `actor`, durably, with its line in the audit log.
+///
+/// # Errors
+/// What is wrong, for who asked.
+pub async fn execute_for(
+    store: &Store,
+    authority: AuthorityFingerprint,
+    request: Request,
+    actor: &str,
+    now: UnixMs,
+) -> Result<Answer, String> {
+    let _decision = store.exclusive().await;
+    tokens(store, authority, request, actor, now).await
+}
+
+async fn tokens(
+    store: &Store,
+    authority: AuthorityFingerprint,
+    request: Request,
+    actor: &str,
+    now: UnixMs,
+) -> Result<Answer, String> {
+    match request {
+        Request::TokenCreate {
+            site,
+            group,
+            uses,
+            life_ms,
+        } => {
+            let record = token_record(site, group, uses, life_ms, now);
+            create_token(store, authority, record, actor, now).await
+        }
+        Request::TokenRevoke { id } => revoke_token(store, &id, actor, now).await,
+        Request::ApiTokenCreate { name, role, sites } => {
+            create_api_token(store, (name, role, sites), actor, now).await
+        }
+        Request::ApiTokenRevoke { name } => revoke_api_token(store, &name, actor, now).await,
+        _ => Err("only tokens are made and revoked here".to_owned()),
+    }
+}
+
 fn token_record(
     site: Label,
     group: Option<Label>,
@@ -171,11 +205,13 @@ async fn create_token(
     store: &Store,
     authority: AuthorityFingerprint,
     mut record: EnrolmentTokenRecord,
+    actor: &str,
     now: UnixMs,
 ) -> Result<Answer, String> {
     let secret = TokenSecret::generate();
     record.hash = secret.hash();
     let line = done(
+        actor,
         "token.create",
         &record.id,
         format!("site {}", record.site),
@@ -190,13 +226,13 @@ async fn create_token(
     ))
 }
 
-async fn revoke_token(store: &Store, id: &str, now: UnixMs) -> Result<Answer, String> {
+async fn revoke_token(store: &Store, id: &str, actor: &str, now: UnixMs) -> Result<Answer, String> {
     let found = store.tokens().into_iter().find(|token| token.id == id);
     let mut token = found.ok_or_else(|| {
         format!("there is no enrolment token `{id}`; `rollcall-collector token list` shows them")
     })?;
     token.revoked = true;
-    let line = done("token.revoke", id, String::new(), now);
+    let line = done(actor, "token.revoke", id, String::new(), now);
     store
         .commit(vec![Write::PutToken(token), line])
         .await
@@ -206,9 +242,8 @@ async fn revoke_token(store: &Store, id: &str, now: UnixMs) -> Result<Answer, St
 
 async fn create_api_token(
     store: &Store,
-    name: String,
-    role: Role,
-    sites: Vec<Label>,
+    (name, role, sites): (String, Role, Vec<Label>),
+    actor: &str,
     now: UnixMs,
 ) -> Result<Answer, String> {
     if name.is_empty() || name.len() > limits::LABEL_BYTES || name.chars().any(char::is_control) {
@@ -228,6 +263,7 @@ async fn create_api_token(
     }
     let (text, hash) = generate_token();
     let line = done(
+        actor,
         "api-token.create",
         &name,
         format!("role {}", role.word()),
@@ -248,7 +284,12 @@ async fn create_api_token(
     Ok(Answer::Secret(text))
 }
 
-async fn revoke_api_token(store: &Store, name: &str, now: UnixMs) -> Result<Answer, String> {
+async fn revoke_api_token(
+    store: &Store,
+    name: &str,
+    actor: &str,
+    now: UnixMs,
+) -> Result<Answer, String> {
     let found = store
         .api_tokens()
         .into_iter()
@@ -257,7 +298,7 @@ async fn revoke_api_token(store: &Store, name: &str, now: UnixMs) -> Result<Answ
         format!("there is no API token `{name}`; `rollcall-collector api-token list` shows them")
     })?;
     token.revoked = true;
-    let line = done("api-token.revoke", name, String::new(), now);
+    let line = done(actor, "api-token.revoke", name, String::new(), now);
     store
         .commit(vec![Write::PutApiToken(token), line])
         .await
@@ -290,7 +331,7 @@ async fn set_standing(
         Standing::Revoked => "device.revoke",
         Standing::Retired => "device.retire",
     };
-    let line = done(action, &id.to_string(), String::new(), now);
+    let line = done(ADMIN, action, &id.to_string(), String::new(), now);
     store
         .commit(vec![Write::PutDevice(device), line])
         .await
@@ -311,10 +352,10 @@ fn no_device(id: DeviceId) -> String {
     format!("there is no device {id}; `rollcall-collector device list` shows them")
 }
 
-pub(super) fn done(action: &str, subject: &str, detail: String, now: UnixMs) -> Write {
+pub(super) fn done(actor: &str, action: &str, subject: &str, detail: String, now: UnixMs) -> Write {
     Write::Audit(AuditLine {
         at: now,
-        actor: "admin".to_owned(),
+        actor: actor.to_owned(),
         action: action.to_owned(),
         subject: subject.to_owned(),
         outcome: "ok".to_owned(),

@@ -2,7 +2,7 @@
 
 use rollcall_shared::time::UnixMs;
 
-use super::execute::{done, told};
+use super::execute::{ADMIN, done, told};
 use super::{Answer, Waiting};
 use crate::notification::Notification;
 use crate::store::{Store, Write};
@@ -55,7 +55,13 @@ async fn change(
         for notification in some {
             let key = notification.key.to_string();
             writes.push(write(notification.clone()));
-            writes.push(done(action, &key, notification.last_error.clone(), now));
+            writes.push(done(
+                ADMIN,
+                action,
+                &key,
+                notification.last_error.clone(),
+                now,
+            ));
         }
         store.commit(writes).await.map_err(told)?;
     }

@@ -3,6 +3,7 @@
 //! People sign in with an API token; see [`super::session`].
 
 mod address;
+mod administration;
 mod api_docs;
 mod assets;
 mod attention;
@@ -12,6 +13,7 @@ mod csv;
 mod device;
 mod devices;
 mod events;
+mod forms;
 mod frame;
 mod html;
 mod reachability;
@@ -53,6 +55,20 @@ pub(super) fn routes() -> Router<Face> {
         .route("/reachability", get(reachability_page))
         .route("/reports", get(reports_page))
         .route("/reports/{name}", get(report_csv))
+        .route("/administration", get(administration::page))
+        .route("/administration/tokens", post(administration::create_token))
+        .route(
+            "/administration/tokens/revoke",
+            post(administration::revoke_token),
+        )
+        .route(
+            "/administration/api-tokens",
+            post(administration::create_api_token),
+        )
+        .route(
+            "/administration/api-tokens/revoke",
+            post(administration::revoke_api_token),
+        )
         .route("/events", get(events::stream))
         .route("/sign-in", get(sign_in::form).post(sign_in::submit))
         .route("/sign-out", post(sign_in::sign_out))
@@ -127,6 +143,11 @@ impl Asked {
 
     fn page(&self, title: &str, main: Html) -> Html {
         self.frame.page(title, main)
+    }
+
+    /// What a form on this page must carry.
+    fn form_token(&self) -> &str {
+        self.frame.form_token()
     }
 
     fn now(&self) -> rollcall_shared::time::UnixMs {

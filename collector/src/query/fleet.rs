@@ -7,6 +7,7 @@
 mod find;
 mod rows;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rollcall_shared::id::DeviceId;
@@ -25,6 +26,9 @@ const KEPT: u64 = 20;
 
 /// A table that took less than this is made anew each time: what changes is then seen at once.
 const QUICK_MS: u64 = 5;
+
+/// A table that is too old is shown once more while the next one is made, unless it is older than this.
+const OLDEST_MS: u64 = 30_000;
 
 /// A device that nobody heard of for so long is quiet: longer than a weekend and a holiday.
 pub const QUIET_MS: i64 = 7 * 86_400_000;
@@ -93,7 +97,10 @@ pub struct Fleet {
 
 /// The last table that was made.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<Option<Table>>);
+pub(super) struct Kept {
+    table: Mutex<Option<Table>>,
+    is_making: AtomicBool,
+}
 
 #[derive(Debug, Clone)]
 struct Table {
@@ -152,7 +159,7 @@ impl From<Severity> for Health {
 
 impl Kept {
     fn table(&self) -> std::sync::MutexGuard<'_, Option<Table>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -176,14 +183,34 @@ impl Query {
         self.whole_fleet().urgent(viewer, site, skip, most)
     }
 
-    /// The table, made anew where the last one is too old. Who comes while it is made gets the last one,
-    /// if there is one.
+    /// The table, made anew where the last one is too old. Nobody waits for that who can be shown the last
+    /// one.
     pub(super) fn whole_fleet(&self) -> Arc<Fleet> {
-        let began = self.clock.now();
-        let kept = self.kept.table().clone();
-        if let Some(table) = kept.filter(|table| table.is_fresh(began)) {
-            return table.fleet;
+        let now = self.clock.now();
+        let Some(table) = self.kept.table().clone() else {
+            return self.make_fleet(now);
+        };
+        if table.age(now) >= OLDEST_MS {
+            return self.make_fleet(now);
         }
+        if !table.is_fresh(now) && !self.kept.is_making.swap(true, Ordering::AcqRel) {
+            let query = self.clone();
+            let made = std::thread::Builder::new()
+                .name("fleet".to_owned())
+                .spawn(move || {
+                    query.make_fleet(query.clock.now());
+                    query.kept.is_making.store(false, Ordering::Release);
+                });
+            if let Err(error) = made {
+                tracing::warn!(%error, "no thread for the table of the fleet; it is made while somebody waits");
+                self.kept.is_making.store(false, Ordering::Release);
+                return self.make_fleet(now);
+            }
+        }
+        table.fleet
+    }
+
+    fn make_fleet(&self, began: Now) -> Arc<Fleet> {
         let fleet = Arc::new(Fleet::of(&self.store, began.wall));
         let cost = since_boot(self.clock.as_ref()).saturating_sub(began.since_boot.0);
         *self.kept.table() = (cost >= QUICK_MS).then(|| Table {
@@ -196,8 +223,12 @@ impl Query {
 }
 
 impl Table {
-    fn is_fresh(&self, now: Now) -> bool {
-        now.since_boot.0.saturating_sub(self.made) < self.cost * (KEPT + 1)
+    const fn age(&self, now: Now) -> u64 {
+        now.since_boot.0.saturating_sub(self.made)
+    }
+
+    const fn is_fresh(&self, now: Now) -> bool {
+        self.age(now) < self.cost * (KEPT + 1)
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rollcall_collector::evaluate::book::RuleBook;
 use rollcall_collector::evaluate::rules::RuleSet;
-use rollcall_collector::query::{AlertFilter, DeviceFilter, Page, Query, Surroundings, Viewer};
+use rollcall_collector::query::{
+    AlertFilter, DeviceFilter, FleetFilter, FleetRequest, Page, Query, Sort, Surroundings, Viewer,
+};
 use rollcall_collector::store::{Role, Store};
 use rollcall_shared::time::Clock;
 use serde::Serialize;
@@ -53,6 +55,17 @@ pub async fn ask(
         search: Some("lenovo".to_owned()),
         ..DeviceFilter::default()
     };
+    let table = FleetRequest {
+        filter: FleetFilter {
+            site: searched.site.clone(),
+            search: searched.search.clone(),
+            ..FleetFilter::default()
+        },
+        sort: Sort::Battery,
+        reversed: false,
+        skip: 0,
+        most: 50,
+    };
     let page = || Page::new(Some(100), None);
     let mut answered = vec![
         timed("attention list", times, || {
@@ -68,6 +81,14 @@ pub async fn ask(
             Ok(())
         })?,
     ];
+    answered.push(timed("attention page, table made anew", times, || {
+        query.attention(&viewer, None, 0, 25)?;
+        Ok(())
+    })?);
+    answered.push(timed("fleet table, made anew", times, || {
+        query.fleet(&viewer, &table)?;
+        Ok(())
+    })?);
     answered.push(timed("summary", times, || {
         std::hint::black_box(query.summary(&viewer));
         Ok(())

@@ -43,6 +43,11 @@ impl Frame {
         }
     }
 
+    /// What a form on this page must carry.
+    pub fn form_token(&self) -> &str {
+        &self.form_token
+    }
+
     /// The whole page.
     pub fn page(&self, title: &str, main: Html) -> Html {
         head(title)

@@ -232,6 +232,7 @@ async fn every_page_by_every_role_and_scope() {
         ("/reports/systems.csv", [200; 5]),
         ("/reports/load.csv", [200; 5]),
         ("/reports/nothing.csv", [404; 5]),
+        ("/administration", [403, 200, 200, 403, 200]),
         ("/nowhere", [404; 5]),
     ];
     let hay = example.hay.to_string();
@@ -325,4 +326,126 @@ async fn a_page_hears_of_what_changed_and_its_stream_ends() {
         "event: changed\ndata:\n\n",
         "and nothing of what"
     );
+}
+
+/// Sends a form with this session's own token.
+async fn send(router: &Router, cookie: &str, address: &str, fields: &str) -> Asked {
+    let headers = [("cookie", cookie), ("origin", "http://localhost:8480")];
+    let page = ask(
+        router,
+        request(Method::GET, "/administration", &headers, ""),
+    )
+    .await;
+    let body = format!("{fields}&form={}", page.form_token());
+    ask(router, request(Method::POST, address, &headers, &body)).await
+}
+
+#[tokio::test]
+async fn tokens_are_shown_once_and_end_sessions_when_they_are_revoked() {
+    let example = Example::new().await;
+    let enrolling = crate::query::Enrolling {
+        authority: rollcall_shared::token::AuthorityFingerprint([7; 32]),
+        port: 8443,
+    };
+    let query = example.query.clone().enrolling(enrolling);
+    let router = super::super::router(query, false, &[]);
+    let admin = session_of(&router, example.token("admin")).await;
+    let fields = "site=Hay&uses=3&days=2";
+    let made = send(&router, &admin, "/administration/tokens", fields).await;
+    assert_eq!(made.status, 200);
+    let (_, rest) = made.body.split_once("class=\"token\">").expect(&made.body);
+    let token = rest.split('<').next().unwrap();
+    assert!(
+        made.body.contains("--token-file") && token.len() > 40,
+        "{token}"
+    );
+    let headers = [("cookie", admin.as_str())];
+    let page = ask(
+        &router,
+        request(Method::GET, "/administration", &headers, ""),
+    )
+    .await;
+    assert!(!page.body.contains(token), "it is not shown again");
+    let known = example.store.tokens().remove(0);
+    assert_eq!((known.site.as_str(), known.uses_left), ("Hay", Some(3)));
+
+    let wrong = send(
+        &router,
+        &admin,
+        "/administration/tokens",
+        "site=Hay&uses=many",
+    )
+    .await;
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.body.contains("`uses` must be"), "{}", wrong.body);
+
+    let scoped = session_of(&router, example.token("admin-lincoln")).await;
+    let foreign = send(&router, &scoped, "/administration/tokens", fields).await;
+    assert_eq!(foreign.status, 400, "of another site");
+    let wider = "name=wide&role=admin&sites=";
+    let wider = send(&router, &scoped, "/administration/api-tokens", wider).await;
+    assert_eq!(wider.status, 400, "nobody gives more than they have");
+    let hidden = format!("id={}", known.id);
+    let hidden = send(&router, &scoped, "/administration/tokens/revoke", &hidden).await;
+    assert_eq!(hidden.status, 404);
+
+    let viewer = session_of(&router, example.token("viewer")).await;
+    let viewing = [("cookie", viewer.as_str())];
+    let gone = send(
+        &router,
+        &admin,
+        "/administration/api-tokens/revoke",
+        "name=viewer",
+    )
+    .await;
+    assert_eq!(
+        (gone.status, gone.header("location")),
+        (303, "/administration")
+    );
+    let after = ask(&router, request(Method::GET, "/", &viewing, "")).await;
+    assert_eq!(after.header("location"), "/sign-in");
+    let audit = example.store.audit(3).unwrap();
+    assert_eq!(
+        (audit[0].actor.as_str(), audit[0].action.as_str()),
+        ("api admin", "api-token.revoke")
+    );
+}
+
+#[tokio::test]
+async fn forms_of_others_change_nothing() {
+    let example = Example::new().await;
+    let router = plain(&example);
+    let cookie = session_of(&router, example.token("admin")).await;
+    let page = ask(
+        &router,
+        request(Method::GET, "/administration", &[("cookie", &cookie)], ""),
+    )
+    .await;
+    let good = format!("name=viewer&form={}", page.form_token());
+    let other = session_of(&router, example.token("technician")).await;
+    let tries: [(&str, Vec<(&str, &str)>, &str); 4] = [
+        (
+            "another origin",
+            vec![("cookie", &cookie), ("origin", "http://evil.example")],
+            &good,
+        ),
+        (
+            "another site",
+            vec![("cookie", &cookie), ("sec-fetch-site", "cross-site")],
+            &good,
+        ),
+        ("another session", vec![("cookie", &other)], &good),
+        ("no token", vec![("cookie", &cookie)], "name=viewer"),
+    ];
+    for (what, headers, body) in tries {
+        let address = "/administration/api-tokens/revoke";
+        let asked = ask(&router, request(Method::POST, address, &headers, body)).await;
+        assert_eq!(asked.status, 403, "{what}: {}", asked.body);
+    }
+    let token = example
+        .store
+        .api_tokens()
+        .into_iter()
+        .find(|token| token.name == "viewer");
+    assert!(!token.unwrap().revoked);
 }

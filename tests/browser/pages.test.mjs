@@ -158,6 +158,23 @@ test("a revoked token ends its holder's session", async () => {
   await worker.context.close();
 });
 
+test("what one acknowledges by two keys another sees without loading again", async () => {
+  const [one, other] = [await open(), await open()];
+  await signIn(one.page);
+  await signIn(other.page);
+  const said = other.page.getByText("admin deals with it").first();
+  assert.equal(await said.count(), 0);
+  // The stream of events says that it is there before anything changes.
+  await other.page.waitForResponse((answer) => answer.url().endsWith("/events"), { timeout: 5000 }).catch(() => {});
+  await one.page.keyboard.press("j");
+  await one.page.keyboard.press("a");
+  await one.page.getByText("admin deals with it").first().waitFor();
+  await said.waitFor();
+  assert.deepEqual([...one.wrong, ...other.wrong], []);
+  await one.context.close();
+  await other.context.close();
+});
+
 test("a mistake in a form is named by its field", async () => {
   const { context, page } = await open();
   await signIn(page);

@@ -2,6 +2,7 @@
 //!
 //! People sign in with an API token; see [`super::session`].
 
+mod acts;
 mod address;
 mod administration;
 mod api_docs;
@@ -55,6 +56,7 @@ pub(super) fn routes() -> Router<Face> {
         .route("/reachability", get(reachability_page))
         .route("/reports", get(reports_page))
         .route("/reports/{name}", get(report_csv))
+        .route("/acts", post(acts::submit))
         .route("/administration", get(administration::page))
         .route("/administration/tokens", post(administration::create_token))
         .route(
@@ -145,6 +147,15 @@ impl Asked {
         self.frame.page(title, main)
     }
 
+    /// What may be done on this page.
+    fn acts(&self) -> acts::Acts {
+        acts::Acts::new(&self.viewer, self.frame.form_token(), self.frame.address())
+    }
+
+    fn refuse(&self, error: QueryError) -> Refused {
+        self.frame.refusing()(error)
+    }
+
     /// What a form on this page must carry.
     fn form_token(&self) -> &str {
         self.frame.form_token()
@@ -158,7 +169,8 @@ impl Asked {
 async fn attention_page(asked: Asked) -> Result<Html, Refused> {
     let known = ["site", "page"];
     let answer = asked.answer(&known, attention::Attention::find).await?;
-    Ok(asked.page("Attention", answer.render(asked.now())))
+    let page = answer.render(&asked.acts(), asked.now());
+    Ok(asked.page("Attention", page))
 }
 
 async fn devices_page(asked: Asked) -> Result<Html, Refused> {
@@ -177,7 +189,8 @@ async fn device_page(asked: Asked, id: Id) -> Result<Html, Refused> {
         device::DevicePage::find(query, viewer, &id, given)
     });
     let answer = answer.await?;
-    Ok(asked.page(&answer.title(), answer.render(asked.now())))
+    let page = answer.render(&asked.acts(), asked.now());
+    Ok(asked.page(&answer.title(), page))
 }
 
 async fn collected_page(asked: Asked, id: Id) -> Result<Html, Refused> {

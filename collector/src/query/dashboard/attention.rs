@@ -3,6 +3,7 @@
 use rollcall_shared::time::UnixMs;
 
 use super::PAGE_SIZE;
+use super::acts::Acts;
 use super::address::{Address, pages};
 use super::devices::{page_number, place, short, standing_badge};
 use super::frame::{
@@ -40,7 +41,7 @@ impl Attention {
         })
     }
 
-    pub fn render(&self, now: UnixMs) -> Html {
+    pub fn render(&self, acts: &Acts, now: UnixMs) -> Html {
         let answer = &self.answer;
         let address = Address::new("/").with("site", self.site.as_str());
         let is_quiet = answer.incidents.is_empty() && answer.total == 0;
@@ -53,8 +54,8 @@ impl Attention {
             } else {
                 Html::new()
             })
-            .put(incidents(answer, now))
-            .put(devices(answer, now))
+            .put(incidents(answer, acts, now))
+            .put(devices(answer, acts, now))
             .put(pages(&address, self.page, answer.total.div_ceil(DEVICES)))
     }
 
@@ -123,14 +124,14 @@ impl Attention {
     }
 }
 
-fn incidents(answer: &AttentionAnswer, now: UnixMs) -> Html {
+fn incidents(answer: &AttentionAnswer, acts: &Acts, now: UnixMs) -> Html {
     if answer.incidents.is_empty() {
         return Html::new();
     }
     Html::new()
         .raw("<section aria-labelledby=\"incidents\"><h2 id=\"incidents\">One cause, many laptops</h2>")
         .raw("<ol class=\"alerts\">")
-        .each(&answer.incidents, |each| incident(each, now))
+        .each(&answer.incidents, |each| incident(each, acts, now))
         .raw("</ol>")
         .maybe(Some(answer.incidents_left_out).filter(|more| *more > 0), |more| {
             Html::new()
@@ -141,7 +142,7 @@ fn incidents(answer: &AttentionAnswer, now: UnixMs) -> Html {
         .raw("</section>")
 }
 
-fn incident(incident: &IncidentAnswer, now: UnixMs) -> Html {
+fn incident(incident: &IncidentAnswer, acts: &Acts, now: UnixMs) -> Html {
     Html::new()
         .raw(item(incident.severity))
         .raw("<div class=\"line\">")
@@ -171,6 +172,7 @@ fn incident(incident: &IncidentAnswer, now: UnixMs) -> Html {
                 .raw(" deals with it</strong>")
         })
         .raw("</p>")
+        .put(acts.of_incident(incident))
         .put(details(
             &incident.id,
             "Its first findings",
@@ -202,7 +204,7 @@ pub(super) const fn item(severity: Severity) -> &'static str {
     }
 }
 
-fn devices(answer: &AttentionAnswer, now: UnixMs) -> Html {
+fn devices(answer: &AttentionAnswer, acts: &Acts, now: UnixMs) -> Html {
     if answer.devices.is_empty() {
         return Html::new();
     }
@@ -215,11 +217,11 @@ fn devices(answer: &AttentionAnswer, now: UnixMs) -> Html {
             " laptops"
         })
         .raw("</h2><ol class=\"alerts\">")
-        .each(&answer.devices, |each| urgent(each, now))
+        .each(&answer.devices, |each| urgent(each, acts, now))
         .raw("</ol></section>")
 }
 
-fn urgent(urgent: &Urgent, now: UnixMs) -> Html {
+fn urgent(urgent: &Urgent, acts: &Acts, now: UnixMs) -> Html {
     let device = &urgent.device;
     let worst = urgent.alerts.first();
     Html::new()
@@ -242,7 +244,7 @@ fn urgent(urgent: &Urgent, now: UnixMs) -> Html {
             let drawn = each.metric.is_some().then_some(each);
             Html::new()
                 .raw("<li class=\"finding\"><div>")
-                .put(alert(each, AlertPlace::List, now))
+                .put(alert(each, AlertPlace::List, acts, now))
                 .raw("</div>")
                 .maybe(drawn, |alert| sparkline(&device.id, alert))
                 .raw("</li>")

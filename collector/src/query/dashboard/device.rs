@@ -4,6 +4,7 @@ use rollcall_shared::metric::{self, Kind, Metric};
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
+use super::acts::Acts;
 use super::address::Address;
 use super::assets::has_charts;
 use super::chart::{self, RANGES, range_ms};
@@ -116,7 +117,7 @@ impl DevicePage {
         format!("{}, {}", name(device), device.site)
     }
 
-    pub fn render(&self, now: UnixMs) -> Html {
+    pub fn render(&self, acts: &Acts, now: UnixMs) -> Html {
         let device = &self.detail.device;
         Html::new()
             .raw("<p class=\"crumbs\"><a href=\"/devices\">Fleet</a></p><h1>")
@@ -126,8 +127,8 @@ impl DevicePage {
             .raw("</h1>")
             .put(facts(&self.detail, now))
             .raw("<section aria-labelledby=\"alerts\"><h2 id=\"alerts\">Alerts</h2>")
-            .put(alerts(&self.detail.alerts, now))
-            .put(self.past(now))
+            .put(alerts(&self.detail.alerts, acts, now))
+            .put(self.past(acts, now))
             .raw("</section><section aria-labelledby=\"history\">")
             .raw("<h2 id=\"history\">History</h2>")
             .put(self.charts())
@@ -144,10 +145,12 @@ impl DevicePage {
             .with("range", self.range.as_str())
     }
 
-    fn past(&self, now: UnixMs) -> Html {
+    fn past(&self, acts: &Acts, now: UnixMs) -> Html {
         let list = Html::new()
             .raw("<ol class=\"alerts\">")
-            .each(&self.past, |each| alert(each, AlertPlace::Device, now))
+            .each(&self.past, |each| {
+                alert(each, AlertPlace::Device, acts, now)
+            })
             .raw("</ol>");
         let shown = (!self.past.is_empty()).then_some(list);
         Html::new().maybe(shown, |list| {
@@ -281,13 +284,13 @@ fn clock(skew_ms: i64) -> String {
     }
 }
 
-fn alerts(alerts: &[AlertAnswer], now: UnixMs) -> Html {
+fn alerts(alerts: &[AlertAnswer], acts: &Acts, now: UnixMs) -> Html {
     if alerts.is_empty() {
         return Html::new().raw("<p class=\"empty\">No alert is open.</p>");
     }
     Html::new()
         .raw("<ol class=\"alerts\">")
-        .each(alerts, |each| alert(each, AlertPlace::Device, now))
+        .each(alerts, |each| alert(each, AlertPlace::Device, acts, now))
         .raw("</ol>")
 }
 

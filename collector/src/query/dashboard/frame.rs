@@ -4,6 +4,7 @@ use http::Uri;
 use rollcall_shared::time::UnixMs;
 
 use super::SignedIn;
+use super::acts::Acts;
 use super::assets::VERSION;
 use super::html::Html;
 use super::runbook::{self, Level};
@@ -46,6 +47,11 @@ impl Frame {
     /// What a form on this page must carry.
     pub fn form_token(&self) -> &str {
         &self.form_token
+    }
+
+    /// Where the page is, with what was asked for.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The whole page.
@@ -185,7 +191,7 @@ pub(super) enum AlertPlace {
 }
 
 /// An alert: what is wrong, since when, whose work it is; on the page of its device what to do, too.
-pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, now: UnixMs) -> Html {
+pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, acts: &Acts, now: UnixMs) -> Html {
     let pending = alert.fired_at.is_none();
     let instance = Some(alert.instance.as_str()).filter(|text| !text.is_empty());
     let (open, close) = match place {
@@ -218,7 +224,23 @@ pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, now: UnixMs) -> Html
         })
         .raw(" · for ")
         .text(audience_name(alert.audience))
-        .raw("</p>");
+        .maybe(alert.acknowledged_by.as_deref(), |by| {
+            Html::new()
+                .raw(" · <strong>")
+                .text(by)
+                .raw(" deals with it</strong>")
+        })
+        .maybe(alert.silenced_until, |at| {
+            Html::new()
+                .raw(" · <strong>silenced until ")
+                .text(&minute(at.0))
+                .raw(" UTC</strong>")
+        })
+        .raw("</p>")
+        .put(match alert.resolved_at {
+            None if !pending => acts.of_alert(alert),
+            _ => Html::new(),
+        });
     match place {
         AlertPlace::List => content,
         AlertPlace::Device => Html::new()

@@ -198,7 +198,7 @@ pub(super) fn api(tokens: &[ApiTokenRecord], form: &str, now: UnixMs) -> Html {
         .put(field(
             "sites",
             "Sites with commas, empty for all",
-            "Lincoln, Hay",
+            "North School, South School",
         ))
         .put(own(form))
         .raw("<p><button type=\"submit\">Make a token</button></p></form>")

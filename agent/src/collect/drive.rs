@@ -4,8 +4,10 @@
 //! stay as they were.
 
 mod smartctl;
+mod text;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use rollcall_shared::metric;
@@ -74,7 +76,11 @@ fn combine(drive: &Drive, outcome: Outcome, awake: &mut Awake) -> Vec<Reading> {
             Some(readings) => readings.clone(),
             None => unread(drive, "the drive sleeps and is not woken for this"),
         },
-        Outcome::Failed(why) => {
+        Outcome::Failed(_) | Outcome::KnowsNoJson => {
+            let why = match outcome {
+                Outcome::Failed(why) => why,
+                _ => "this smartctl knows neither JSON nor this drive".to_owned(),
+            };
             let mut readings = unread(drive, &why);
             // What it used to tell is not merely gone: the reason is known.
             let told = awake.get(&drive.name).into_iter().flatten();
@@ -181,9 +187,17 @@ async fn ask(roots: &Roots, drive: &Drive) -> Outcome {
     let Some(program) = &roots.smartctl else {
         return Outcome::Failed("smartctl is not installed (package smartmontools)".to_owned());
     };
+    match question(program, drive, &["--json"]).await {
+        Outcome::KnowsNoJson => question(program, drive, &[]).await,
+        outcome => outcome,
+    }
+}
+
+async fn question(program: &Path, drive: &Drive, form: &[&str]) -> Outcome {
     let mut command = tokio::process::Command::new(program);
     command
-        .args(["--json", "--all", "--nocheck=standby"])
+        .args(form)
+        .args(["--all", "--nocheck=standby"])
         .arg(format!("/dev/{}", drive.name));
     match tokio::time::timeout(SMARTCTL_TIMEOUT, child::answer(command)).await {
         Err(_) => Outcome::Failed(format!(

@@ -114,7 +114,8 @@ pub fn is_any_link_up(roots: &Roots) -> Option<bool> {
 }
 
 /// What is wrong before names and servers come into it.
-fn ground(roots: &Roots) -> Ground {
+#[must_use]
+pub fn ground(roots: &Roots) -> Ground {
     if is_any_link_up(roots) == Some(false) {
         return Ground::NoLink;
     }

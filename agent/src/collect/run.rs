@@ -212,7 +212,7 @@ async fn read_reach(task: &Task) -> Sourced<Vec<Reading>> {
 
 async fn read_vantage(task: &Task) -> Sourced<Vec<Reading>> {
     let around = on_thread(Probe::Vantage, task, |roots| vantage::Around {
-        is_link_up: network::is_any_link_up(roots),
+        ground: network::ground(roots),
         network: network::surroundings(roots),
     });
     let around = around.await?;

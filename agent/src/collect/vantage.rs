@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::BeaconTrust;
+use super::network::Ground;
 use super::reach::Address;
 use super::source::Sourced;
 
@@ -40,8 +41,8 @@ const AWAY: Duration = Duration::from_secs(3600);
 /// What is known of the network around.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Around {
-    /// Whether any link is up; `None` where no link is known.
-    pub is_link_up: Option<bool>,
+    /// How far it reaches.
+    pub ground: Ground,
     /// What tells this network from others; `None` where nothing does.
     pub network: Option<String>,
 }
@@ -91,6 +92,11 @@ pub async fn read(
     };
     let asked = to_ask(&configuration.beacons, place, around, now);
     let site = first_to_answer(asked, config).await;
+    if let (None, Ground::NoGateway(why)) = (&site, &around.ground) {
+        // A beacon may stand on the laptop's own link; one that does not cannot be reached at all.
+        let why = format!("no beacon answers, and {why}");
+        return vec![Reading::unavailable(&metric::VANTAGE, "", &why)];
+    }
     let text = site
         .as_ref()
         .map_or("off-campus".to_owned(), |site| format!("on-campus:{site}"));
@@ -121,8 +127,10 @@ fn client_config(
     if trust.roots.is_empty() {
         return Err("the laptop is not enrolled, so no beacon can be trusted".to_owned());
     }
-    if around.is_link_up == Some(false) {
-        return Err("no network link is up".to_owned());
+    match around.ground {
+        Ground::NoLink => return Err("no network link is up".to_owned()),
+        Ground::NoAddress => return Err("no address was given to the link".to_owned()),
+        Ground::NoGateway(_) | Ground::Fine => {}
     }
     let config = tls::client_config(Trust::Roots(trust.roots.clone()), None);
     let mut config =
@@ -176,9 +184,9 @@ mod tests {
         }
     }
 
-    fn around(is_link_up: Option<bool>, network: Option<&str>) -> Around {
+    fn around(ground: Ground, network: Option<&str>) -> Around {
         Around {
-            is_link_up,
+            ground,
             network: network.map(str::to_owned),
         }
     }
@@ -187,7 +195,7 @@ mod tests {
         let readings = read(
             configuration,
             trust,
-            &around(Some(true), None),
+            &around(Ground::Fine, None),
             SinceBootMs(0),
             &mut Place::default(),
         )
@@ -244,13 +252,28 @@ mod tests {
         let unlinked = read(
             &configuration(&[("Lincoln", 1)]),
             &trust,
-            &around(Some(false), None),
+            &around(Ground::NoLink, None),
             SinceBootMs(0),
             &mut Place::default(),
         )
         .await;
         assert!(value(&unlinked, "network.vantage", "").contains("no network link"));
+        let silent = Ground::NoGateway("there is no gateway".to_owned());
+        let lost = read(
+            &configuration(&[("Lincoln", 1)]),
+            &trust,
+            &around(silent, None),
+            SinceBootMs(0),
+            &mut Place::default(),
+        )
+        .await;
+        let lost = value(&lost, "network.vantage", "");
+        assert!(
+            lost.ends_with("no beacon answers, and there is no gateway"),
+            "{lost}"
+        );
     }
+
     #[test]
     fn a_laptop_at_home_asks_two_thousand_beacons_once_an_hour() {
         let beacons: Vec<(String, u16)> = (0..2000).map(|n| (format!("Site {n}"), 1)).collect();
@@ -259,14 +282,17 @@ mod tests {
             .map(|(site, port)| (site.as_str(), *port))
             .collect();
         let beacons = configuration(&beacons).beacons;
-        let (home, cafe) = (around(None, Some("home")), around(None, Some("cafe")));
+        let (home, cafe) = (
+            around(Ground::Fine, Some("home")),
+            around(Ground::Fine, Some("cafe")),
+        );
         let at = |minute: u64| SinceBootMs(minute * 60_000);
         let count =
             |place: &Place, around: &Around, now| to_ask(&beacons, place, around, now).len();
         let mut place = Place::default();
         place.settle(
             Some("Site 7".parse().unwrap()),
-            &around(None, Some("school")),
+            &around(Ground::Fine, Some("school")),
             at(0),
         );
         assert_eq!(
@@ -283,7 +309,7 @@ mod tests {
         );
         assert_eq!(count(&place, &cafe, at(6)), 2000);
         assert_eq!(
-            count(&place, &around(None, None), at(6)),
+            count(&place, &around(Ground::Fine, None), at(6)),
             2000,
             "nothing is known"
         );

@@ -204,6 +204,70 @@ pub const WITHOUT_RULE: &[(&str, &str)] = &[
         "rollcall.spool.size",
         "It grows while a laptop is offline, by design, and is bounded.",
     ),
+    (
+        "system.boot.time",
+        "It says when the laptop was started; that a restart is overdue is told by restart-pending.",
+    ),
+    (
+        "host.environment",
+        "It says what the laptop is, and which readings to expect of it.",
+    ),
+    (
+        "hw.battery.condition",
+        "No default rule yet: the firmware's words were not compared with worn batteries; battery-worn and battery-hot judge by what was measured.",
+    ),
+    (
+        "hw.battery.cell.voltage",
+        "No default rule yet: how far cells of healthy batteries drift apart was not measured; health tells what a pupil feels.",
+    ),
+    (
+        "hw.battery.charger.adequate",
+        "charger-weak judges the same by the power that the battery gives, with numbers to show.",
+    ),
+    (
+        "hw.physical_disk.io_errors",
+        "Some drives refuse harmless commands, so that a count alone alarms at healthy ones; file-system-errors tells what was harmed.",
+    ),
+    (
+        "hw.physical_disk.nvme.warning_temp_time",
+        "It never falls, so that nothing would resolve it; drive-hot judges the temperature itself.",
+    ),
+    (
+        "hw.physical_disk.nvme.critical_comp_time",
+        "It never falls, so that nothing would resolve it; drive-hot judges the temperature itself.",
+    ),
+    (
+        "hw.physical_disk.power_cycles",
+        "It counts how often the drive was switched on, which wears nothing.",
+    ),
+    (
+        "system.network.link.bit_rate",
+        "Radio links change it by the second; what a pupil feels is told by reachability.",
+    ),
+    (
+        "system.network.link.roams",
+        "It counts since the agent started, and walking through a school is no fault.",
+    ),
+    (
+        "system.network.link.drops",
+        "It counts since the start, and closing the lid is among it; reachability tells what a pupil feels.",
+    ),
+    (
+        "network.proxy.kind",
+        "A proxy is a setting, not a fault; where it fails, targets fail at the stage `proxy`.",
+    ),
+    (
+        "network.reachability.ipv4.state",
+        "One family that fails is bridged by the other; where both fail, the target is unreachable.",
+    ),
+    (
+        "network.reachability.ipv6.state",
+        "Most homes have none; where the target is out of reach at all, its state says so.",
+    ),
+    (
+        "network.reachability.fault",
+        "It says in a word why a target is unreachable, which its state tells.",
+    ),
 ];
 
 /// The metrics that these rules look at: what they compare, what they show, and what their forecasts are

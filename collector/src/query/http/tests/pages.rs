@@ -359,7 +359,7 @@ async fn tokens_are_shown_once_and_end_sessions_when_they_are_revoked() {
         port: 8443,
     };
     let query = example.query.clone().enrolling(enrolling);
-    let router = super::super::router(query, false, &[]);
+    let router = router(query, false, &[]);
     let admin = session_of(&router, example.token("admin")).await;
     let fields = "site=Hay&uses=3&days=2";
     let made = send(&router, &admin, "/administration/tokens", fields).await;

@@ -10,6 +10,8 @@ mod child;
 mod cpu;
 mod drive;
 mod filesystem;
+#[cfg(test)]
+mod fuzz;
 mod hardware;
 mod memory;
 mod mounts;

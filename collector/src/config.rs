@@ -74,6 +74,12 @@ pub struct StoreSection {
     pub retention_days: u32,
     /// Days that every single reading is kept, 8 to 3660; no longer than `retention_days`.
     pub raw_days: u32,
+    /// Days that least, mean, greatest and last value of each quarter of an hour are kept, 8 to 3660.
+    pub rollup_15m_days: u32,
+    /// Days that those of each hour are kept, 8 to 3660.
+    pub rollup_1h_days: u32,
+    /// Days that those of each day are kept, 8 to 3660.
+    pub rollup_1d_days: u32,
 }
 
 /// The section `[authority]`.
@@ -109,7 +115,10 @@ impl Default for StoreSection {
         Self {
             reserve_mb: options.reserve_bytes / MB,
             retention_days: 400,
-            raw_days: 400,
+            raw_days: 35,
+            rollup_15m_days: 100,
+            rollup_1h_days: 400,
+            rollup_1d_days: 1830,
         }
     }
 }
@@ -164,8 +173,13 @@ impl Config {
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
             reserve_bytes: self.store.reserve_mb.saturating_mul(MB),
-            retention: Duration::from_secs(u64::from(self.store.retention_days) * 86_400),
-            raw_retention: Duration::from_secs(u64::from(self.store.raw_days) * 86_400),
+            retention: days(self.store.retention_days),
+            raw_retention: days(self.store.raw_days),
+            rollup_retention: [
+                days(self.store.rollup_15m_days),
+                days(self.store.rollup_1h_days),
+                days(self.store.rollup_1d_days),
+            ],
             ..StoreOptions::default()
         }
     }
@@ -190,13 +204,16 @@ impl Config {
         }
         channels::check(&self.channel).map_err(|error| error.to_string())?;
         feeds::check(&self.feed)?;
-        within(
-            "store.retention_days",
-            u64::from(self.store.retention_days),
-            8,
-            3660,
-        )?;
-        within("store.raw_days", u64::from(self.store.raw_days), 8, 3660)?;
+        let kept = [
+            ("store.retention_days", self.store.retention_days),
+            ("store.raw_days", self.store.raw_days),
+            ("store.rollup_15m_days", self.store.rollup_15m_days),
+            ("store.rollup_1h_days", self.store.rollup_1h_days),
+            ("store.rollup_1d_days", self.store.rollup_1d_days),
+        ];
+        for (name, days) in kept {
+            within(name, u64::from(days), 8, 3660)?;
+        }
         let life = self.authority.certificate_life_s;
         within("authority.certificate_life_s", life, 5, 398 * 86_400)
     }
@@ -218,6 +235,10 @@ impl Config {
             feed.resolve(folder);
         }
     }
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * 86_400)
 }
 
 fn within(field: &str, value: u64, low: u64, high: u64) -> Result<(), String> {

@@ -19,6 +19,7 @@ pub mod http;
 mod incidents;
 mod operation;
 mod page;
+mod past;
 pub mod prometheus;
 mod reachability;
 mod reports;
@@ -46,16 +47,17 @@ pub use administer::{Enrolling, NewApiToken, NewToken};
 pub use alerts::{AlertAnswer, AlertFilter, AlertList};
 pub use attention::{AttentionAnswer, Foreseen, Urgent};
 pub use catalogue::{CatalogueAnswer, MetricAnswer, catalogue};
-pub use devices::{
-    DeviceAnswer, DeviceDetail, DeviceFilter, DeviceList, LatestAnswer, PointAnswer, SeriesAnswer,
-    SeriesRequest,
-};
+pub use devices::{DeviceAnswer, DeviceDetail, DeviceFilter, DeviceList, LatestAnswer};
 use fleet::MOST_ROWS;
 pub use fleet::{Count, FleetFilter, FleetPage, FleetRequest, FleetRow, Health, Sort};
 pub use history::{ASLEEP_MS, History, Line, Stay, is_drawn};
 pub use incidents::{FindingAnswer, IncidentAnswer, IncidentFilter, IncidentList};
 pub use operation::{AuditAnswer, OutboxAnswer, OutboxEntry, Readiness};
 pub use page::Page;
+pub use past::{
+    HistoryAnswer, HistoryRequest, HistorySeries, PointAnswer, SeriesAnswer, SeriesRequest,
+    StretchAnswer, StretchLists,
+};
 use reachability::NOTED_EVERY_MS;
 pub use reachability::{Cell, Matrix, Reached, Target, Vantage};
 pub use reports::{BatteryDue, DriveDue, LOAD_DAYS, Load, SystemDue};

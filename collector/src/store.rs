@@ -10,6 +10,7 @@ pub mod block;
 mod check;
 mod codec;
 mod counters;
+mod counts;
 mod cursors;
 mod database;
 mod dense;
@@ -26,6 +27,7 @@ mod read;
 mod records;
 mod restore;
 mod retention;
+pub mod rollup;
 mod round;
 mod seal;
 mod shared;
@@ -46,7 +48,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rollcall_shared::configuration::Configuration;
-use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
+use rollcall_shared::id::{DeviceId, Label, Sequence, SpoolId};
 use rollcall_shared::report::Report;
 use rollcall_shared::time::UnixMs;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -63,11 +65,13 @@ pub use archive::{End, Head};
 pub use backup::{Backup, BackupError, BackupFile};
 pub use check::{CheckReport, Finding, check_store};
 pub use counters::StoreCounters;
+pub use counts::{Counts, Kind};
 use history::History;
 use hot::Hot;
 use keys::TreeName;
 pub use records::{ApiTokenRecord, EnrolmentTokenRecord, Role};
 pub use restore::{BackupContent, RestoreError, restore, verify_backup};
+use rollup::Level;
 use shared::Shared;
 use tape::Tape;
 pub use transfer::{ExportError, Format, ImportOptions, ImportReport, Selection, export, import};
@@ -76,27 +80,34 @@ use writer::Job;
 /// Devices or alerts that are shown to a visitor before writers have their turn: less than a millisecond.
 const VISITED_AT_ONCE: usize = 4096;
 
+const DAY_S: u64 = 86_400;
+
 /// How a store is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     /// Bytes of free disk below which no more telemetry is taken in.
     pub reserve_bytes: u64,
-    /// How long roll-ups, alerts and the audit log are kept.
+    /// How long alerts, incidents and the audit log are kept, and how old a report may be at most.
     pub retention: Duration,
-    /// How long every single reading is kept, to the week; no longer than the rest.
+    /// How long every single reading is kept, to the week; no longer than `retention`.
     pub raw_retention: Duration,
+    /// How long roll-ups are kept, by [`Level`], the finest first, each to some weeks more.
+    pub rollup_retention: [Duration; 3],
     /// How long a commit waits for others to join it.
     pub gather: Duration,
 }
 
 impl Default for StoreOptions {
-    /// 512 MiB hold an hour of 100,000 laptops while somebody makes room; 400 days compare a school
-    /// year with the one before; 4 ms are about one flush of a laptop-class SSD.
+    /// 512 MiB hold an hour of 100,000 laptops while somebody makes room; 35 days of every reading are
+    /// a month to look into, a quarter year of quarters of an hour shows a term, 400 days of hours compare
+    /// a school year with the one before, and five years of days outlive a laptop; 4 ms are about one
+    /// flush of a laptop-class SSD.
     fn default() -> Self {
         Self {
             reserve_bytes: 512 * 1024 * 1024,
-            retention: Duration::from_secs(400 * 86_400),
-            raw_retention: Duration::from_secs(400 * 86_400),
+            retention: Duration::from_secs(400 * DAY_S),
+            raw_retention: Duration::from_secs(35 * DAY_S),
+            rollup_retention: [100, 400, 1830].map(|days| Duration::from_secs(days * DAY_S)),
             gather: Duration::from_millis(4),
         }
     }
@@ -408,6 +419,16 @@ impl Store {
         Ok(self.shared().options.oldest(now))
     }
 
+    /// The oldest time of which there are roll-ups of a level at `now`, or every reading without one.
+    #[must_use]
+    pub fn oldest_at(&self, level: Option<Level>, now: UnixMs) -> UnixMs {
+        let options = &self.shared().options;
+        level.map_or_else(
+            || options.oldest_raw(now),
+            |level| options.oldest_rolled(level, now),
+        )
+    }
+
     /// Held while a decision about records is read, made and committed, so that two cannot be made
     /// on one state: the last use of a token, a device's standing.
     pub async fn exclusive(&self) -> tokio::sync::MutexGuard<'_, ()> {
@@ -549,17 +570,17 @@ impl Store {
     /// The pending and firing alerts of one device, by key.
     #[must_use]
     pub fn open_alerts_of(&self, device: DeviceId) -> Vec<Alert> {
-        let from = AlertKey {
-            device,
-            rule: String::new(),
-            instance: String::new(),
-        };
         let memory = self.shared().memory();
-        let alerts = memory.alerts.range(from..);
-        alerts
-            .take_while(|(key, _)| key.device == device)
-            .map(|(_, alert)| alert.clone())
-            .collect()
+        counts::alerts_of(&memory.alerts, device).cloned().collect()
+    }
+
+    /// Shows the counts of each site and each kind of device in it to `visit`; of those without a device
+    /// there are none.
+    pub fn visit_counts(&self, mut visit: impl FnMut(&Label, &Kind, &Counts)) {
+        let memory = self.shared().memory();
+        for (site, kind, counts) in memory.counts.iter() {
+            visit(site, kind, counts);
+        }
     }
 
     /// Alerts that were resolved from `from` to `to`, the latest first, at most `limit`.
@@ -738,6 +759,16 @@ impl StoreOptions {
 
     fn oldest_raw(&self, now: UnixMs) -> UnixMs {
         before(now, self.raw_retention.min(self.retention))
+    }
+
+    fn oldest_rolled(&self, level: Level, now: UnixMs) -> UnixMs {
+        before(now, self.rollup_retention[level as usize])
+    }
+
+    /// The oldest time of which anything of telemetry is kept.
+    fn oldest_of_all(&self, now: UnixMs) -> UnixMs {
+        let rolled = Level::ALL.map(|level| self.oldest_rolled(level, now));
+        rolled.into_iter().fold(self.oldest(now), UnixMs::min)
     }
 }
 

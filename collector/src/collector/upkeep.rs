@@ -61,7 +61,10 @@ impl Upkeep {
             let now = self.now();
             if is_over(looked, now, HOUR_MS) {
                 looked = now;
-                let merging = self.store.merge(now);
+                let merging = async {
+                    self.store.merge(now).await?;
+                    self.store.roll_up().await
+                };
                 tokio::pin!(merging);
                 let merged = tokio::select! {
                     merged = &mut merging => merged,

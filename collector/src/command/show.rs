@@ -44,7 +44,7 @@ fn write_versions(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
         .map(|line| &line.device)
         .filter(|device| device.standing == Standing::Active);
     for device in active {
-        counts.count(device.site.as_str(), &device.agent_version);
+        counts.count(device.site.as_str(), &device.agent_version, 1);
     }
     counts.list().iter().try_for_each(|line| {
         let (site, version, devices) = (&line.site, &line.version, line.devices);

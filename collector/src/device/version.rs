@@ -76,10 +76,10 @@ impl VersionStanding {
 }
 
 impl VersionCounts {
-    /// Counts one laptop.
-    pub fn count(&mut self, site: &str, version: &str) {
+    /// Counts some laptops.
+    pub fn count(&mut self, site: &str, version: &str, devices: u64) {
         let key = (site.to_owned(), version.to_owned());
-        *self.0.entry(key).or_default() += 1;
+        *self.0.entry(key).or_default() += devices;
     }
 
     /// What was counted, by site and version.
@@ -128,7 +128,7 @@ mod tests {
     fn laptops_are_counted_by_site_and_version() {
         let mut counts = VersionCounts::default();
         for (site, version) in [("B", "0.1.0"), ("A", "9.0.0"), ("B", "0.1.0"), ("B", "")] {
-            counts.count(site, version);
+            counts.count(site, version, 1);
         }
         let list = counts.list();
         let short: Vec<_> = list

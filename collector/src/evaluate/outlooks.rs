@@ -4,11 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rollcall_shared::id::DeviceId;
+use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
 use super::forecast::Outlook;
 use super::forecast::past::{Past, REACH_MS};
 use crate::device::{DeviceState, Latests, SeriesKey};
+use crate::store::rollup::Level;
 use crate::store::{Store, StoreError};
 
 /// Pasts that are read before one round: each is some hundred reads from disk. A district of 10,000
@@ -70,15 +72,24 @@ impl Outlooks {
 
 fn read(store: &Store, state: &DeviceState, now: UnixMs) -> Result<Outlook, StoreError> {
     let mut outlook = Outlook::default();
-    let inputs: Vec<&SeriesKey> = state
-        .latest
-        .iter()
-        .map(|(key, _)| key)
-        .filter(|key| Past::is_input(key))
-        .collect();
-    for key in inputs {
-        let points = store.series(state.device.id, key, now.plus_ms(-REACH_MS), now)?;
-        outlook.past_mut().precede(key, &points);
+    let is_input = |metric: u16, instance: &str| {
+        let key = SeriesKey {
+            metric,
+            instance: instance.to_owned(),
+        };
+        Past::is_input(&key) && state.latest.get(metric, instance).is_some()
+    };
+    // Readings are not kept for as long, and a value for each hour is more than a past holds.
+    let range = (now.plus_ms(-REACH_MS), now);
+    let (device, hour) = (state.device.id, Level::Hour);
+    let rolled = store.rolled(device, &is_input, range, hour, hour.width_ms())?;
+    for of in rolled {
+        let points = of
+            .buckets
+            .into_iter()
+            .map(|bucket| (bucket.at, bucket.last));
+        let points: Vec<(UnixMs, Value)> = points.collect();
+        outlook.past_mut().precede(&of.key, &points);
     }
     Ok(outlook)
 }

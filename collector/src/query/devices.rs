@@ -1,9 +1,9 @@
-//! Answers about devices: the list, one device with its latest readings, one series.
+//! Answers about devices: the list, and one device with its latest readings.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use rollcall_shared::id::DeviceId;
+use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::limits;
 use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::Value;
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::alerts::AlertAnswer;
 use super::page::{Page, SortKey};
-use super::series::{Point, Window, thin};
+use super::past::{AnyValue, reason, value_or_null};
 use super::{At, Query, QueryError, SIMULATED_GROUP, Viewer};
 use crate::alert::AlertState;
 use crate::device::{DeviceState, Latest, SeriesKey};
@@ -112,60 +112,6 @@ pub struct LatestAnswer {
     pub code: u16,
 }
 
-/// A value as JSON has it.
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "it only describes the answer")]
-enum AnyValue {
-    Number(f64),
-    Flag(bool),
-    Text(String),
-}
-
-/// Which series is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeriesRequest {
-    /// The metric's name.
-    pub metric: String,
-    /// The instance; empty where there is only one.
-    pub instance: String,
-    /// From when to when, and how many points.
-    pub window: Window,
-}
-
-/// The points of a series.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct SeriesAnswer {
-    /// The metric's name.
-    pub metric: &'static str,
-    /// Its unit in UCUM notation; empty where there is none.
-    pub unit: &'static str,
-    /// The instance.
-    pub instance: String,
-    /// The first moment of the range.
-    pub from_at: At,
-    /// The last moment of the range.
-    pub to_at: At,
-    /// Whether points were left out; the extremes are kept.
-    pub thinned: bool,
-    /// By ascending time.
-    pub points: Vec<PointAnswer>,
-}
-
-/// One value and its time.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct PointAnswer {
-    /// When it was read, by the collector's clock.
-    pub at: At,
-    /// What was read; null when the reading could not be taken.
-    #[serde(serialize_with = "value_or_null")]
-    #[schemars(with = "Option<AnyValue>")]
-    pub value: Value,
-    /// Why it could not be taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unavailable: Option<String>,
-}
-
 impl SortKey for DeviceId {
     const KIND: u8 = b'd';
 
@@ -235,38 +181,6 @@ impl Query {
         })
     }
 
-    /// The points of a series, thinned to what was asked for.
-    ///
-    /// # Errors
-    /// [`QueryError::NotFound`] for the device, [`QueryError::Field`] for the metric, and
-    /// [`QueryError::Store`] when the history cannot be read.
-    pub fn series(
-        &self,
-        viewer: &Viewer,
-        id: &str,
-        request: &SeriesRequest,
-    ) -> Result<SeriesAnswer, QueryError> {
-        let state = self.visible_device(viewer, id)?;
-        let metric = metric_named(&request.metric)?;
-        if request.instance.len() > limits::INSTANCE_BYTES {
-            let bound = format!("must have at most {} bytes", limits::INSTANCE_BYTES);
-            return Err(QueryError::field("instance", bound));
-        }
-        let key = SeriesKey::new(metric, &request.instance);
-        let Window { from, to, points } = request.window;
-        let all = self.store.series(state.device.id, &key, from, to)?;
-        let (points, thinned) = thin(all, points);
-        Ok(SeriesAnswer {
-            metric: metric.name,
-            unit: metric.unit,
-            instance: key.instance,
-            from_at: At(from),
-            to_at: At(to),
-            thinned,
-            points: points.into_iter().map(PointAnswer::from).collect(),
-        })
-    }
-
     /// Shows every device that the viewer may see to `visit`, in the order of their enrolment.
     pub(super) fn visit_devices(&self, viewer: &Viewer, mut visit: impl FnMut(&DeviceState)) {
         self.store.visit_devices(None, |state| {
@@ -323,7 +237,11 @@ impl Query {
 
 /// Whether a device is one of the simulator's.
 pub(super) fn is_simulated(state: &DeviceState) -> bool {
-    let group = state.device.group.as_ref();
+    is_of_simulator(state.device.group.as_ref())
+}
+
+/// Whether a group is that of the simulator's laptops.
+pub(super) fn is_of_simulator(group: Option<&Label>) -> bool {
     group.is_some_and(|group| group.as_str() == SIMULATED_GROUP)
 }
 
@@ -369,32 +287,6 @@ fn latest_answer((key, latest): (&SeriesKey, &Latest)) -> Option<LatestAnswer> {
         since_at: At(latest.since),
         code: metric.code,
     })
-}
-
-impl From<Point> for PointAnswer {
-    fn from((at, value): Point) -> Self {
-        Self {
-            at: At(at),
-            unavailable: reason(&value),
-            value,
-        }
-    }
-}
-
-fn reason(value: &Value) -> Option<String> {
-    match value {
-        Value::Unavailable(why) => Some(why.clone()),
-        _ => None,
-    }
-}
-
-fn value_or_null<S: serde::Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Value::Number(number) => serializer.serialize_f64(*number),
-        Value::Flag(flag) => serializer.serialize_bool(*flag),
-        Value::Text(text) => serializer.serialize_str(text),
-        Value::Unavailable(_) => serializer.serialize_none(),
-    }
 }
 
 struct Wanted<'a> {

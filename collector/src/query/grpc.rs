@@ -16,9 +16,11 @@ use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 
 use super::access::Denied;
+use super::past::DEFAULT_POINTS_OF_EACH;
 use super::series::Window;
 use super::{
-    AlertFilter, DeviceFilter, IncidentFilter, Page, Query, QueryError, SeriesRequest, Viewer,
+    AlertFilter, DeviceFilter, HistoryRequest, IncidentFilter, Page, Query, QueryError,
+    SeriesRequest, Viewer,
 };
 use crate::alert::AlertState;
 use crate::incident::IncidentState;
@@ -132,7 +134,8 @@ impl FleetService for Fleet {
         let request = SeriesRequest {
             metric: wanted.metric,
             instance: wanted.instance,
-            window: Window::new(from, to, points, self.query.now())?,
+            window: Window::new(from, to, points, self.query.now())?
+                .made_of(Some(&wanted.resolution))?,
         };
         let id = wanted.id;
         let series = self
@@ -143,7 +146,32 @@ impl FleetService for Fleet {
             unit: series.unit.to_owned(),
             points: series.points.into_iter().map(Into::into).collect(),
             thinned: series.thinned,
+            resolution: series.resolution.to_owned(),
+            step_ms: series.step_s.unwrap_or_default() * 1000,
         }))
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<v1::GetHistoryRequest>,
+    ) -> Result<Response<v1::GetHistoryResponse>, Status> {
+        let viewer = self.viewer(&request)?;
+        let wanted = request.into_inner();
+        let points = Some(wanted.points).filter(|points| *points != 0);
+        let points = points.map_or(DEFAULT_POINTS_OF_EACH, u64::from);
+        let (from, to) = (moment(wanted.from_ms), moment(wanted.to_ms));
+        let request = HistoryRequest {
+            metrics: wanted.metrics,
+            instance: wanted.instance,
+            window: Window::new(from, to, Some(points), self.query.now())?
+                .made_of(Some(&wanted.resolution))?,
+        };
+        let id = wanted.id;
+        let answer = self.query.answer(move |query| {
+            let answer = query.histories(&viewer, &id, &request);
+            answer.map(v1::GetHistoryResponse::from)
+        });
+        Ok(Response::new(answer.await?))
     }
 
     async fn list_alerts(

@@ -1,9 +1,11 @@
-//! The points of a series, few enough to be drawn and none of its extremes lost.
+//! The points of a series, few enough to be drawn and none of its extremes lost: which part of the past,
+//! and from readings or from which roll-ups.
 
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
 use super::QueryError;
+use crate::store::rollup::Level;
 
 /// What was read, and when.
 pub type Point = (UnixMs, Value);
@@ -20,8 +22,17 @@ pub const FEWEST_POINTS: usize = 10;
 /// The range when the caller does not say: a day.
 pub const DEFAULT_RANGE_MS: i64 = 86_400_000;
 
-/// The longest range in one answer: as far back as a report may lie.
-pub const LONGEST_RANGE_MS: i64 = 400 * 86_400_000;
+/// The longest range in one answer: as long as anything is ever kept.
+pub const LONGEST_RANGE_MS: i64 = 3660 * DEFAULT_RANGE_MS;
+
+/// The longest range of readings in one answer: some 600,000 of them.
+pub const LONGEST_RAW_MS: i64 = 400 * DEFAULT_RANGE_MS;
+
+/// Up to which range an answer is made of readings or of the roll-ups of a level, unless the caller says
+/// otherwise: up to some two thousand points, which is what a wide chart shows.
+const RAW_UP_TO_MS: i64 = 2 * DEFAULT_RANGE_MS;
+const QUARTERS_UP_TO_MS: i64 = 14 * DEFAULT_RANGE_MS;
+const HOURS_UP_TO_MS: i64 = 100 * DEFAULT_RANGE_MS;
 
 /// Which part of a series is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +43,57 @@ pub struct Window {
     pub to: UnixMs,
     /// At most this many points.
     pub points: usize,
+    /// What it is to be made of; without it, what suits the range.
+    pub resolution: Option<Resolution>,
+}
+
+/// What an answer is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// Every reading.
+    Raw,
+    /// Roll-ups.
+    Rolled(Level),
+}
+
+impl Resolution {
+    /// Its name.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Rolled(level) => level.word(),
+        }
+    }
+
+    const fn level(self) -> Option<Level> {
+        match self {
+            Self::Raw => None,
+            Self::Rolled(level) => Some(level),
+        }
+    }
+
+    /// What suits a range.
+    const fn suiting(range_ms: i64) -> Self {
+        if range_ms <= RAW_UP_TO_MS {
+            Self::Raw
+        } else if range_ms <= QUARTERS_UP_TO_MS {
+            Self::Rolled(Level::Quarter)
+        } else if range_ms <= HOURS_UP_TO_MS {
+            Self::Rolled(Level::Hour)
+        } else {
+            Self::Rolled(Level::Day)
+        }
+    }
+
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Raw => Some(Self::Rolled(Level::Quarter)),
+            Self::Rolled(Level::Quarter) => Some(Self::Rolled(Level::Hour)),
+            Self::Rolled(Level::Hour) => Some(Self::Rolled(Level::Day)),
+            Self::Rolled(Level::Day) => None,
+        }
+    }
 }
 
 impl Window {
@@ -54,7 +116,7 @@ impl Window {
         if to.since(from) > LONGEST_RANGE_MS {
             return Err(QueryError::field(
                 "from",
-                "must lie at most 400 days before `to`",
+                "must lie at most 3660 days before `to`",
             ));
         }
         let points = usize::try_from(points.unwrap_or(DEFAULT_POINTS as u64))
@@ -64,7 +126,70 @@ impl Window {
                 let bounds = format!("must be from {FEWEST_POINTS} to {MOST_POINTS}");
                 QueryError::field("points", bounds)
             })?;
-        Ok(Self { from, to, points })
+        Ok(Self {
+            from,
+            to,
+            points,
+            resolution: None,
+        })
+    }
+
+    /// The same window made of what a caller asked for: `raw`, `15m`, `1h` or `1d`; `auto`, an empty word and
+    /// none mean what suits the range.
+    ///
+    /// # Errors
+    /// [`QueryError::Field`] names `resolution`.
+    pub fn made_of(self, word: Option<&str>) -> Result<Self, QueryError> {
+        let resolution = match word.unwrap_or_default() {
+            "" | "auto" => None,
+            "raw" => Some(Resolution::Raw),
+            word => Some(
+                Level::from_word(word)
+                    .map(Resolution::Rolled)
+                    .ok_or_else(|| {
+                        QueryError::field("resolution", "must be auto, raw, 15m, 1h or 1d")
+                    })?,
+            ),
+        };
+        Ok(Self { resolution, ..self })
+    }
+
+    /// What the answer is made of: what was asked for, or what suits the range and reaches as far back.
+    /// `oldest` says how far each reaches.
+    ///
+    /// # Errors
+    /// [`QueryError::Field`] names `from` when it lies too far back for readings.
+    pub fn resolve(
+        &self,
+        oldest: impl Fn(Option<Level>) -> UnixMs,
+    ) -> Result<Resolution, QueryError> {
+        let range_ms = self.to.since(self.from);
+        if let Some(asked) = self.resolution {
+            if asked == Resolution::Raw && range_ms > LONGEST_RAW_MS {
+                let problem =
+                    "must lie at most 400 days before `to` where every reading is asked for";
+                return Err(QueryError::field("from", problem));
+            }
+            return Ok(asked);
+        }
+        let mut resolution = Resolution::suiting(range_ms);
+        while oldest(resolution.level()) > self.from
+            && let Some(next) = resolution.next()
+        {
+            resolution = next;
+        }
+        Ok(resolution)
+    }
+
+    /// How long the stretches of roll-ups are so that no more are told of than were asked for: as long as
+    /// those of the level, or some of them together.
+    #[must_use]
+    pub fn step_ms(&self, level: Level) -> i64 {
+        let width = level.width_ms();
+        // The first and the last may reach over the range.
+        let stretches = self.to.since(self.from) / width + 2;
+        let points = self.points as i64;
+        width * ((stretches + points - 1) / points).max(1)
     }
 }
 
@@ -162,6 +287,44 @@ mod tests {
     fn a_short_series_is_left_alone() {
         let points = numbers([1.0, 2.0, 3.0]);
         assert_eq!(thin(points.clone(), 10), (points, false));
+    }
+
+    #[test]
+    fn the_range_says_what_an_answer_is_made_of() {
+        let now = UnixMs(2_000 * 86_400_000);
+        let days = |days: i64| UnixMs(now.0 - days * 86_400_000);
+        let oldest = |level: Option<Level>| match level {
+            None => days(35),
+            Some(Level::Quarter) => days(100),
+            Some(Level::Hour) => days(400),
+            Some(Level::Day) => days(1830),
+        };
+        let made_of = |from, to, word| {
+            let window = Window::new(Some(days(from)), Some(days(to)), Some(500), now).unwrap();
+            let window = window.made_of(word).unwrap();
+            let resolution = window.resolve(oldest).unwrap();
+            let step = resolution
+                .level()
+                .map(|level| window.step_ms(level) / 60_000);
+            (resolution.word(), step)
+        };
+        assert_eq!(made_of(1, 0, None), ("raw", None));
+        assert_eq!(
+            made_of(40, 39, None),
+            ("15m", Some(15)),
+            "the readings are gone"
+        );
+        assert_eq!(made_of(7, 0, None), ("15m", Some(30)));
+        assert_eq!(made_of(30, 0, None), ("1h", Some(120)));
+        assert_eq!(made_of(30, 0, Some("raw")), ("raw", None));
+        assert_eq!(made_of(30, 0, Some("1d")), ("1d", Some(1440)));
+        assert_eq!(made_of(365, 0, Some("auto")), ("1d", Some(1440)));
+        assert_eq!(made_of(1999, 0, None), ("1d", Some(5 * 1440)));
+        let window = Window::new(Some(days(500)), Some(now), None, now).unwrap();
+        let all = window.made_of(Some("raw")).unwrap().resolve(oldest);
+        assert!(all.unwrap_err().to_string().starts_with("`from`"));
+        let wrong = window.made_of(Some("5m")).unwrap_err().to_string();
+        assert!(wrong.starts_with("`resolution`"), "{wrong}");
     }
 
     #[test]

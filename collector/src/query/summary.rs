@@ -1,16 +1,16 @@
 //! The fleet in numbers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rollcall_shared::id::Label;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::devices::is_simulated;
+use super::devices::is_of_simulator;
 use super::{At, Query, Viewer};
-use crate::alert::{AlertState, Severity};
+use crate::device::Standing;
 use crate::device::version::{AgentVersions, VersionCounts};
-use crate::device::{DeviceState, Standing};
+use crate::store::Counts;
 
 /// How many there are of each severity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -64,12 +64,10 @@ pub struct SiteSummary {
 }
 
 impl SeverityCounts {
-    fn add(&mut self, severity: Severity) {
-        match severity {
-            Severity::Critical => self.critical += 1,
-            Severity::Warning => self.warning += 1,
-            Severity::Info => self.info += 1,
-        }
+    fn add(&mut self, [info, warning, critical]: [u64; 3]) {
+        self.info += info;
+        self.warning += warning;
+        self.critical += critical;
     }
 
     /// All of them.
@@ -84,36 +82,22 @@ impl Query {
     #[must_use]
     pub fn summary(&self, viewer: &Viewer) -> Summary {
         let mut summary = Summary::nothing(At(self.now()));
-        let mut sites: HashMap<Label, SiteSummary> = HashMap::new();
+        let mut sites: BTreeMap<String, SiteSummary> = BTreeMap::new();
         let mut versions = VersionCounts::default();
-        self.visit_devices(viewer, |state| {
-            summary.count(state);
-            if state.device.standing == Standing::Active {
-                versions.count(state.device.site.as_str(), &state.device.agent_version);
-            }
-            site_of(&mut sites, &state.device.site).count(state);
-        });
-        // Alerts come by device.
-        let mut last = None;
-        self.store.visit_open_alerts(|alert, state| {
-            if !viewer.sees(state) {
+        self.store.visit_counts(|site, kind, counts| {
+            if !viewer.sees_site(site) {
                 return;
             }
-            if alert.state != AlertState::Firing {
-                summary.pending += 1;
-                return;
+            summary.count(is_of_simulator(kind.group.as_ref()), counts);
+            let active = counts.standing[Standing::Active as usize];
+            if active > 0 {
+                versions.count(site.as_str(), &kind.agent_version, active);
             }
-            let is_first = last.replace(alert.key.device) != Some(alert.key.device);
-            summary.firing.add(alert.severity);
-            summary.needing_attention += u64::from(is_first);
-            if let Some(site) = sites.get_mut(&state.device.site) {
-                site.firing.add(alert.severity);
-                site.needing_attention += u64::from(is_first);
-            }
+            let of_site = sites.entry(site.to_string());
+            of_site.or_default().count(site, counts);
         });
         summary.agent_versions = versions.list();
         summary.sites = sites.into_values().collect();
-        summary.sites.sort_unstable_by(|a, b| a.site.cmp(&b.site));
         summary
     }
 }
@@ -135,31 +119,25 @@ impl Summary {
         }
     }
 
-    fn count(&mut self, state: &DeviceState) {
-        self.devices += 1;
-        self.connected += u64::from(state.connected);
-        self.simulated += u64::from(is_simulated(state));
-        *self
-            .standing
-            .entry(state.device.standing.word())
-            .or_default() += 1;
+    fn count(&mut self, is_simulated: bool, counts: &Counts) {
+        self.devices += counts.devices;
+        self.connected += counts.connected;
+        self.simulated += if is_simulated { counts.devices } else { 0 };
+        self.needing_attention += counts.needing_attention;
+        for (standing, count) in Standing::ALL.iter().zip(counts.standing) {
+            *self.standing.entry(standing.word()).or_default() += count;
+        }
+        self.firing.add(counts.firing);
+        self.pending += counts.pending;
     }
 }
 
 impl SiteSummary {
-    fn count(&mut self, state: &DeviceState) {
-        self.devices += 1;
-        self.connected += u64::from(state.connected);
+    fn count(&mut self, site: &Label, counts: &Counts) {
+        self.site = site.to_string();
+        self.devices += counts.devices;
+        self.connected += counts.connected;
+        self.needing_attention += counts.needing_attention;
+        self.firing.add(counts.firing);
     }
-}
-
-fn site_of<'a>(sites: &'a mut HashMap<Label, SiteSummary>, site: &Label) -> &'a mut SiteSummary {
-    if !sites.contains_key(site) {
-        let summary = SiteSummary {
-            site: site.to_string(),
-            ..SiteSummary::default()
-        };
-        sites.insert(site.clone(), summary);
-    }
-    sites.get_mut(site).expect("it was put there if it was not")
 }

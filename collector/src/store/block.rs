@@ -71,6 +71,18 @@ pub struct Column {
     pub points: Vec<Point>,
 }
 
+/// Which series are wanted, by the code of their metric and their instance. The others are skipped.
+pub type Wanted<'a> = &'a dyn Fn(u16, &str) -> bool;
+
+/// What a piece holds of the series that are wanted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Unpacked {
+    /// The times at which anything was read, of all series of the piece, ascending.
+    pub times: Vec<UnixMs>,
+    /// The series that are wanted, by key.
+    pub columns: Vec<Column>,
+}
+
 /// A part of a column that goes into one piece.
 #[derive(Debug, Clone, Copy)]
 struct View<'a> {
@@ -106,6 +118,17 @@ pub fn encode(columns: &[Column]) -> Vec<Vec<u8>> {
 /// # Errors
 /// [`Problem`] says what is wrong with the piece.
 pub fn decode(piece: &[u8], wanted: Option<&SeriesKey>) -> Result<Vec<Column>, Problem> {
+    let is_wanted = |metric: u16, instance: &str| {
+        wanted.is_none_or(|key| key.metric == metric && key.instance == instance)
+    };
+    unpack(piece, &is_wanted).map(|unpacked| unpacked.columns)
+}
+
+/// Unpacks a piece: its times, and the series that are wanted.
+///
+/// # Errors
+/// [`Problem`] says what is wrong with the piece.
+pub fn unpack(piece: &[u8], wanted: Wanted<'_>) -> Result<Unpacked, Problem> {
     piece::decode(piece, wanted)
 }
 

@@ -27,6 +27,8 @@ pub struct StoreCounters {
     pub expired_points: u64,
     /// Readings left out of the latest state, because their device has too many series already.
     pub series_left_out: u64,
+    /// Bytes of blocks of the history that were read to answer questions.
+    pub history_bytes_read: u64,
     /// Bytes of the hot database on disk.
     pub hot_bytes: u64,
     /// Bytes free on the disk.
@@ -51,6 +53,7 @@ pub(super) struct Counters {
     pub sealed_devices: AtomicU64,
     pub expired_points: AtomicU64,
     pub series_left_out: AtomicU64,
+    pub history_bytes_read: AtomicU64,
     pub hot_bytes: AtomicU64,
     pub free_bytes: AtomicU64,
     pub blob_files: AtomicU64,
@@ -72,6 +75,7 @@ impl Counters {
             sealed_devices: get(&self.sealed_devices),
             expired_points: get(&self.expired_points),
             series_left_out: get(&self.series_left_out),
+            history_bytes_read: get(&self.history_bytes_read),
             hot_bytes: get(&self.hot_bytes),
             free_bytes: get(&self.free_bytes),
             blob_files: get(&self.blob_files),

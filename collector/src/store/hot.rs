@@ -108,6 +108,7 @@ impl Hot {
         }
         self.load_devices(&mut memory)?;
         self.load_records(&mut memory)?;
+        memory.count_all();
         self.load_log(&mut memory)?;
         Ok(memory)
     }
@@ -199,7 +200,8 @@ impl Hot {
         if from == 1 {
             return legacy::migrate(self);
         }
-        // What schema 2 wrote is read as it is, and the trees of schema 3 are empty at first.
+        // What schema 2 wrote is read as it is; the trees of schema 3 are empty at first, and its roll-ups are
+        // made in the background.
         if from == 2 {
             let mark = put(TreeName::Meta, meta::SCHEMA, SCHEMA.to_be_bytes().to_vec());
             return self.database.commit(&[mark]).map_err(failed);
@@ -260,11 +262,11 @@ impl Hot {
                 place: format!("days/{}", key.escape_ascii()),
                 problem: "it is not 6 bytes".to_owned(),
             })?;
-            let place = Place::parse(&value).ok_or_else(|| StoreError::Damaged {
+            let (place, is_rolled) = Place::parse(&value).ok_or_else(|| StoreError::Damaged {
                 place: format!("days/{}", key.escape_ascii()),
                 problem: "it names no place".to_owned(),
             })?;
-            memory.days.insert(day, place);
+            memory.place_day(day, place, is_rolled);
         }
         Ok(())
     }

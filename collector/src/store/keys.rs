@@ -7,7 +7,8 @@
 //!   devices        device[16]                             -> Device, JSON
 //!   log            number[8] piece[2]                     -> LogEntry, zstd, in pieces
 //!   state          device[16] piece[2]                    -> Snapshot, zstd, in pieces
-//!   days           day[4] generation[2]                   -> Place: where it is read from
+//!   days           day[4] generation[2]                   -> Place: where it is read from; and 1 once it
+//!                                                            is rolled up
 //!   alerts         device[16] text(rule) text(instance)   -> Alert that is not resolved, JSON
 //!   alert_history  resolved[8] alert[16]                  -> Alert, JSON
 //!   incidents      incident[16]                           -> Incident that is open or was lately, JSON
@@ -28,7 +29,12 @@
 //!   <year>-W<week>/              an ISO week of merged days
 //!     days         device[16] day[4] generation[2] piece[2] -> Block
 //!     blocks       device[16] metric[2] text(instance) seal[8] block[4] -> schema 1 only: a block of one series
-//!   <year>-<month>/              the roll-ups of a month: a name that is kept for them
+//!   <year>-W<week>.15m/          the roll-ups of four weeks, from this one on, by quarters of an hour
+//!     rollups      device[16] day[4] generation[2] piece[2] -> Block of `rollup/form.rs`
+//!   <year>-W<week>.1h/           those of 13 weeks by hours
+//!     rollups      as above
+//!   <year>-W<week>.1d/           those of 52 weeks by days
+//!     rollups      device[16] day[4] piece[2]             -> Block of a whole week, named by its Monday
 //! ```
 //! Numbers are big-endian; a time is its milliseconds with the sign bit inverted, so that keys sort
 //! as times do, and so is a day; `text` is its length in two bytes and its bytes, so that no key is part
@@ -45,6 +51,8 @@
 //!    that was copied before is replaced by itself. A frame after such an entry begins a chain.
 //! 6. A generation of a day in `days` takes no more seals: its folder stays as it is until it is merged.
 //!    It is read from one place, which `days` names; what lies of it elsewhere does not count.
+//! 7. A generation of a day is in the roll-ups once `days` says so; until then it is read from what it
+//!    was made of. Rolling it up once more replaces what is there by itself.
 
 use rollcall_shared::id::{DeviceId, SpoolId};
 use rollcall_shared::time::{UnixMs, civil_from_days, days_from_civil};
@@ -55,7 +63,9 @@ use crate::incident::Incident;
 use crate::memo::MemoKey;
 use crate::notification::NotificationKey;
 
-/// The schema that this version writes. Schema 2 had no merged days of their own, and
+use super::rollup::Level;
+
+/// The schema that this version writes. Schema 2 had no merged days of their own, no roll-ups, and
 /// fewer trees.
 pub const SCHEMA: u32 = 3;
 
@@ -261,6 +271,18 @@ pub fn parse_merged(key: &[u8]) -> Option<(Day, u16)> {
     parse_day(key.get(16..22)?)
 }
 
+/// Key in the roll-ups of a week by days, without the piece.
+pub fn rolled_week(device: DeviceId, week: Week) -> Vec<u8> {
+    merged(device, week.start(), 0)[..20].to_vec()
+}
+
+/// The week in a key of the roll-ups by days.
+pub fn parse_rolled_week(key: &[u8]) -> Option<Week> {
+    let day: [u8; 4] = key.get(16..20)?.try_into().ok()?;
+    let (day, _) = parse_day(&[&day[..], &[0, 0]].concat())?;
+    Some(Week::of(day.start()))
+}
+
 /// Key in `days` of the hot database.
 pub fn day(day: Day, generation: u16) -> [u8; 6] {
     let [a, b, c, d] = (day.0.cast_unsigned() ^ (1 << 31)).to_be_bytes();
@@ -279,6 +301,7 @@ pub fn parse_day(key: &[u8]) -> Option<(Day, u16)> {
 }
 
 /// What the keys of a series in `blocks` of schema 1 begin with.
+#[cfg(test)]
 pub fn series(device: DeviceId, series: &SeriesKey) -> Vec<u8> {
     let mut bytes = device.as_bytes().to_vec();
     bytes.extend(series.metric.to_be_bytes());
@@ -352,34 +375,23 @@ pub enum Place {
 }
 
 impl Place {
-    /// The place that a value in `days` of the hot database names.
-    pub fn parse(value: &[u8]) -> Option<Self> {
-        [Self::Sealed, Self::Week, Self::Merged]
-            .into_iter()
-            .find(|place| value == [*place as u8])
-    }
-}
-
-/// A month in UTC, as the count of months since the year 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Month(pub i64);
-
-impl Month {
-    /// The month of a day.
-    #[cfg(test)]
-    pub fn of(day: Day) -> Self {
-        let (year, month, _) = civil_from_days(i64::from(day.0));
-        Self(year * 12 + i64::from(month) - 1)
+    /// The place that a value in `days` of the hot database names, and whether the generation is rolled up.
+    pub fn parse(value: &[u8]) -> Option<(Self, bool)> {
+        let (place, is_rolled) = match value {
+            [place] => (place, false),
+            [place, 1] => (place, true),
+            _ => return None,
+        };
+        let mut places = [Self::Sealed, Self::Week, Self::Merged].into_iter();
+        let place = places.find(|known| *known as u8 == *place)?;
+        Some((place, is_rolled))
     }
 
-    /// The first moment after the month.
-    pub fn end(self) -> UnixMs {
-        UnixMs(Self(self.0 + 1).first_day() * 86_400_000)
-    }
-
-    fn first_day(self) -> i64 {
-        let month = u32::try_from(self.0.rem_euclid(12) + 1).expect("months are at most 12");
-        days_from_civil(self.0.div_euclid(12), month, 1)
+    /// What [`Place::parse`] reads.
+    pub fn value(self, is_rolled: bool) -> Vec<u8> {
+        let mut value = vec![self as u8];
+        value.extend(is_rolled.then_some(1));
+        value
     }
 }
 
@@ -395,8 +407,8 @@ pub enum Part {
     Merged(Day, u16),
     /// A week of merged days.
     Raw(Week),
-    /// The roll-ups of a month.
-    Rollups(Month),
+    /// Roll-ups of some weeks: the period of this number, [`Level::weeks`] of them each.
+    Rollups(Level, i64),
 }
 
 impl Part {
@@ -411,12 +423,8 @@ impl Part {
                 format!("{}{MERGED}", Self::Sealed(day, generation).folder())
             }
             Self::Raw(week) => week.folder(),
-            Self::Rollups(Month(month)) => {
-                format!(
-                    "{:04}-{:02}",
-                    month.div_euclid(12),
-                    month.rem_euclid(12) + 1
-                )
+            Self::Rollups(level, period) => {
+                format!("{}.{}", Week(period * level.weeks()).folder(), level.word())
             }
         }
     }
@@ -431,21 +439,23 @@ impl Part {
         {
             return Some(Self::Merged(day, generation));
         }
-        let (date, generation) = name
-            .split_once('.')
-            .map_or((name, None), |(a, b)| (a, Some(b)));
-        let mut numbers = date.split('-').map(str::parse::<i64>);
-        let (year, month) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-        let found = match (numbers.next(), generation) {
-            (Some(day), Some(generation)) => {
-                let (month, day) = (u32::try_from(month).ok()?, u32::try_from(day.ok()?).ok()?);
-                let day = i32::try_from(days_from_civil(year, month, day)).ok()?;
-                Self::Sealed(Day(day), generation.parse().ok()?)
-            }
-            (None, None) => Self::Rollups(Month(year * 12 + month - 1)),
-            _ => return None,
-        };
+        let (of, what) = name.split_once('.')?;
+        if let (Some(week), Some(level)) = (Week::from_folder(of), Level::from_word(what)) {
+            let part = Self::rollups(level, week);
+            return (part.folder() == name).then_some(part);
+        }
+        let mut numbers = of.split('-').map(str::parse::<i64>);
+        let mut number = || numbers.next()?.ok();
+        let (year, month, day) = (number()?, number()?, number()?);
+        let (month, day) = (u32::try_from(month).ok()?, u32::try_from(day).ok()?);
+        let day = i32::try_from(days_from_civil(year, month, day)).ok()?;
+        let found = Self::Sealed(Day(day), what.parse().ok()?);
         (found.folder() == name).then_some(found)
+    }
+
+    /// The roll-ups that have a week.
+    pub const fn rollups(level: Level, week: Week) -> Self {
+        Self::Rollups(level, week.0.div_euclid(level.weeks()))
     }
 
     /// The names of its trees.
@@ -454,7 +464,7 @@ impl Part {
             Self::Sealed(..) => &["hours"],
             Self::Merged(..) => &["days"],
             Self::Raw(_) => &["days", "blocks"],
-            Self::Rollups(_) => &["quarters", "hours", "days"],
+            Self::Rollups(..) => &["rollups"],
         }
     }
 
@@ -463,7 +473,7 @@ impl Part {
         match self {
             Self::Sealed(day, _) | Self::Merged(day, _) => day.end(),
             Self::Raw(week) => week.end(),
-            Self::Rollups(month) => month.end(),
+            Self::Rollups(level, period) => Week((period + 1) * level.weeks() - 1).end(),
         }
     }
 }
@@ -543,27 +553,35 @@ mod tests {
     #[test]
     fn parts_come_back_from_their_folders() {
         let day = Day::of(UnixMs(1_790_000_000_000));
+        let week = Week::of(day.start());
         let parts = [
             (Part::Sealed(day, 3), "2026-09-21.3"),
             (Part::Merged(day, 3), "2026-09-21.3.merged"),
             (Part::Raw(Week::of(day.start())), "2026-W39"),
-            (Part::Rollups(Month::of(day)), "2026-09"),
+            (Part::rollups(Level::Quarter, week), "2026-W39.15m"),
+            (Part::rollups(Level::Hour, week), "2026-W30.1h"),
+            (Part::rollups(Level::Day, week), "2025-W43.1d"),
         ];
         for (part, folder) in parts {
             assert_eq!(part.folder(), folder);
             assert_eq!(Part::from_folder(folder), Some(part));
-            assert!(part.end() >= day.end() && part.end() <= day.end().plus_ms(31 * 86_400_000));
+            assert!(
+                part.end() >= day.end() && part.end() <= day.end().plus_ms(52 * 7 * 86_400_000)
+            );
         }
         for name in [
             "2026-13",
             "2026-02-30.0",
             "2026-09-21",
             "hot",
-            "2026-9",
+            "2026-09",
             "2026-09.1",
-            "2026-09.merged",
-            "2026-W39.merged",
-            "2026-09-21.3.merged.merged",
+            "2026-09",
+            "2026-09.1",
+            "2026-09.1.merged",
+            "2026-09-21.merged",
+            "2026-W38.15m",
+            "2026-W39.2h",
         ] {
             assert_eq!(Part::from_folder(name), None, "{name}");
         }

@@ -3,7 +3,7 @@
 //! Only what is durable on disk is applied here, and in the order of the log. Applying the same log
 //! to the same snapshot gives the same memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rollcall_shared::configuration::Configuration;
@@ -12,6 +12,7 @@ use rollcall_shared::time::UnixMs;
 
 use super::Write;
 use super::codec::{Decoder, Problem};
+use super::counts::FleetCounts;
 use super::cursors::{Cursor, Cursors};
 use super::frame::{Head, Step};
 use super::keys::{Day, Place, Week};
@@ -46,6 +47,8 @@ pub(super) struct Memory {
     pub changed: Vec<DeviceId>,
     pub cursors: Cursors,
     pub alerts: BTreeMap<AlertKey, Alert>,
+    /// Devices and alerts, counted.
+    pub counts: FleetCounts,
     pub incidents: BTreeMap<IncidentId, Incident>,
     pub outbox: BTreeMap<NotificationKey, Notification>,
     pub silences: BTreeMap<SilenceId, Silence>,
@@ -64,6 +67,8 @@ pub(super) struct Memory {
     pub large: Vec<DeviceId>,
     /// The generations of days that take no more seals, and where each is read from.
     pub days: BTreeMap<(Day, u16), Place>,
+    /// Those of them that are rolled up.
+    pub rolled: BTreeSet<(Day, u16)>,
     /// The day on which what came late was merged last.
     pub late_merged: Option<Day>,
     /// Up to where retention has come.
@@ -108,19 +113,21 @@ impl Memory {
     /// Applies a record that is durable now.
     pub fn apply(&mut self, write: &Write) {
         match write {
-            Write::PutDevice(device) => self.put_device(device),
+            Write::PutDevice(device) => {
+                self.counting(device.id, |memory| memory.put_device(device));
+            }
             Write::PutToken(token) => {
                 self.tokens.insert(token.id.clone(), token.clone());
             }
-            Write::PutAlert(alert) => {
-                self.alerts.insert(alert.key.clone(), alert.clone());
-            }
-            Write::RemoveAlert(key) => {
-                self.alerts.remove(key);
-            }
-            Write::ResolveAlert(alert) => {
-                self.alerts.remove(&alert.key);
-            }
+            Write::PutAlert(alert) => self.counting(alert.key.device, |memory| {
+                memory.alerts.insert(alert.key.clone(), alert.clone());
+            }),
+            Write::RemoveAlert(key) => self.counting(key.device, |memory| {
+                memory.alerts.remove(key);
+            }),
+            Write::ResolveAlert(alert) => self.counting(alert.key.device, |memory| {
+                memory.alerts.remove(&alert.key);
+            }),
             Write::PutIncident(incident) => {
                 self.incidents.insert(incident.id, incident.clone());
             }
@@ -303,6 +310,14 @@ impl Memory {
         last.map_or(0, |((_, generation), _)| generation.saturating_add(1))
     }
 
+    /// From here on a generation of a day is read from there.
+    pub fn place_day(&mut self, day: (Day, u16), place: Place, is_rolled: bool) {
+        self.days.insert(day, place);
+        if is_rolled {
+            self.rolled.insert(day);
+        }
+    }
+
     /// Where a generation of a day is read from.
     pub fn place(&self, day: Day, generation: u16) -> Place {
         let known = self.days.get(&(day, generation));
@@ -331,6 +346,10 @@ impl Memory {
     }
 
     pub fn set_connected(&mut self, device: DeviceId, connected: bool, now: UnixMs) {
+        self.counting(device, |memory| memory.connect(device, connected, now));
+    }
+
+    fn connect(&mut self, device: DeviceId, connected: bool, now: UnixMs) {
         let Some(entry) = self.devices.get_mut(&device) else {
             return;
         };

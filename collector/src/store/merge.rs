@@ -1,5 +1,6 @@
 //! Merging: the hours of a day that is over become one stretch for each device, in a database that is
-//! written once (see `dense`), and the days of a week that is over become one database.
+//! written once (see `dense`), and the days of a week that is over become one database. A day is rolled
+//! up on the way: see `rollup`.
 //!
 //! What comes late, from a laptop that was off for weeks, is sealed into a new generation of its day and
 //! merged into the week beside what is there. See the invariants in `keys`.
@@ -12,12 +13,13 @@ use std::time::Duration;
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 
-use super::block::{self, Column, Point};
+use super::block::{self, Column, Point, Unpacked};
 use super::database::{Database, Op, Pair};
 use super::dense::Dense;
 use super::hot::{failed, put};
 use super::keys::{self, Day, Part, Place, TreeName, Week};
 use super::read::{BLOCKS, DAYS, damaged};
+use super::rollup::write::RollUps;
 use super::seal::put_values;
 use super::{OpenError, Store, StoreError};
 use crate::device::SeriesKey;
@@ -33,8 +35,6 @@ const BACKUP_LOOKS: Duration = Duration::from_secs(1);
 
 /// Bytes of a merged key before the piece.
 const PREFIX: usize = 22;
-
-type Series = BTreeMap<SeriesKey, Vec<Point>>;
 
 impl Store {
     /// Merges the days and weeks that are over. What came late for days before is merged once a day. Run
@@ -96,7 +96,8 @@ impl Store {
                 self.blocking(move |store| store.copy_day(day, generation, resumed))
                     .await?;
             }
-            self.place_days(vec![(day, generation)], place).await?;
+            self.place_days(vec![(day, generation)], place, true)
+                .await?;
         }
         self.remove_part(Part::Sealed(day, generation)).await
     }
@@ -121,7 +122,7 @@ impl Store {
             self.shared().check_reserve()?;
             let built = self.blocking(move |store| store.build_week(week)).await?;
             self.put_in_place(Part::Raw(week), built).await?;
-            self.place_days(days, Place::Week).await?;
+            self.place_days(days, Place::Week, false).await?;
         }
         for part in self.shared().history.parts().map_err(failed)? {
             if let Part::Merged(day, generation) = part
@@ -142,22 +143,33 @@ impl Store {
     ) -> Result<(), StoreError> {
         let _no_seal = self.shared().sealing.lock().await;
         self.finish_interrupted().await?;
-        self.place_days(vec![(day, generation)], Place::Sealed)
+        self.place_days(vec![(day, generation)], Place::Sealed, false)
             .await
     }
 
-    /// From here on these are read from there, all or none.
-    async fn place_days(&self, days: Vec<(Day, u16)>, place: Place) -> Result<(), StoreError> {
-        let mark = |(day, generation): &(Day, u16)| {
-            let key = keys::day(*day, *generation);
-            put(TreeName::Days, &key, vec![place as u8])
+    /// From here on these are read from there, all or none. What is rolled up of them stays so.
+    pub(super) async fn place_days(
+        &self,
+        days: Vec<(Day, u16)>,
+        place: Place,
+        are_rolled: bool,
+    ) -> Result<(), StoreError> {
+        let marks = {
+            let memory = self.shared().memory();
+            let mark = |of: &(Day, u16)| {
+                let key = keys::day(of.0, of.1);
+                let is_rolled = are_rolled || memory.rolled.contains(of);
+                put(TreeName::Days, &key, place.value(is_rolled))
+            };
+            days.iter().map(mark).collect()
         };
-        let marks = days.iter().map(mark).collect();
         self.change(Vec::new(), marks).await?;
         self.blocking(move |store| {
             let _nobody_reads = store.shared().close_gate();
             let mut memory = store.shared().memory_mut();
-            memory.days.extend(days.into_iter().map(|day| (day, place)));
+            for day in days {
+                memory.place_day(day, place, are_rolled);
+            }
             Ok(())
         })
         .await
@@ -219,7 +231,7 @@ impl Store {
         let mut ops = Vec::new();
         self.merged_day(day, generation, |more| {
             if resumed && let Some(first) = more.first() {
-                ops.extend(removals(&to, &first.key[..PREFIX])?);
+                ops.extend(removals(&to, DAYS, &first.key[..PREFIX])?);
             }
             ops.extend(more);
             if ops.len() >= OPS {
@@ -230,23 +242,29 @@ impl Store {
         to.commit(&ops).map_err(failed)
     }
 
-    /// Gives what a sealed day becomes, a device after the other; nothing where it is too old by now.
+    /// Gives what a sealed day becomes, a device after the other; nothing where it is too old by now. Rolls
+    /// it up on the way, which also late readings are that are too old to be kept.
     fn merged_day(
         &self,
         day: Day,
         generation: u16,
         mut each: impl FnMut(Vec<Op>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        if day.end() <= self.shared().oldest_raw() {
-            return Ok(());
-        }
+        let is_kept = day.end() > self.shared().oldest_raw();
         let part = Part::Sealed(day, generation);
         let from = self.shared().history.part(part)?;
-        for_each_device(&from, part, &mut |device, series| {
+        let mut rolled = RollUps::open(self, day, generation)?;
+        for_each_device(&from, part, &mut |device, of| {
             self.may_go_on()?;
+            let (columns, times) = of.finish();
+            rolled.put(device, &columns, &times)?;
+            if !is_kept {
+                return Ok(());
+            }
             let prefix = keys::merged(device, day, generation);
-            each(put_values(DAYS, &prefix, block::encode(&columns(series))))
-        })
+            each(put_values(DAYS, &prefix, block::encode(&columns)))
+        })?;
+        rolled.finish()
     }
 
     /// Builds a week's database of what it holds, and of its days that are merged.
@@ -317,44 +335,64 @@ fn in_order(
     }
 }
 
+/// What a day holds of one device.
+#[derive(Debug, Default)]
+struct OfDevice {
+    series: BTreeMap<SeriesKey, Vec<Point>>,
+    times: Vec<UnixMs>,
+}
+
+impl OfDevice {
+    fn take(&mut self, unpacked: Unpacked) {
+        self.times.extend(unpacked.times);
+        for column in unpacked.columns {
+            self.series
+                .entry(column.key)
+                .or_default()
+                .extend(column.points);
+        }
+    }
+
+    /// Its series, by key, and the times of its reports, ascending.
+    fn finish(mut self) -> (Vec<Column>, Vec<UnixMs>) {
+        self.times.sort_unstable();
+        self.times.dedup();
+        let column = |(key, mut points): (SeriesKey, Vec<Point>)| {
+            points.sort_by_key(|(at, _)| *at);
+            Column { key, points }
+        };
+        (self.series.into_iter().map(column).collect(), self.times)
+    }
+}
+
 /// Gives all that a day holds of each device, one after the other.
 fn for_each_device(
     from: &Database,
     part: Part,
-    each: &mut impl FnMut(DeviceId, Series) -> Result<(), StoreError>,
+    each: &mut impl FnMut(DeviceId, OfDevice) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let (mut of, mut series) = (None, Series::new());
+    let mut of: Option<(DeviceId, OfDevice)> = None;
     for pair in from.scan(0, &[]) {
         let (key, value) = pair.map_err(failed)?;
         let problem = || damaged(part, &key, "its key is too short".to_owned());
         let (device, _) = keys::parse_hours(&key).ok_or_else(problem)?;
-        if let Some(before) = of.filter(|before| *before != device) {
-            each(before, std::mem::take(&mut series))?;
+        if let Some((before, all)) = of.take_if(|(before, _)| *before != device) {
+            each(before, all)?;
         }
-        of = Some(device);
-        let found = block::decode(&value, None);
-        for column in found.map_err(|problem| damaged(part, &key, problem))? {
-            series.entry(column.key).or_default().extend(column.points);
-        }
+        let (_, all) = of.get_or_insert_with(|| (device, OfDevice::default()));
+        let unpacked = block::unpack(&value, &|_, _| true);
+        all.take(unpacked.map_err(|problem| damaged(part, &key, problem))?);
     }
-    of.map_or(Ok(()), |device| each(device, series))
-}
-
-fn columns(series: Series) -> Vec<Column> {
-    let column = |(key, mut points): (SeriesKey, Vec<Point>)| {
-        points.sort_by_key(|(at, _)| *at);
-        Column { key, points }
-    };
-    series.into_iter().map(column).collect()
+    of.map_or(Ok(()), |(device, all)| each(device, all))
 }
 
 /// What an interrupted merge has put; another version of the codec may make fewer pieces.
-fn removals(to: &Database, prefix: &[u8]) -> Result<Vec<Op>, StoreError> {
-    let found = to.scan(DAYS, prefix);
+pub(super) fn removals(to: &Database, tree: usize, prefix: &[u8]) -> Result<Vec<Op>, StoreError> {
+    let found = to.scan(tree, prefix);
     let removal = |pair: std::io::Result<(Vec<u8>, Vec<u8>)>| {
         let (key, _) = pair.map_err(failed)?;
         Ok(Op {
-            tree: DAYS,
+            tree,
             key,
             value: None,
         })

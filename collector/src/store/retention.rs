@@ -7,11 +7,14 @@
 use rollcall_shared::time::UnixMs;
 
 use super::hot::{failed, put, remove};
-use super::keys::{self, Part, TreeName, meta};
+use super::keys::{self, Day, Part, Place, TreeName, Week, meta};
 use super::{Store, StoreError, Write};
 
 /// How far retention moves on in one run, of which there is one an hour.
 const STEP_MS: i64 = 7 * 3_600_000;
+
+/// A part goes when its last day may: roll-ups by days are those of a year.
+const LONGEST_PART_MS: i64 = 53 * 7 * 86_400_000;
 
 /// Removals in one transaction.
 const AT_ONCE: usize = 256;
@@ -73,10 +76,15 @@ impl Store {
         let options = &self.shared().options;
         let (oldest, oldest_raw) = (options.oldest(retained), options.oldest_raw(retained));
         for part in self.shared().history.parts().map_err(failed)? {
-            let kept_from = if matches!(part, Part::Raw(_) | Part::Merged(..)) {
-                oldest_raw
-            } else {
-                oldest
+            let kept_from = match part {
+                // What is not rolled up yet would be gone altogether.
+                Part::Raw(week) if self.is_unrolled(week.start(), Week(week.0 + 1).start()) => {
+                    oldest
+                }
+                Part::Merged(day, _) if self.is_unrolled(day, Day(day.0 + 1)) => oldest,
+                Part::Raw(_) | Part::Merged(..) => oldest_raw,
+                Part::Sealed(..) => oldest,
+                Part::Rollups(level, _) => options.oldest_rolled(level, retained),
             };
             if part.end() <= kept_from {
                 let _nobody_reads = self.shared().close_gate();
@@ -86,11 +94,22 @@ impl Store {
         Ok(())
     }
 
+    /// Whether anything that is merged from a day up to another is not rolled up.
+    fn is_unrolled(&self, from: Day, to: Day) -> bool {
+        let memory = self.shared().memory();
+        let mut days = memory.days.range((from, 0)..(to, 0));
+        days.any(|(day, place)| *place != Place::Sealed && !memory.rolled.contains(day))
+    }
+
     async fn remove_rows(&self, tree: TreeName, retained: UnixMs) -> Result<(), StoreError> {
-        let oldest = self.shared().options.oldest(retained);
+        let options = &self.shared().options;
         let end = match tree {
-            TreeName::Days => keys::day(keys::Day::of(oldest), 0).to_vec(),
-            _ => keys::time(oldest).to_vec(),
+            // What is rolled up of a day counts as long as its mark is there: some weeks after its end.
+            TreeName::Days => {
+                let oldest = options.oldest_of_all(retained).plus_ms(-LONGEST_PART_MS);
+                keys::day(Day::of(oldest), 0).to_vec()
+            }
+            _ => keys::time(options.oldest(retained)).to_vec(),
         };
         let old = self.blocking(move |store| {
             let found = store.shared().hot.database.range(tree as usize, &[], &end);

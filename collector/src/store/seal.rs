@@ -126,12 +126,10 @@ impl Store {
         let oldest = self.shared().oldest();
         let mut days: BTreeMap<Day, Vec<Op>> = BTreeMap::new();
         for (device, segment) in frozen {
-            let columns = segment
-                .columns(None)
-                .map_err(|problem| StoreError::Damaged {
-                    place: format!("the log of device {device}"),
-                    problem,
-                })?;
+            let columns = segment.columns().map_err(|problem| StoreError::Damaged {
+                place: format!("the log of device {device}"),
+                problem,
+            })?;
             for (day, columns) in by_day(columns) {
                 if day.end() <= oldest {
                     let points = columns.iter().map(|column| column.points.len());

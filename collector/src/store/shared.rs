@@ -14,6 +14,7 @@ use super::history::History;
 use super::hot::{self, Hot, put, remove};
 use super::keys::{self, TreeName, meta};
 use super::memory::Memory;
+use super::rollup::Level;
 use super::round::Round;
 use super::tape::Tape;
 use super::writer::{self, Job};
@@ -176,6 +177,14 @@ impl Shared {
         let retained = self.memory().retained;
         retained.map_or(UnixMs(i64::MIN), |retained| {
             self.options.oldest_raw(retained)
+        })
+    }
+
+    /// The oldest time of which roll-ups of a level are kept, as far as retention has come.
+    pub fn oldest_rolled(&self, level: Level) -> UnixMs {
+        let retained = self.memory().retained;
+        retained.map_or(UnixMs(i64::MIN), |retained| {
+            self.options.oldest_rolled(level, retained)
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
-use super::block::{Column, Point};
+use super::block::{Column, Point, Unpacked, Wanted};
 use super::codec::{Decoder, Problem};
 use super::frame::Chain;
 use crate::device::SeriesKey;
@@ -55,11 +55,17 @@ impl Segment {
         self.bytes.extend(frame);
     }
 
-    /// The points of each series, or only of the one that is wanted, in the order of their time.
-    pub fn columns(&self, wanted: Option<&SeriesKey>) -> Result<Vec<Column>, Problem> {
+    /// The points of each series, in the order of their time.
+    pub fn columns(&self) -> Result<Vec<Column>, Problem> {
+        self.unpack(&|_, _| true).map(|unpacked| unpacked.columns)
+    }
+
+    /// The times of all reports, and the points of the series that are wanted, in the order of their time.
+    pub fn unpack(&self, wanted: Wanted<'_>) -> Result<Unpacked, Problem> {
         let mut points: BTreeMap<SeriesKey, Vec<Point>> = BTreeMap::new();
+        let mut times = Vec::new();
         let mut add = |at: UnixMs, key: &SeriesKey, value: &Value| {
-            if wanted.is_some_and(|wanted| wanted != key) {
+            if !wanted(key.metric, &key.instance) {
                 return;
             }
             match points.get_mut(key) {
@@ -71,13 +77,17 @@ impl Segment {
         };
         let (mut form, mut chain) = (Decoder(&self.bytes), Chain::default());
         while !form.is_empty() {
-            chain.decode(&mut Decoder(form.bytes()?), &mut add)?;
+            let (_, steps) = chain.decode(&mut Decoder(form.bytes()?), &mut add)?;
+            times.extend(steps.iter().map(|step| step.at));
         }
+        times.sort_unstable();
+        times.dedup();
         let column = |(key, mut points): (SeriesKey, Vec<Point>)| {
             points.sort_by_key(|(at, _)| *at);
             Column { key, points }
         };
-        Ok(points.into_iter().map(column).collect())
+        let columns = points.into_iter().map(column).collect();
+        Ok(Unpacked { times, columns })
     }
 }
 

@@ -4,7 +4,6 @@ Both answer the same questions over HTTP with one kept connection, while laptops
 (8,333 reports a second) as in `ack`. The fleet is as large as the parameters say.
 """
 
-import json
 import time
 
 from bench.driver import Driver
@@ -52,12 +51,9 @@ def of_rollcall(bench, files, devices, senders, rate, seconds, month, year):
     system.fill(files["fleet"], devices, first_sequence=first + 1)
     system.start()
     device = system.first_laptop()
-    with open(files["past"], "rb") as opened:
-        names = json.loads(opened.readline())["devices"][0]
 
     def laptop(days):
-        for metric, (_, instance) in zip(names["metrics"], names["series"]):
-            system.points(device, metric, instance, days, 500)
+        system.history(device, days, 500)
 
     questions = {
         "attention": lambda: system.get("/api/v1/alerts?state=firing&page_size=100"),
@@ -143,8 +139,8 @@ def tell(bench, found, devices, suffix):
                  for name, answers in found.items()}
         results.row(f"{devices:,} laptops, {question.replace('_', ' ')}: p50 / p99 ms", **cells)
     if not suffix:
-        results.note("a laptop's days: 36 series of at most 500 points; Rollcall is asked for one series after "
-                     "the other, VictoriaMetrics for all at once")
+        results.note("a laptop's days: all 36 series in one request, of at most 500 points each; Rollcall gives least, "
+                     "mean, greatest and last value of each stretch, VictoriaMetrics the last")
     theirs = found.get("victoriametrics")
     for question in FLEET_QUESTIONS:
         ours = found["rollcall"][question]["p50_ms"]

@@ -152,9 +152,15 @@ class Rollcall(System):
             return json.loads(next(lines))["device"]
 
     def points(self, device, metric, instance, days, points):
-        """A laptop's series over the last days."""
+        """A laptop's series over the last days, as it was read."""
         start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * 86400))
-        fields = {"metric": metric, "instance": instance, "from": start, "points": points}
+        fields = {"metric": metric, "instance": instance, "from": start, "points": points, "resolution": "raw"}
+        return self.get(f"/api/v1/devices/{device}/series?{urllib.parse.urlencode(fields)}")
+
+    def history(self, device, days, points):
+        """All numbers of a laptop over the last days."""
+        start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * 86400))
+        fields = {"from": start, "points": points}
         return self.get(f"/api/v1/devices/{device}/series?{urllib.parse.urlencode(fields)}")
 
     def bytes_on_disk(self):

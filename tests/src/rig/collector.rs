@@ -236,7 +236,9 @@ impl Collector {
         (from, to): (i64, i64),
     ) -> Result<Vec<Value>, String> {
         let address = format!("/api/v1/devices/{device}/series?metric={metric}");
-        let path = format!("{address}&instance={instance}&from={from}&to={to}&points=10000");
+        let path = format!(
+            "{address}&instance={instance}&from={from}&to={to}&points=10000&resolution=raw"
+        );
         let answer = self.get(&path)?;
         if answer["thinned"] == false {
             let points = answer["points"].as_array().cloned();

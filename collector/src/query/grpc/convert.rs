@@ -5,7 +5,8 @@ use rollcall_shared::reading::Value;
 
 use crate::query::watch::Event;
 use crate::query::{
-    AlertAnswer, At, DeviceAnswer, FindingAnswer, IncidentAnswer, LatestAnswer, PointAnswer,
+    AlertAnswer, At, DeviceAnswer, FindingAnswer, HistoryAnswer, HistorySeries, IncidentAnswer,
+    LatestAnswer, PointAnswer, StretchLists,
 };
 
 impl From<DeviceAnswer> for v1::Device {
@@ -46,15 +47,58 @@ impl From<LatestAnswer> for v1::LatestReading {
 
 impl From<PointAnswer> for v1::Point {
     fn from(point: PointAnswer) -> Self {
-        let value = match point.value {
-            Value::Number(number) => v1::point::Value::Number(number),
-            Value::Flag(flag) => v1::point::Value::Flag(flag),
-            Value::Text(text) => v1::point::Value::Text(text),
-            Value::Unavailable(why) => v1::point::Value::Unavailable(why),
-        };
         Self {
             at_ms: point.at.0.0,
-            value: Some(value),
+            value: Some(value(point.value)),
+            stretch: point.stretch.map(|stretch| v1::Stretch {
+                min: stretch.min,
+                max: stretch.max,
+                last: stretch.last.as_number(),
+                count: stretch.count,
+            }),
+        }
+    }
+}
+
+fn value(value: Value) -> v1::point::Value {
+    match value {
+        Value::Number(number) => v1::point::Value::Number(number),
+        Value::Flag(flag) => v1::point::Value::Flag(flag),
+        Value::Text(text) => v1::point::Value::Text(text),
+        Value::Unavailable(why) => v1::point::Value::Unavailable(why),
+    }
+}
+
+impl From<HistoryAnswer> for v1::GetHistoryResponse {
+    fn from(answer: HistoryAnswer) -> Self {
+        Self {
+            series: answer.series.into_iter().map(Into::into).collect(),
+            resolution: answer.resolution.to_owned(),
+            step_ms: answer.step_s.unwrap_or_default() * 1000,
+        }
+    }
+}
+
+impl From<HistorySeries> for v1::Series {
+    fn from(series: HistorySeries) -> Self {
+        let stretch = |lists: &StretchLists, at: usize| v1::Stretch {
+            min: lists.min[at],
+            max: lists.max[at],
+            last: lists.last[at].as_number(),
+            count: lists.count[at],
+        };
+        let values = series.at_ms.into_iter().zip(series.value).enumerate();
+        let points = values.map(|(at, (at_ms, of))| v1::Point {
+            at_ms,
+            value: Some(value(of)),
+            stretch: series.stretches.as_ref().map(|lists| stretch(lists, at)),
+        });
+        Self {
+            metric: series.metric.to_owned(),
+            unit: series.unit.to_owned(),
+            instance: series.instance,
+            points: points.collect(),
+            thinned: series.thinned,
         }
     }
 }

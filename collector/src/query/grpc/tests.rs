@@ -82,6 +82,19 @@ async fn a_series_has_its_unit_and_its_points() {
         (last.at_ms, &last.value),
         (NOW.0, &Some(v1::point::Value::Number(0.7)))
     );
+    let all = v1::GetHistoryRequest {
+        id: wanted.id.clone(),
+        resolution: "1h".to_owned(),
+        ..Default::default()
+    };
+    let all = fleet.get_history(with_token(all, example.token("viewer")));
+    let all = all.await.unwrap().into_inner();
+    assert_eq!((all.resolution.as_str(), all.step_ms), ("1h", 3_600_000));
+    let of_charge = |of: &&v1::Series| of.metric == "hw.battery.charge" && of.instance == "BAT0";
+    let charge = all.series.iter().find(of_charge).unwrap();
+    let mut stretches = charge.points.iter().map(|point| point.stretch.unwrap());
+    assert_eq!(stretches.clone().map(|of| of.count).sum::<u64>(), 20);
+    assert_eq!(stretches.next_back().unwrap().last, Some(0.7));
     wanted.metric = "no.such".to_owned();
     let wrong = fleet
         .get_series(with_token(wanted, example.token("viewer")))

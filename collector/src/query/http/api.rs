@@ -12,11 +12,12 @@ use super::{Face, Parameters, Problem, etag, openapi};
 use crate::alert::AlertState;
 use crate::incident::IncidentState;
 use crate::query::operation::{AuditList, OutboxAnswer};
+use crate::query::past::{DEFAULT_POINTS_OF_EACH, PastAnswer};
 use crate::query::prometheus::DevicesRequest;
 use crate::query::series::Window;
 use crate::query::{
     AlertFilter, AlertList, CatalogueAnswer, DeviceDetail, DeviceFilter, DeviceList,
-    IncidentFilter, IncidentList, Page, QueryError, SeriesAnswer, SeriesRequest, Summary, Viewer,
+    HistoryRequest, IncidentFilter, IncidentList, Page, QueryError, SeriesRequest, Summary, Viewer,
     catalogue, prometheus,
 };
 
@@ -79,21 +80,57 @@ async fn series(
     viewer: Viewer,
     id: Id,
     RawQuery(query): RawQuery,
-) -> Answer<SeriesAnswer> {
-    let known = ["metric", "instance", "from", "to", "points"];
-    let mut given = parameters(query, &known)?;
-    let (from, to) = (given.time("from")?, given.time("to")?);
-    let window = Window::new(from, to, given.number("points")?, face.query.now())?;
-    let request = SeriesRequest {
-        metric: given.text("metric").unwrap_or_default(),
-        instance: given.text("instance").unwrap_or_default(),
-        window,
-    };
+) -> Result<Response, Problem> {
+    let (metrics, rest) = take_metrics(&query.unwrap_or_default());
+    let known = ["metric", "instance", "from", "to", "points", "resolution"];
+    let mut given = Parameters::parse(&rest, &known)?;
+    let (from, to, points) = (
+        given.time("from")?,
+        given.time("to")?,
+        given.number("points")?,
+    );
+    let points = points.or((metrics.len() != 1).then_some(DEFAULT_POINTS_OF_EACH));
+    let window = Window::new(from, to, points, face.query.now())?;
+    let window = window.made_of(given.text("resolution").as_deref())?;
+    let instance = given.text("instance");
     let id = text_of(id);
-    let answer = face
-        .query
-        .answer(move |query| query.series(&viewer, &id, &request));
-    Ok(Json(answer.await?))
+    // Long answers are put into words beside the tasks that move bytes, too.
+    let answer = face.query.answer(move |query| {
+        let answer = match <[String; 1]>::try_from(metrics) {
+            Ok([metric]) => {
+                let request = SeriesRequest {
+                    metric,
+                    instance: instance.unwrap_or_default(),
+                    window,
+                };
+                PastAnswer::Series(query.series(&viewer, &id, &request)?)
+            }
+            Err(metrics) => {
+                let request = HistoryRequest {
+                    metrics,
+                    instance,
+                    window,
+                };
+                PastAnswer::History(query.histories(&viewer, &id, &request)?)
+            }
+        };
+        Ok(Json(answer).into_response())
+    });
+    Ok(answer.await?)
+}
+
+/// The metrics that a query names, of which there may be several, and the rest of it.
+fn take_metrics(query: &str) -> (Vec<String>, String) {
+    let (mut metrics, mut rest) = (Vec::new(), form_urlencoded::Serializer::new(String::new()));
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "metric" => metrics.push(value.into_owned()),
+            name => {
+                rest.append_pair(name, &value);
+            }
+        }
+    }
+    (metrics, rest.finish())
 }
 
 async fn alerts(

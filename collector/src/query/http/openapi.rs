@@ -16,10 +16,11 @@ use serde_json::{Map, Value, json};
 use super::problem::Problem;
 use crate::alert::AlertState;
 use crate::query::operation::AuditList;
+use crate::query::past::PastAnswer;
 use crate::query::words::{MaintenanceList, SilenceList};
 use crate::query::{
-    AlertList, CatalogueAnswer, DeviceDetail, DeviceList, IncidentList, OutboxAnswer, SeriesAnswer,
-    Summary, page, series,
+    AlertList, CatalogueAnswer, DeviceDetail, DeviceList, IncidentList, OutboxAnswer, Summary,
+    page, series,
 };
 use crate::store::Role;
 pub(in crate::query) use writes::WRITES;
@@ -122,7 +123,7 @@ pub(in crate::query) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         path: "/api/v1/devices/{id}/series",
         name: "getSeries",
-        summary: "The points of a series, few enough to be drawn and none of its extremes lost.",
+        summary: "The points of a series, or of several of a device: readings, or roll-ups of long ranges.",
         role: Role::Viewer,
         all_sites: false,
         parameters: &[
@@ -130,7 +131,8 @@ pub(in crate::query) const ENDPOINTS: &[Endpoint] = &[
             takes(
                 "metric",
                 Takes::Text,
-                "The metric's name, from `/api/v1/metrics-catalogue`.",
+                "The metric's name, from `/api/v1/metrics-catalogue`. Several give several series, and none gives \
+                 every number.",
             ),
             takes(
                 "instance",
@@ -150,10 +152,16 @@ pub(in crate::query) const ENDPOINTS: &[Endpoint] = &[
             takes(
                 "points",
                 Takes::Count(series::FEWEST_POINTS as u64, series::MOST_POINTS as u64),
-                "At most so many points; 2000 where it is absent.",
+                "At most so many points of each series; 2000 where it is absent, and 500 of each of several, of \
+                 which there may be 2000.",
+            ),
+            takes(
+                "resolution",
+                Takes::Choice(&["auto", "raw", "15m", "1h", "1d"]),
+                "Readings, or roll-ups of so long; what suits the range where it is absent.",
             ),
         ],
-        answer: schema_of::<SeriesAnswer>,
+        answer: schema_of::<PastAnswer>,
     },
     Endpoint {
         path: "/api/v1/alerts",
@@ -395,7 +403,7 @@ impl Parameter {
         json!({
             "name": self.name,
             "in": if is_path { "path" } else { "query" },
-            "required": is_path || self.name == "metric",
+            "required": is_path,
             "description": self.meaning,
             "schema": schema,
         })

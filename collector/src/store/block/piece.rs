@@ -21,7 +21,7 @@ use super::numbers::{ordered, unordered};
 use super::slots::{self, SLOTS, SlotReader, Slots};
 use super::texts::{self, TEXT_BYTES};
 use super::values::{Exact, Shape, Sorted, weight};
-use super::{COLUMNS, Column, POINTS_BYTES, Problem, View};
+use super::{COLUMNS, Column, POINTS_BYTES, Problem, Unpacked, View, Wanted};
 use crate::device::SeriesKey;
 
 const VERSION: u8 = 2;
@@ -91,8 +91,8 @@ fn column<'a>(head: &mut HeadWriter, table: &mut Table<'a>, view: &View<'a>) -> 
     body
 }
 
-/// Unpacks a piece: all series, or only the wanted one.
-pub(super) fn decode(piece: &[u8], wanted: Option<&SeriesKey>) -> Result<Vec<Column>, Problem> {
+/// Unpacks a piece: its times, and the series that are wanted.
+pub(super) fn decode(piece: &[u8], wanted: Wanted<'_>) -> Result<Unpacked, Problem> {
     let parts = Parts::of(piece)?;
     let texts = parts.texts()?;
     let mut head = HeadReader::new(parts.head);
@@ -117,15 +117,18 @@ pub(super) fn decode(piece: &[u8], wanted: Option<&SeriesKey>) -> Result<Vec<Col
             true => take(&mut bodies, head.get_size(Field::Bytes, piece.len())?)?,
             false => &[],
         };
-        let key = before.key();
-        if wanted.is_none_or(|wanted| *wanted == key) {
+        if wanted(before.metric, before.instance) {
             let times = slots.times_of(before.set)?;
             let values = shape.get(body, times.len(), &table.values, &mut room)?;
             let points = times.into_iter().zip(values).collect();
+            let key = before.key();
             found.push(Column { key, points });
         }
     }
-    Ok(found)
+    Ok(Unpacked {
+        times: slots.times_of(0)?,
+        columns: found,
+    })
 }
 
 fn shape(head: &mut HeadReader<'_>, table: &mut ReadTable<'_>) -> Result<Shape, Problem> {

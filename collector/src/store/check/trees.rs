@@ -10,6 +10,7 @@ use super::super::codec::{Decoder, Problem, first_piece};
 use super::super::keys::{self, Day, Part, Place, SCHEMA, TreeName, Week, meta};
 use super::super::log::LogEntry;
 use super::super::memory::Entry;
+use super::super::rollup::Level;
 use super::super::{ApiTokenRecord, EnrolmentTokenRecord, block, seal, snapshot};
 use super::agreement::Agreement;
 use super::{CheckReport, Finding, RESTORE};
@@ -190,7 +191,14 @@ impl PartTree {
                 let (day, _) = keys::parse_merged(key).ok_or("its key is too short")?;
                 verify_days(value, |at| Day::of(at) == day)
             }
-            (Part::Rollups(_), _) => Ok(()),
+            (Part::Rollups(Level::Day, _), _) => {
+                let week = keys::parse_rolled_week(key).ok_or("its key is too short")?;
+                verify_days(value, |at| Week::of(at) == week)
+            }
+            (Part::Rollups(..), _) => {
+                let (day, _) = keys::parse_merged(key).ok_or("its key is too short")?;
+                verify_days(value, |at| Day::of(at) == day)
+            }
         }
     }
 

@@ -144,6 +144,49 @@ async fn answers_are_typed_and_named() {
         (6, &Json::Bool(false))
     );
 
+    // Every number at once, and stretches of time instead of readings.
+    let all = format!("/api/v1/devices/{id}/series");
+    let all = get(&router, &all, example.token("viewer")).await.json();
+    assert_eq!(
+        (&all["device"], &all["resolution"]),
+        (&id.to_string().into(), &"raw".into())
+    );
+    let charge = of_series(&all, "hw.battery.charge");
+    assert_eq!(charge["at_ms"].as_array().unwrap().len(), 20);
+    assert_eq!(charge["value"][19], 0.7);
+    assert!(
+        all["series"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|of| of["metric"] != "os.name")
+    );
+    let week = format!(
+        "/api/v1/devices/{id}/series?metric=hw.battery.charge&metric=os.name&from={}",
+        NOW.plus_ms(-7 * 86_400_000).0
+    );
+    let week = get(&router, &week, example.token("viewer")).await.json();
+    assert_eq!(
+        (&week["resolution"], &week["step_s"]),
+        (&"15m".into(), &1800.into())
+    );
+    let charge = of_series(&week, "hw.battery.charge");
+    let counts = charge["count"].as_array().unwrap().iter();
+    assert_eq!(counts.map(|count| count.as_u64().unwrap()).sum::<u64>(), 20);
+    let last = charge["last"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (last, charge["min"].as_array().unwrap().len()),
+        (&0.7.into(), charge["at_ms"].as_array().unwrap().len())
+    );
+    let month = format!("{address}&resolution=1d");
+    let month = get(&router, &month, example.token("viewer")).await.json();
+    let point = month["points"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&month["step_s"], &point["last"]),
+        (&86_400.into(), &0.7.into())
+    );
+    assert!(point["min"].as_f64().unwrap() <= point["value"].as_f64().unwrap());
+
     let summary = get(&router, "/api/v1/summary", example.token("viewer"))
         .await
         .json();
@@ -212,7 +255,13 @@ async fn a_wrong_parameter_is_named() {
         ("/api/v1/incidents?shared=maybe".to_owned(), "shared"),
         ("/api/v1/summary?x=1".to_owned(), "x"),
         ("/api/v1/audit?lines=5000".to_owned(), "lines"),
-        (series.clone(), "metric"),
+        (format!("{series}?metric="), "metric"),
+        (format!("{series}?metric=os.name&metric=no.such"), "metric"),
+        (
+            format!("{series}?metric=os.name&resolution=5m"),
+            "resolution",
+        ),
+        (format!("{series}?points=2001"), "points"),
         (format!("{series}?metric=no.such"), "metric"),
         (format!("{series}?metric=os.name&from=yesterday"), "from"),
         (format!("{series}?metric=os.name&from=5&to=4"), "from"),
@@ -396,4 +445,10 @@ async fn metrics_keep_to_the_format() {
         !scoped.contains("rollcall_store_") && !scoped.contains("ingest"),
         "{scoped}"
     );
+}
+
+fn of_series<'a>(answer: &'a Json, metric: &str) -> &'a Json {
+    let series = answer["series"].as_array().unwrap();
+    let found = series.iter().find(|of| of["metric"] == metric);
+    found.unwrap_or_else(|| panic!("no {metric} in {answer}"))
 }

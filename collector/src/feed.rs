@@ -119,29 +119,19 @@ impl Feeds {
 
 fn expose(out: &mut Exposition, counts: &Counts) {
     let counts = counts.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let read = |of: fn(&Count) -> &AtomicU64| {
-        let each = counts.iter();
-        let sample = move |(name, count): (&String, &Arc<Count>)| {
-            (name.clone(), of(count).load(Ordering::Relaxed) as f64)
-        };
-        each.map(sample).collect::<Vec<_>>()
-    };
-    let families: [(&str, &str, Vec<(String, f64)>); 2] = [
-        (
-            "rollcall_feed_delivered_total",
-            "Rows of files and points that feeds have delivered.",
-            read(|count| &count.delivered),
-        ),
-        (
-            "rollcall_feed_failures_total",
-            "Deliveries of feeds that failed and are tried again.",
-            read(|count| &count.failures),
-        ),
-    ];
-    for (name, help, samples) in &families {
-        let samples = samples
-            .iter()
-            .map(|(feed, n)| ([("feed", feed.as_str())], *n));
+    let mut family = |name: &str, help: &str, of: fn(&Count) -> &AtomicU64| {
+        let samples = counts.iter().map(|(feed, count)| {
+            let value = of(count).load(Ordering::Relaxed) as f64;
+            ([("feed", feed.as_str())], value)
+        });
         out.family(name, FamilyKind::Counter, help, samples);
-    }
+    };
+    let help = "Rows of files and points that feeds have delivered.";
+    family("rollcall_feed_delivered_total", help, |count| {
+        &count.delivered
+    });
+    let help = "Deliveries of feeds that failed and are tried again.";
+    family("rollcall_feed_failures_total", help, |count| {
+        &count.failures
+    });
 }

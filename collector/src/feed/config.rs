@@ -106,10 +106,9 @@ impl FeedConfig {
         match self {
             Self::Files(config) => config.folder = folder.join(&config.folder),
             Self::Otlp(config) => {
-                for path in [&mut config.authorization_file, &mut config.ca_file] {
-                    if let Some(path) = path {
-                        *path = folder.join(&*path);
-                    }
+                let paths = [&mut config.authorization_file, &mut config.ca_file];
+                for path in paths.into_iter().flatten() {
+                    *path = folder.join(&*path);
                 }
             }
         }

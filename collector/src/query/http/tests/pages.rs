@@ -422,6 +422,9 @@ async fn tokens_are_shown_once_and_end_sessions_when_they_are_revoked() {
     );
 }
 
+/// The headers of a request.
+type Headers<'a> = Vec<(&'a str, &'a str)>;
+
 #[tokio::test]
 async fn forms_of_others_change_nothing() {
     let example = Example::new().await;
@@ -434,7 +437,7 @@ async fn forms_of_others_change_nothing() {
     .await;
     let good = format!("name=viewer&form={}", page.form_token());
     let other = session_of(&router, example.token("technician")).await;
-    let tries: [(&str, Vec<(&str, &str)>, &str); 4] = [
+    let tries: [(&str, Headers, &str); 4] = [
         (
             "another origin",
             vec![("cookie", &cookie), ("origin", "http://evil.example")],

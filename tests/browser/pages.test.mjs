@@ -1,5 +1,5 @@
-// The web pages in a real browser, against a real collector. The story `browser` starts the collector
-// with a simulated fleet and runs this with ROLLCALL_URL, ROLLCALL_TOKEN_FILE and ROLLCALL_CHROMIUM;
+// The web pages in a real browser, against a real collector. Run by hand (`npm ci`, `node --test`), not yet
+// part of tests/run: two of its tests fail. Start a collector with a simulated fleet, and run this with ROLLCALL_URL, ROLLCALL_TOKEN_FILE and ROLLCALL_CHROMIUM;
 // ROLLCALL_SHOTS is a folder for pictures of every page.
 import assert from "node:assert/strict";
 import fs from "node:fs";

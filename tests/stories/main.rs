@@ -8,7 +8,6 @@ mod api;
 mod backup;
 mod bad_input;
 mod bench;
-mod browser;
 mod clock;
 mod clones;
 mod configuration;

@@ -10,6 +10,7 @@ use super::Moment;
 use super::chance::{Chance, Topic, weighted};
 use super::day::Power;
 use super::laptop::{Laptop, Life};
+use super::machines::Family;
 use super::shares;
 use super::sheet::Sheet;
 use rollcall_shared::time::UnixMs;
@@ -184,13 +185,30 @@ pub fn write(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
     );
     let heat = 24.0 + 7.0 * moment.busy + 0.2 * power.watts.abs();
     sheet.number(&metric::BATTERY_TEMPERATURE, name, tenth(heat));
+    // Only Apple's firmware tells of its cells.
+    if laptop.machine.family == Family::Mac {
+        for cell in ["1", "2", "3"] {
+            let place = format!("{name}/{cell}");
+            sheet.number(
+                &metric::BATTERY_CELL_VOLTAGE,
+                &place,
+                (volts / 3.0 * 1000.0).round() / 1000.0,
+            );
+        }
+    }
+    let worn = battery.told_mwh().0 < 0.5 * battery.told_mwh().1;
+    let condition = if worn { "service" } else { "good" };
+    sheet.text(&metric::BATTERY_CONDITION, name, condition);
     write_time_left(name, &power, battery, sheet);
     sheet.number(&metric::BATTERY_CHARGE_LIMIT, name, power.limit);
     sheet.text(&metric::BATTERY_MODEL, name, laptop.machine.battery);
     sheet.flag(&metric::CHARGER_CONNECTED, "", power.charger);
     if power.charger {
         sheet.number(&metric::CHARGER_POWER, "", laptop.machine.charger_w);
+        let carries = power.watts >= 0.0;
+        sheet.flag(&metric::CHARGER_ADEQUATE, "", carries);
     } else {
+        sheet.missing(&metric::CHARGER_ADEQUATE, "", "no charger is connected");
         sheet.missing(&metric::CHARGER_POWER, "", "no charger is connected");
     }
 }

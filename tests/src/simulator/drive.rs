@@ -111,6 +111,10 @@ pub fn write(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
     let heat = 27.0 + 12.0 * moment.busy;
     sheet.number(&metric::DRIVE_TEMPERATURE, name, heat.round());
     sheet.number(&metric::DRIVE_POWER_ON, name, drive.hours());
+    // A laptop is switched on about twice on a school day, and a worn drive refuses some commands.
+    let cycles = (drive.life.age_days * 1.2).floor();
+    sheet.number(&metric::DRIVE_POWER_CYCLES, name, cycles);
+    sheet.number(&metric::DRIVE_IO_ERRORS, name, drive.count(12.0));
     match model.kind {
         DriveKind::Nvme => write_nvme(drive, name, sheet),
         _ => write_sata(drive, name, heat, sheet),
@@ -184,6 +188,14 @@ fn write_nvme(drive: &Drive, name: &str, sheet: &mut Sheet) {
         name,
         (drive.life.age_days * unsafe_per_day).floor(),
     );
+    let hot_minutes = chance.fraction(Topic::Heat).powi(4) * 0.2;
+    for (metric, share) in [
+        (&metric::NVME_WARNING_TEMPERATURE_TIME, 1.0),
+        (&metric::NVME_CRITICAL_TEMPERATURE_TIME, 0.02),
+    ] {
+        let minutes = drive.life.age_days * hot_minutes * share;
+        sheet.number(metric, name, minutes.floor());
+    }
     let units_per_day = chance.between(Topic::Fill, 8_000.0, 40_000.0);
     sheet.number(
         &metric::NVME_WRITTEN,

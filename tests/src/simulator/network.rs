@@ -91,12 +91,16 @@ pub fn write_links(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
         sheet.number(&metric::LINK_SIGNAL, name, signal.round());
         let speed = if signal > -60.0 { 866.0 } else { 390.0 };
         sheet.number(&metric::LINK_SPEED, name, speed);
+        sheet.number(&metric::LINK_BIT_RATE, name, speed * 0.75);
     } else {
+        sheet.missing(&metric::LINK_BIT_RATE, name, "the link is down");
         sheet.missing(&metric::LINK_SIGNAL, name, "the link is down");
         sheet.missing(&metric::LINK_SPEED, name, "the link is down");
     }
     let hours = moment.at.since(moment.booted) as f64 / 3_600_000.0;
     sheet.number(&metric::LINK_ERRORS, name, (hours * 3.0).floor());
+    sheet.number(&metric::LINK_ROAMS, name, (hours * 1.5).floor());
+    sheet.number(&metric::LINK_DROPS, name, (hours * 0.2).floor());
 }
 
 /// Writes where the laptop is and what it reaches of `targets`.
@@ -112,6 +116,7 @@ pub fn write(laptop: &Laptop, moment: &Moment, targets: &[impl AsRef<str>], shee
     );
     sheet.flag(&metric::GATEWAY_REACHABLE, "", found);
     sheet.flag(&metric::PROXY_CONFIGURED, "", false);
+    sheet.text(&metric::PROXY_KIND, "", "none");
     let path = Path::of(laptop, moment);
     match &path.ends_at {
         Some(("dns", _)) => sheet.text(&metric::DNS_STATE, "", "timed_out"),
@@ -151,6 +156,16 @@ fn write_target(laptop: &Laptop, moment: &Moment, path: &Path, name: &str, sheet
     sheet.text(&metric::REACH_STATE, name, state);
     sheet.text(&metric::REACH_FAILED_STAGE, name, stage);
     sheet.text(&metric::REACH_CAUSE, name, cause);
+    sheet.text(&metric::REACH_FAULT, name, fault(moment, failed.is_some()));
+    for metric in [&metric::REACH_IPV4, &metric::REACH_IPV6] {
+        if path.has("tcp") {
+            sheet.text(metric, name, "reachable");
+        } else if path.has("dns") {
+            sheet.text(metric, name, "unreachable");
+        } else {
+            sheet.missing(metric, name, "no address was found");
+        }
+    }
     let far = 0.8 + (number_of(name) % 100) as f64 / 120.0;
     let timed = [
         (&metric::REACH_DNS, "dns", path.dns_s),
@@ -225,6 +240,20 @@ const fn stage_and_cause(outage: Outage) -> (&'static str, &'static str) {
         Outage::Dns => ("dns", "the lookup timed out"),
         Outage::Tcp => ("tcp", "the connection timed out"),
         Outage::Portal => ("http", "a login page stands before the network"),
+    }
+}
+
+/// The word for why a target is not reached.
+const fn fault(moment: &Moment, failed: bool) -> &'static str {
+    match moment.outage {
+        Some(Outage::Link) => "no_link",
+        Some(Outage::Address) => "no_address",
+        Some(Outage::Gateway) => "gateway_silent",
+        Some(Outage::Dns) => "name_timed_out",
+        Some(Outage::Tcp) => "connection_timed_out",
+        Some(Outage::Portal) => "captive_portal",
+        None if failed => "server_error",
+        None => "none",
     }
 }
 

@@ -49,6 +49,9 @@ pub fn write(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
         "",
         (moment.at.since(moment.booted) / 1000) as f64,
     );
+    let booted_s = moment.booted.seconds() as f64;
+    sheet.number(&metric::BOOT_TIME, "", booted_s);
+    sheet.text(&metric::ENVIRONMENT, "", "machine");
     write_updates(laptop, moment, patched, sheet);
     let encryption = if laptop.chance.holds(Topic::Encryption, shares::UNENCRYPTED) {
         "off"

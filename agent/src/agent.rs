@@ -24,7 +24,7 @@ use crate::footprint;
 use crate::identity::{Identity, IdentityError, Machine};
 use crate::line::{AnySpool, Line};
 use crate::paths::{Paths, replace_file};
-use crate::service::NetworkWatch;
+use crate::service::{self, NetworkWatch};
 use crate::spool::files::DiskFiles;
 use crate::spool::{Spool, SpoolError, SpoolLimits, SpoolStats};
 use crate::status::Status;
@@ -165,6 +165,7 @@ impl Agent {
                     collect.network_changed();
                 }
             }
+            service::awake().await;
             let now = self.clock.now();
             if now.since_boot.since(before) > nap + ASLEEP_AFTER {
                 tracing::info!("the machine was asleep");

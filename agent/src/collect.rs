@@ -2,7 +2,8 @@
 //!
 //! Each probe has a pure parser beside a small reader below [`Roots`]. A probe that hangs is cut off
 //! after its budget and costs one thread until it returns; the others go on. What cannot be read
-//! says why. Only Linux is read so far; on other systems every probe says so.
+//! says why. What Windows and macOS tell
+//! is read in `windows`, `macos` and `portable`.
 
 mod battery;
 mod changes;
@@ -13,11 +14,13 @@ mod filesystem;
 #[cfg(test)]
 mod fuzz;
 mod hardware;
+#[cfg(any(target_os = "macos", all(test, not(windows))))]
+mod macos;
 mod memory;
 mod mounts;
 mod network;
 mod os;
-#[cfg(any(not(target_os = "linux"), test))]
+#[cfg(any(target_os = "macos", all(test, not(windows))))]
 mod portable;
 mod probe;
 mod reach;
@@ -30,7 +33,14 @@ mod testing;
 mod thermal;
 mod updates;
 mod vantage;
+#[cfg(any(windows, test))]
+mod windows;
 mod words;
+
+#[cfg(target_os = "macos")]
+use macos as native;
+#[cfg(windows)]
+use windows as native;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -49,9 +59,6 @@ use changes::{Changes, Rhythm};
 use probe::{End, Probe};
 use run::{Kept, Task};
 pub use words::describe;
-
-/// What is said of everything that is only read on Linux so far.
-pub const NOT_YET: &str = "not collected on this system yet";
 
 /// Where raw sources lie; tests point them elsewhere. Sizes of file systems, sockets and clocks are
 /// the running machine's wherever the roots point.
@@ -75,6 +82,8 @@ pub struct Roots {
     pub smartctl: Option<PathBuf>,
     /// A file of certificates in place of the public authorities that the agent knows, for tests.
     pub public_roots: Option<PathBuf>,
+    /// Whether they are this machine's own, so that a system other than Linux is asked in its own ways.
+    pub own: bool,
 }
 
 /// What there is to report.
@@ -116,12 +125,19 @@ impl Default for Roots {
             .find(|program| program.is_file());
         Self {
             smartctl,
+            own: true,
             ..Self::under(Path::new("/"))
         }
     }
 }
 
 impl Roots {
+    /// Whether readings come from a system that is not Linux.
+    #[must_use]
+    pub const fn is_native(&self) -> bool {
+        self.own && !cfg!(target_os = "linux")
+    }
+
     /// All sources below one folder, as in a tree copied from another machine. `smartctl` is the
     /// tree's own `usr/sbin/smartctl`, if it has one.
     #[must_use]
@@ -136,6 +152,7 @@ impl Roots {
             modules: root.join("lib/modules"),
             smartctl: Some(root.join("usr/sbin/smartctl")).filter(|program| program.is_file()),
             public_roots: None,
+            own: false,
         }
     }
 }
@@ -316,13 +333,36 @@ impl Collect {
 /// What tells this machine from another that was imaged from the same disk, hashed.
 #[must_use]
 pub fn fingerprint(roots: &Roots) -> HardwareFingerprint {
+    #[cfg(not(target_os = "linux"))]
+    if roots.is_native() {
+        return native::fingerprint();
+    }
     hardware::fingerprint(roots)
 }
 
 /// The maker and the model, as readings tell them; empty where the machine does not.
 #[must_use]
 pub fn maker_and_model(roots: &Roots) -> (String, String) {
+    #[cfg(not(target_os = "linux"))]
+    if roots.is_native() {
+        return native::maker_and_model();
+    }
     hardware::maker_and_model(roots)
+}
+
+/// What tells one network from another on this laptop; `None` where no gateway is known. It is compared and
+/// never reported.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn surroundings() -> Option<String> {
+    native::surroundings()
+}
+
+/// Whether any link has a gateway; `None` where the system does not say.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn has_way_out() -> Option<bool> {
+    native::has_way_out()
 }
 
 /// The kernel's own identity of this boot; a new one for each start of the agent where it has none.

@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -15,11 +15,12 @@ use rollcall_shared::token::EnrolmentToken;
 use tracing::level_filters::LevelFilter;
 
 use crate::agent::{Agent, Setup, TokenSource, forget_configuration};
-use crate::config::{AgentConfig, DEFAULT_DATA};
+use crate::config::{AgentConfig, default_data};
 use crate::footprint;
 use crate::identity::issue::enroll_once;
 use crate::identity::{Identity, Machine};
-use crate::paths::{Paths, replace_file};
+use crate::logfile::LogFile;
+use crate::paths::{Paths, make_data_folder, replace_file};
 use crate::service::{StopSignal, notify_ready, notify_stopping};
 use crate::settings::{Layers, Place, Settings, policy};
 use crate::spool::files::LOCK;
@@ -30,6 +31,8 @@ use crate::stream::address::Address;
 mod doctor;
 mod prepare;
 mod report;
+#[cfg(windows)]
+mod service;
 
 /// How long a thread that looked up a name waits for the next: the targets of one round.
 const IDLE_THREAD: Duration = Duration::from_secs(1);
@@ -53,10 +56,12 @@ struct Global {
     /// The collector [default: ROLLCALL_COLLECTOR, `collector` of agent.toml, or the policy's]
     #[arg(long, global = true, value_name = "HOST:PORT")]
     collector: Option<Address>,
-    /// The data folder [default: /var/lib/rollcall-agent, or `data` of agent.toml]
+    /// The data folder [default: `data` of agent.toml, or /var/lib/rollcall-agent, on Windows
+    /// %ProgramData%\Rollcall, on macOS /Library/Application Support/Rollcall]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The configuration file [default: /etc/rollcall/agent.toml, where there is one]
+    /// The configuration file [default: /etc/rollcall/agent.toml where there is one; on Windows and macOS
+    /// agent.toml in the data folder's usual place]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A folder that stands for / when readings are taken, for tests
@@ -71,6 +76,9 @@ struct Global {
         default_value = "info"
     )]
     log: String,
+    /// Log to a file that keeps within 1 MiB, together with the one before it, instead of to standard error
+    #[arg(long, global = true, value_name = "FILE")]
+    log_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,6 +99,10 @@ enum Command {
     PrepareImage,
     /// Print the version
     Version,
+    /// Install, remove, start or stop the Windows service
+    #[cfg(windows)]
+    #[command(subcommand)]
+    Service(service::Action),
 }
 
 #[derive(Debug, Args)]
@@ -128,28 +140,32 @@ struct ShowStatus {
 pub fn main() -> ExitCode {
     footprint::keep_small();
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .thread_keep_alive(IDLE_THREAD)
-        .thread_stack_size(STACK_BYTES)
-        .build();
-    let done = runtime
-        .context("no runtime could be made")
-        .and_then(|runtime| {
-            let done = runtime.block_on(perform(arguments));
-            // A look-up of a name that hangs must not hold up the stop.
-            runtime.shutdown_background();
-            done
-        });
-    done.unwrap_or_else(|error| {
+    #[cfg(windows)]
+    if let Command::Service(service::Action::Run) = arguments.command {
+        return service::run(arguments.global);
+    }
+    execute(arguments).unwrap_or_else(|error| {
         eprintln!("rollcall-agent: {error:#}");
         ExitCode::FAILURE
     })
 }
 
+fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(IDLE_THREAD)
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .context("no runtime could be made")?;
+    let done = runtime.block_on(perform(arguments));
+    // A look-up of a name that hangs must not hold up the stop.
+    runtime.shutdown_background();
+    done
+}
+
 async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let global = arguments.global;
-    start_log(&global.log)?;
+    start_log(&global)?;
     match arguments.command {
         Command::Enroll(options) => enrol(global.setup()?, options).await,
         Command::Run => run(global.setup()?).await,
@@ -167,6 +183,8 @@ async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
             doctor::examine(&setup, place).await
         }
         Command::PrepareImage => prepare::prepare_image(&global.setup()?),
+        #[cfg(windows)]
+        Command::Service(action) => service::perform(global, action).await,
         Command::Version => {
             println!("rollcall-agent {}", env!("CARGO_PKG_VERSION"));
             Ok(ExitCode::SUCCESS)
@@ -197,7 +215,7 @@ impl Global {
             .root
             .as_deref()
             .map_or_else(|| config.roots.roots(), |root| config.roots.under(root));
-        let paths = Paths::new(config.data.clone().unwrap_or_else(|| DEFAULT_DATA.into()));
+        let paths = Paths::new(config.data.clone().unwrap_or_else(default_data));
         let setup = Setup {
             token: TokenSource {
                 given,
@@ -213,20 +231,29 @@ impl Global {
     }
 }
 
-fn start_log(level: &str) -> anyhow::Result<()> {
-    let level: LevelFilter = level.parse().with_context(|| {
-        format!("--log: `{level}` is none of off, error, warn, info, debug and trace")
+fn start_log(global: &Global) -> anyhow::Result<()> {
+    let level: LevelFilter = global.log.parse().with_context(|| {
+        format!(
+            "--log: `{}` is none of off, error, warn, info, debug and trace",
+            global.log
+        )
     })?;
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .init();
+    let log = tracing_subscriber::fmt().with_max_level(level);
+    match &global.log_file {
+        None => log.with_writer(io::stderr).init(),
+        Some(file) => {
+            let opened = LogFile::open(file);
+            let opened = opened.with_context(|| format!("--log-file {}", file.display()))?;
+            log.with_writer(Mutex::new(opened)).init();
+        }
+    }
     Ok(())
 }
 
 async fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let stop = StopSignal::listen().context("no signals")?;
     let data = setup.paths.data().to_owned();
+    make_data_folder(&data).with_context(|| format!("the data folder {}", data.display()))?;
     let agent = Agent::build(setup, Arc::new(SystemClock))
         .with_context(|| format!("the data folder {}", data.display()))?;
     notify_ready();
@@ -261,7 +288,9 @@ async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
     let former = present.as_ref().ok().and_then(Option::as_ref);
     // Whatever could fail here comes before the token is used.
     let data = setup.paths.data();
-    check_writable(data).with_context(|| format!("the data folder {}", data.display()))?;
+    make_data_folder(data)
+        .and_then(|()| check_writable(data))
+        .with_context(|| format!("the data folder {}", data.display()))?;
     let inherited = match former {
         Some(identity) if !machine.is_that_of(identity) => {
             Some(Spool::open(&setup.paths.spool(), SpoolLimits::default())?)

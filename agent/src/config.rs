@@ -12,10 +12,30 @@ use crate::stream::address::{Address, AddressError, Proxy};
 use crate::stream::connector::Connector;
 
 /// Where the agent keeps its data unless told otherwise.
-pub const DEFAULT_DATA: &str = "/var/lib/rollcall-agent";
+#[must_use]
+pub fn default_data() -> PathBuf {
+    match std::env::consts::OS {
+        "windows" => program_data(),
+        "macos" => "/Library/Application Support/Rollcall".into(),
+        _ => "/var/lib/rollcall-agent".into(),
+    }
+}
 
 /// Where `agent.toml` is looked for unless told otherwise.
-pub const DEFAULT_FILE: &str = "/etc/rollcall/agent.toml";
+#[must_use]
+pub fn default_file() -> PathBuf {
+    match std::env::consts::OS {
+        "windows" => program_data().join("agent.toml"),
+        "macos" => "/Library/Application Support/Rollcall/agent.toml".into(),
+        _ => "/etc/rollcall/agent.toml".into(),
+    }
+}
+
+/// `%ProgramData%\Rollcall`.
+fn program_data() -> PathBuf {
+    let folder = std::env::var_os("ProgramData").unwrap_or_else(|| r"C:\ProgramData".into());
+    PathBuf::from(folder).join("Rollcall")
+}
 
 /// The content of `agent.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -95,16 +115,13 @@ impl AgentConfig {
     /// # Errors
     /// [`ConfigError`] names the file, the line and the field.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let path = file.unwrap_or_else(|| Path::new(DEFAULT_FILE));
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, path),
+        let path = file.map_or_else(default_file, Path::to_owned);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text, &path),
             Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => {
                 Ok(Self::default())
             }
-            Err(source) => Err(ConfigError::Unreadable {
-                file: path.to_owned(),
-                source,
-            }),
+            Err(source) => Err(ConfigError::Unreadable { file: path, source }),
         }
     }
 

@@ -7,6 +7,7 @@ pub mod config;
 pub mod footprint;
 pub mod identity;
 pub mod line;
+pub mod logfile;
 pub mod paths;
 pub mod service;
 pub mod settings;

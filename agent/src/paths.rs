@@ -1,9 +1,12 @@
 //! Where the agent keeps what it must not lose, and how a file is written so that power loss leaves
 //! the old content or the new one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+#[cfg(windows)]
+mod windows;
 
 /// The data folder and what lies where in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +76,18 @@ pub fn make_private_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
+/// Makes the data folder, which only its owner may enter; on Windows only the system and administrators,
+/// whoever made it.
+///
+/// # Errors
+/// Those of the file system, and on Windows that the folder is another user's.
+pub fn make_data_folder(folder: &Path) -> io::Result<()> {
+    make_private_folder(folder)?;
+    #[cfg(windows)]
+    windows::keep_private(folder)?;
+    Ok(())
+}
+
 /// Makes the coming and going of names in a folder durable. Windows keeps them in its journal and
 /// offers no such call.
 ///
@@ -80,7 +95,7 @@ pub fn make_private_folder(folder: &Path) -> io::Result<()> {
 /// Those of the file system.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
+    fs::File::open(folder)?.sync_all()?;
     #[cfg(not(unix))]
     let _ = folder;
     Ok(())

@@ -1,11 +1,26 @@
-//! The agent as the operating system's service: started, stopped, told of a changed network.
+//! The agent as the operating system's service: started, stopped, put to sleep, told of a changed network.
 
-#[cfg(not(target_os = "linux"))]
-mod elsewhere;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(unix)]
+mod signals;
+#[cfg(windows)]
+pub mod windows;
 
-#[cfg(not(target_os = "linux"))]
-pub use elsewhere::{NetworkWatch, StopSignal, has_way_out, notify_ready, notify_stopping};
 #[cfg(target_os = "linux")]
-pub use linux::{NetworkWatch, StopSignal, has_way_out, notify_ready, notify_stopping};
+pub use linux::{NetworkWatch, has_way_out, notify_ready, notify_stopping};
+#[cfg(target_os = "macos")]
+pub use macos::{NetworkWatch, has_way_out, notify_ready, notify_stopping};
+#[cfg(unix)]
+pub use signals::StopSignal;
+#[cfg(windows)]
+pub use windows::{NetworkWatch, StopSignal, has_way_out, notify_ready, notify_stopping};
+
+/// Waits while the system is about to sleep or sleeps, where it says so; Linux and macOS stop the process
+/// with the machine.
+pub async fn awake() {
+    #[cfg(windows)]
+    windows::awake().await;
+}

@@ -22,8 +22,11 @@ pub mod request_tracker;
 pub mod smtp;
 pub mod system_tree;
 pub mod webhook;
+pub mod wine;
 
 use std::path::PathBuf;
+
+pub use agent::copy_tree;
 
 /// A folder of a story's own, removed at its end.
 ///

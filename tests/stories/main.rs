@@ -27,4 +27,5 @@ mod request_tracker;
 mod settings;
 mod ticket_time;
 mod webhook_receiver;
+mod windows;
 mod worn_battery;

@@ -13,11 +13,24 @@ pub struct Times {
     all: u64,
 }
 
+impl Times {
+    /// Counts of any unit.
+    #[cfg(any(not(target_os = "linux"), test))]
+    #[must_use]
+    pub const fn new(busy: u64, all: u64) -> Self {
+        Self { busy, all }
+    }
+}
+
 /// Reads the counters.
 ///
 /// # Errors
 /// Why they could not be read.
 pub fn read_times(roots: &Roots) -> Sourced<Times> {
+    #[cfg(not(target_os = "linux"))]
+    if roots.is_native() {
+        return super::native::cpu_times();
+    }
     let text = source::text(&roots.proc.join("stat"))?;
     parse(&text).ok_or_else(|| "/proc/stat has no line for all processors".to_owned())
 }
@@ -25,9 +38,7 @@ pub fn read_times(roots: &Roots) -> Sourced<Times> {
 /// Reads the load, and works out utilization between two readings of the counters.
 #[must_use]
 pub fn read(roots: &Roots, before: &Sourced<Times>, after: &Sourced<Times>) -> Vec<Reading> {
-    let load = source::text(&roots.proc.join("loadavg"));
-    let load = load
-        .and_then(|text| load_15m(&text).ok_or_else(|| "/proc/loadavg is malformed".to_owned()));
+    let load = read_load(roots);
     let both = before
         .clone()
         .and_then(|before| Ok((before, after.clone()?)));
@@ -36,6 +47,15 @@ pub fn read(roots: &Roots, before: &Sourced<Times>, after: &Sourced<Times>) -> V
         source::number_or_why(&metric::CPU_UTILIZATION, "", share),
         source::number_or_why(&metric::CPU_LOAD_15M, "", load),
     ]
+}
+
+fn read_load(roots: &Roots) -> Sourced<f64> {
+    #[cfg(not(target_os = "linux"))]
+    if roots.is_native() {
+        return super::native::load_15m();
+    }
+    let text = source::text(&roots.proc.join("loadavg"))?;
+    load_15m(&text).ok_or_else(|| "/proc/loadavg is malformed".to_owned())
 }
 
 /// The first line of `/proc/stat`. Fields by proc(5): user nice system idle iowait irq softirq

@@ -296,7 +296,7 @@ fn space(point: &str) -> Sourced<Space> {
 
 #[cfg(not(unix))]
 fn space(_point: &str) -> Sourced<Space> {
-    Err(super::NOT_YET.to_owned())
+    Err("this system has no statvfs".to_owned())
 }
 
 #[cfg(test)]

@@ -72,12 +72,17 @@ fn serial(roots: &Roots) -> Sourced<String> {
     dmi(roots, "product_serial").or_else(|why| device_tree(roots, "serial-number").map_err(|_| why))
 }
 
-fn told_serial(serial: &str, clear: bool) -> Sourced<String> {
+/// A serial number as it is reported: its hash, unless the admin asks for the clear one.
+///
+/// # Errors
+/// That it is a placeholder.
+pub fn told_serial(serial: &str, clear: bool) -> Sourced<String> {
     let hash = hash_part("system-serial", serial).ok_or("the maker left a placeholder")?;
     Ok(if clear { serial.to_owned() } else { hex(&hash) })
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Hexadecimal digits in lower case.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

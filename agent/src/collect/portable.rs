@@ -1,56 +1,34 @@
-//! What every system tells through `sysinfo`: read where Rollcall has no reader of its own yet.
-//!
-//! It compiles and is tested on Linux too, where the files under [`super::Roots`] tell more.
+//! What macOS tells through `sysinfo`. It is tested on Linux too, where the files under [`super::Roots`] tell
+//! more.
 
-use rollcall_shared::metric::{self, Metric};
+use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
-use sysinfo::{CpuRefreshKind, Disks, MemoryRefreshKind, Product, RefreshKind, System};
+use sysinfo::{CpuRefreshKind, Disks, MemoryRefreshKind, RefreshKind, System};
 
-use super::NOT_YET;
 use super::filesystem;
 use super::probe::Probe;
 use super::source::{self, Sourced};
 
-/// Reads what `sysinfo` knows for a probe. Its main metrics that are not among it say so.
+/// Reads memory, or the file systems; nothing for other probes.
 #[must_use]
 pub fn read(probe: Probe) -> Vec<Reading> {
-    let mut readings = match probe {
-        Probe::Os => read_os(),
-        Probe::Hardware => read_hardware(),
+    match probe {
         Probe::Memory => read_memory(),
         Probe::Filesystem => read_filesystems(),
         _ => Vec::new(),
-    };
-    let is_told = |metric: &Metric| readings.iter().any(|reading| reading.metric() == metric);
-    let mut missing = probe.main_metrics();
-    missing.retain(|metric| !is_told(metric));
-    readings.extend(
-        missing
-            .into_iter()
-            .map(|m| Reading::unavailable(m, "", NOT_YET)),
-    );
-    readings
+    }
 }
 
-fn read_os() -> Vec<Reading> {
-    let kind = match std::env::consts::OS {
-        "macos" => "darwin",
-        other => other,
-    };
-    vec![
-        Reading::text(&metric::OS_TYPE, "", kind),
-        source::text_or_why(&metric::OS_NAME, "", told(System::name())),
-        source::text_or_why(&metric::OS_VERSION, "", told(System::os_version())),
-        source::text_or_why(&metric::OS_BUILD, "", told(System::kernel_version())),
-        source::number_or_why(
-            &metric::UPTIME,
-            "",
-            told(System::uptime()).map(|s| s as f64),
-        ),
-    ]
+/// Reads the time since the start.
+#[must_use]
+pub fn read_uptime() -> Reading {
+    let uptime = told(System::uptime()).map(|seconds| seconds as f64);
+    source::number_or_why(&metric::UPTIME, "", uptime)
 }
 
-fn read_hardware() -> Vec<Reading> {
+/// Reads the processor and the memory that are installed.
+#[must_use]
+pub fn read_processor_and_memory() -> Vec<Reading> {
     let wanted = RefreshKind::nothing()
         .with_cpu(CpuRefreshKind::nothing())
         .with_memory(MemoryRefreshKind::nothing().with_ram());
@@ -62,8 +40,6 @@ fn read_hardware() -> Vec<Reading> {
         Ok(first.brand().trim().to_owned())
     });
     vec![
-        source::text_or_why(&metric::HOST_VENDOR, "", told(Product::vendor_name())),
-        source::text_or_why(&metric::HOST_MODEL, "", told(Product::name())),
         source::text_or_why(&metric::CPU_MODEL, "", brand),
         source::number_or_why(
             &metric::CPU_COUNT,
@@ -163,7 +139,7 @@ fn told<T>(answer: Result<T, sysinfo::Error>) -> Sourced<T> {
 
 #[cfg(test)]
 mod tests {
-    use rollcall_shared::reading::Value;
+    use rollcall_shared::metric::Metric;
 
     use super::*;
 
@@ -184,38 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_tells_its_system_memory_and_processor() {
-        let os = read(Probe::Os);
+    fn this_machine_tells_its_uptime_memory_and_processor() {
+        let uptime = read_uptime();
         assert!(
-            number(&os, &metric::UPTIME, "").is_some_and(|s| s > 0.0),
-            "{os:?}"
+            uptime.value().as_number().is_some_and(|s| s > 0.0),
+            "{uptime:?}"
         );
-        let hardware = read(Probe::Hardware);
+        let hardware = read_processor_and_memory();
         assert!(number(&hardware, &metric::CPU_COUNT, "").is_some_and(|n| n >= 1.0));
         assert!(number(&hardware, &metric::MEMORY_LIMIT, "").is_some_and(|b| b > 1e7));
         let memory = read(Probe::Memory);
         let used = number(&memory, &metric::MEMORY_UTILIZATION, "");
         assert!(used.is_some_and(|share| (0.0..=1.0).contains(&share)));
-    }
-
-    #[test]
-    fn what_is_not_read_says_so() {
-        for probe in [Probe::Battery, Probe::Drive, Probe::Updates, Probe::Os] {
-            let readings = read(probe);
-            for metric in probe.main_metrics() {
-                let told = readings
-                    .iter()
-                    .filter(|reading| reading.metric() == metric)
-                    .count();
-                assert_eq!(told, 1, "{}", metric.name);
-            }
-        }
-        let battery = read(Probe::Battery);
-        assert!(
-            battery
-                .iter()
-                .all(|r| *r.value() == Value::Unavailable(NOT_YET.to_owned()))
-        );
+        assert_eq!(read(Probe::Battery), []);
     }
 
     #[test]
@@ -236,18 +193,5 @@ mod tests {
             "{mac:?}"
         );
         assert_eq!(mac.len(), 8, "two volumes");
-        let windows = readings_of(vec![
-            volume("C:\\", "ntfs", 1000, 50),
-            volume("D:\\", "ntfs", 0, 0),
-        ]);
-        assert_eq!(
-            number(&windows, &metric::FILESYSTEM_UTILIZATION, "C:"),
-            Some(0.95)
-        );
-        assert_eq!(
-            number(&windows, &metric::FILESYSTEM_UTILIZATION, "D:"),
-            None,
-            "a size of zero"
-        );
     }
 }

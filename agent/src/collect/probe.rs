@@ -6,6 +6,9 @@ use rollcall_shared::configuration::Schedule;
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
 
+/// How much more rarely Windows is asked about its updates than other slow facts.
+const UPDATES_STRETCH: u32 = 6;
+
 /// One of the things that are read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Probe {
@@ -93,6 +96,12 @@ impl Probe {
     #[must_use]
     pub fn interval(self, schedule: &Schedule) -> Duration {
         let seconds = match self {
+            // Each question there wakes a provider's process.
+            Self::Thermal if cfg!(windows) => schedule.disk_s,
+            // The radio is asked through a program that takes seconds.
+            Self::Link if cfg!(target_os = "macos") => schedule.disk_s,
+            // What Windows Update knows changes a few times a day, and asking it takes seconds.
+            Self::Updates if cfg!(windows) => schedule.slow_s.saturating_mul(UPDATES_STRETCH),
             Self::Battery | Self::Cpu | Self::Memory | Self::Thermal | Self::Link => {
                 schedule.fast_s
             }
@@ -113,36 +122,8 @@ impl Probe {
             Self::Drive => Duration::from_secs(60),
             Self::Reach => Duration::from_secs(30),
             Self::Vantage => Duration::from_secs(20),
+            Self::Updates if cfg!(windows) => Duration::from_secs(120),
             _ => Duration::from_secs(10),
-        }
-    }
-
-    /// What stands for it on a system where it is not collected yet.
-    #[cfg(any(not(target_os = "linux"), test))]
-    #[must_use]
-    pub fn main_metrics(self) -> Vec<&'static metric::Metric> {
-        match self {
-            Self::Os => vec![
-                &metric::OS_NAME,
-                &metric::OS_VERSION,
-                &metric::RESTART_PENDING,
-                &metric::DISK_ENCRYPTION,
-            ],
-            Self::Updates => vec![&metric::UPDATES_PENDING, &metric::UPDATES_LAST_AGE],
-            Self::Hardware => vec![
-                &metric::HOST_VENDOR,
-                &metric::HOST_MODEL,
-                &metric::HOST_SERIAL,
-            ],
-            Self::Battery => vec![&metric::BATTERY_STATE, &metric::BATTERY_HEALTH],
-            Self::Filesystem => vec![&metric::FILESYSTEM_UTILIZATION],
-            Self::Drive => vec![&metric::DRIVE_VERDICT],
-            Self::Cpu => vec![&metric::CPU_UTILIZATION],
-            Self::Memory => vec![&metric::MEMORY_UTILIZATION],
-            Self::Thermal => vec![&metric::TEMPERATURE],
-            Self::Link => vec![&metric::LINK_STATE],
-            Self::Network => vec![&metric::GATEWAY_REACHABLE],
-            Self::Reach | Self::Vantage => vec![],
         }
     }
 }

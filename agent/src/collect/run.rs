@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use rollcall_shared::configuration::Configuration;
 use rollcall_shared::reading::Reading;
+#[cfg(not(target_os = "linux"))]
+use rollcall_shared::time::UnixMs;
 use rollcall_shared::time::{Now, SystemClock};
 use tokio::sync::OnceCell;
 
+#[cfg(not(target_os = "linux"))]
+use super::native;
 use super::probe::{End, Probe};
 use super::reader::Reader;
 use super::source::Sourced;
@@ -111,12 +115,20 @@ pub async fn run(probe: Probe, task: Task) -> End {
 }
 
 async fn read(probe: Probe, task: Task) -> Sourced<Vec<Reading>> {
-    #[cfg(not(target_os = "linux"))]
-    if !matches!(probe, Probe::Reach | Probe::Vantage) {
-        return on_thread(probe, &task, move |_| super::portable::read(probe)).await;
-    }
     let wall = task.now.wall;
     let clear_serial = task.configuration.clear_serial;
+    #[cfg(not(target_os = "linux"))]
+    if task.kept.roots.is_native()
+        && !matches!(
+            probe,
+            Probe::Battery | Probe::Cpu | Probe::Reach | Probe::Vantage
+        )
+    {
+        return on_thread(probe, &task, move |_| {
+            native::read(probe, wall, clear_serial)
+        })
+        .await;
+    }
     match probe {
         Probe::Os => on_thread(probe, &task, move |roots| os::read(roots, wall)).await,
         Probe::Updates => on_thread(probe, &task, move |roots| updates::read(roots, wall)).await,
@@ -140,7 +152,17 @@ async fn read(probe: Probe, task: Task) -> Sourced<Vec<Reading>> {
 }
 
 async fn read_battery(task: &Task) -> Sourced<Vec<Reading>> {
-    let read = |roots: &Roots| (battery::read(roots), saving::profile(roots));
+    let read = |roots: &Roots| {
+        #[cfg(not(target_os = "linux"))]
+        if roots.is_native() {
+            let readings = native::read(Probe::Battery, UnixMs(0), false);
+            return (
+                readings,
+                native::is_saving().then(|| saving::LOW_POWER.to_owned()),
+            );
+        }
+        (battery::read(roots), saving::profile(roots))
+    };
     let (readings, profile) = on_thread(Probe::Battery, task, read).await?;
     let is_saving = saving::is_saving(&readings, profile.as_deref());
     if task.kept.is_saving.swap(is_saving, Ordering::Relaxed) != is_saving {
@@ -194,7 +216,7 @@ async fn read_reach(task: &Task) -> Sourced<Vec<Reading>> {
     if targets.is_empty() {
         return Ok(reach::untargeted());
     }
-    let start = on_thread(Probe::Reach, task, network::start).await?;
+    let start = on_thread(Probe::Reach, task, start).await?;
     let trust = task.kept.public_trust.get_or_try_init(|| async {
         let load = |roots: &Roots| reach::PublicTrust::load(roots.public_roots.as_deref());
         let loaded = on_thread(Probe::Reach, task, load).await?;
@@ -211,16 +233,34 @@ async fn read_reach(task: &Task) -> Sourced<Vec<Reading>> {
 }
 
 async fn read_vantage(task: &Task) -> Sourced<Vec<Reading>> {
-    let around = on_thread(Probe::Vantage, task, |roots| vantage::Around {
-        ground: network::ground(roots),
-        network: network::surroundings(roots),
-    });
-    let around = around.await?;
+    let around = on_thread(Probe::Vantage, task, around).await?;
     let mut place = lock(&task.kept.place).clone();
     let now = task.now.since_boot;
     let readings = vantage::read(&task.configuration, &task.trust, &around, now, &mut place).await;
     *lock(&task.kept.place) = place;
     Ok(readings)
+}
+
+fn start(roots: &Roots) -> network::Start {
+    #[cfg(not(target_os = "linux"))]
+    if roots.is_native() {
+        return native::start();
+    }
+    network::start(roots)
+}
+
+fn around(roots: &Roots) -> vantage::Around {
+    #[cfg(not(target_os = "linux"))]
+    if roots.is_native() {
+        return vantage::Around {
+            ground: native::ground(),
+            network: native::surroundings(),
+        };
+    }
+    vantage::Around {
+        ground: network::ground(roots),
+        network: network::surroundings(roots),
+    }
 }
 
 /// Reads files on the thread of [`Reader`]. A probe whose last reading still hangs does not get

@@ -17,6 +17,9 @@ pub const STRETCH: u32 = 3;
 /// The charge at which desktops turn their battery saver on.
 const LOW_CHARGE: f64 = 0.2;
 
+/// The platform's profile that saves; battery savers of other systems count as it.
+pub const LOW_POWER: &str = "low-power";
+
 /// Decides from what the batteries say and from the platform's profile, where it has one.
 #[must_use]
 pub fn is_saving(batteries: &[Reading], profile: Option<&str>) -> bool {
@@ -32,7 +35,7 @@ pub fn is_saving(batteries: &[Reading], profile: Option<&str>) -> bool {
         .filter_map(|reading| reading.value().as_number())
         .collect();
     let is_low = !charges.is_empty() && charges.iter().all(|charge| *charge <= LOW_CHARGE);
-    is_discharging && !is_charged && (is_low || profile == Some("low-power"))
+    is_discharging && !is_charged && (is_low || profile == Some(LOW_POWER))
 }
 
 /// The platform's profile; `None` where the firmware has none.

@@ -331,7 +331,7 @@ fn intervals_that_divide_each_other_fall_together() {
         SinceBootMs(300_000)
     );
     assert_eq!(
-        collect.due_at(Probe::Updates, &configuration),
+        collect.due_at(Probe::Os, &configuration),
         SinceBootMs(3_600_000)
     );
 }

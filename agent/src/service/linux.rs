@@ -1,4 +1,4 @@
-//! systemd and the kernel: signals, readiness, and netlink's word that the network has changed.
+//! systemd and the kernel: readiness, and netlink's word that the network has changed.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,6 @@ use rollcall_shared::token::sha256;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
 /// A roaming laptop's link goes down and comes up, and its routes follow within this time.
@@ -23,34 +22,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// `RTMGRP_*` of linux/rtnetlink.h: links, IPv4 addresses and routes, IPv6 addresses and routes.
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
-
-/// SIGTERM, as systemd sends it, or SIGINT, as a terminal does.
-#[derive(Debug)]
-pub struct StopSignal {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignal {
-    /// Listens from now on.
-    ///
-    /// # Errors
-    /// When the system gives no signals.
-    pub fn listen() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for one of them.
-    pub async fn received(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
 
 /// Tells systemd, where it started us and asks for it, that the agent runs.
 pub fn notify_ready() {

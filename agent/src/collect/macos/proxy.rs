@@ -1,0 +1,95 @@
+//! The proxies of the system, as `scutil --proxy` shows them; the environment's come before them. A PAC file
+//! is known to be there and is not followed.
+
+use crate::collect::network::Proxies;
+
+/// What the system has set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Setting {
+    http: Option<String>,
+    https: Option<String>,
+    exempt: Vec<String>,
+    has_script: bool,
+}
+
+impl Setting {
+    /// Whether a proxy is configured by name or by script.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.http.is_some() || self.https.is_some() || self.has_script
+    }
+}
+
+/// Lines of `key : value`; the exceptions are an array of lines with numbers for keys.
+#[must_use]
+pub fn parse(text: &str) -> Setting {
+    let lines = text.lines().filter_map(|line| line.split_once(" : "));
+    let lines: Vec<(&str, &str)> = lines
+        .map(|(key, value)| (key.trim(), value.trim()))
+        .collect();
+    let of = |wanted: &str| {
+        lines
+            .iter()
+            .find(|(key, _)| *key == wanted)
+            .map(|(_, value)| *value)
+    };
+    let proxy = |scheme: &str| {
+        let is_on = of(&format!("{scheme}Enable")) == Some("1");
+        let host = of(&format!("{scheme}Proxy")).filter(|_| is_on)?;
+        let port = of(&format!("{scheme}Port")).unwrap_or("80");
+        Some(format!("{host}:{port}"))
+    };
+    let exempt = lines.iter().filter(|(key, _)| key.parse::<u32>().is_ok());
+    Setting {
+        http: proxy("HTTP"),
+        https: proxy("HTTPS"),
+        exempt: exempt.map(|(_, host)| (*host).to_owned()).collect(),
+        has_script: of("ProxyAutoConfigEnable") == Some("1"),
+    }
+}
+
+/// The proxies by the environment, and by the system where that names none.
+#[must_use]
+pub fn proxies_of(environment: &dyn Fn(&str) -> Option<String>, setting: &Setting) -> Proxies {
+    let by_environment = Proxies::of(environment, "");
+    if by_environment.is_configured() {
+        return by_environment;
+    }
+    let lookup = |name: &str| match name {
+        "http_proxy" => setting.http.clone(),
+        "https_proxy" => setting.https.clone(),
+        "no_proxy" => Some(setting.exempt.join(",")),
+        _ => None,
+    };
+    Proxies::of(&lookup, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOLD: &str = "<dictionary> {\n  ExceptionsList : <array> {\n    0 : *.local\n    1 : 169.254/16\n  }\n  \
+        HTTPEnable : 0\n  HTTPProxy : old.example\n  HTTPSEnable : 1\n  HTTPSPort : 8443\n  \
+        HTTPSProxy : proxy.example\n  ProxyAutoConfigEnable : 0\n}\n";
+
+    #[test]
+    fn a_proxy_that_is_on_and_one_that_is_not() {
+        let setting = parse(TOLD);
+        let proxies = proxies_of(&|_: &str| None, &setting);
+        let https = proxies.towards("canvas.example", true).unwrap();
+        assert_eq!(https.address.host, "proxy.example");
+        assert!(proxies.towards("canvas.example", false).is_none());
+        assert!(
+            proxies.towards("printer.local", true).is_none(),
+            "it is exempt"
+        );
+        assert!(setting.is_configured() && !parse("").is_configured());
+        assert!(parse("  ProxyAutoConfigEnable : 1\n").is_configured());
+        let environment = |name: &str| (name == "https_proxy").then(|| "http://first:1".to_owned());
+        let both = proxies_of(&environment, &setting);
+        assert_eq!(
+            both.towards("a.example", true).unwrap().address.host,
+            "first"
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! The agent for Windows, under Wine: its prefix, its service manager, its paths.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::process::{self, Finished};
+use super::{copy_tree, program};
+
+/// How long a Windows program may take; Wine starts in a second or two on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A prefix of a story's own, whose services live until the story ends.
+#[derive(Debug)]
+pub struct Wine {
+    prefix: PathBuf,
+    agent: PathBuf,
+}
+
+impl Wine {
+    /// A copy of the prefix that `tests/run` has prepared, with the agent that it has built.
+    ///
+    /// # Errors
+    /// Why there is none on this machine.
+    pub fn start(folder: &Path) -> Result<Self, String> {
+        let of = |name: &str| {
+            let path = std::env::var_os(name).map(PathBuf::from);
+            path.filter(|path| path.exists())
+                .ok_or_else(|| "`tests/run windows` has prepared nothing for it".to_owned())
+        };
+        if program("wine").is_none() {
+            return Err("`wine` is not installed".to_owned());
+        }
+        let (prepared, agent) = (of("ROLLCALL_WINE_PREFIX")?, of("ROLLCALL_WINDOWS_AGENT")?);
+        let prefix = folder.join("wine");
+        copy_tree(&prepared, &prefix);
+        let wine = Self { prefix, agent };
+        // Without it services end with the last program that a person runs.
+        let server = wine.base("wineserver").arg("--persistent").status();
+        server
+            .map_err(|error| format!("wineserver: {error}"))
+            .map(|_| wine)
+    }
+
+    /// Runs a command of the agent to its end.
+    pub fn agent(&self, arguments: &[&str]) -> Finished {
+        let mut command = self.base("wine");
+        process::run(command.arg(&self.agent).args(arguments), PATIENCE)
+    }
+
+    /// A value of the registry, as `reg query` prints it.
+    #[must_use]
+    pub fn registry(&self, key: &str, value: &str) -> String {
+        let mut command = self.base("wine");
+        let finished = process::run(command.args(["reg", "query", key, "/v", value]), PATIENCE);
+        finished.stdout
+    }
+
+    /// How a Windows program finds a file of this machine.
+    #[must_use]
+    pub fn path(file: &Path) -> String {
+        format!("Z:{}", file.display()).replace('/', "\\")
+    }
+
+    fn base(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("WINEPREFIX", &self.prefix)
+            .env("WINEARCH", "win64")
+            .env("WINEDEBUG", "-all")
+            .env("WINEDLLOVERRIDES", "mscoree,mshtml=")
+            .env_remove("DISPLAY")
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Wine {
+    /// Ends every program of the prefix.
+    fn drop(&mut self) {
+        let mut command = self.base("wineserver");
+        let _ = command.arg("--kill").status();
+        let _ = fs::remove_dir_all(&self.prefix);
+    }
+}

@@ -56,79 +56,79 @@ macro_rules! rows {
 rows! {
     OS_TYPE, "=", ON("the agent itself"), ON("the agent itself"), ON("the agent itself"),
         "Which family of operating system the laptop runs.";
-    OS_NAME, "=", ON("/etc/os-release"), ON("sysinfo: registry, CurrentVersion"), ON("sysinfo: SystemVersion.plist"),
+    OS_NAME, "=", ON("/etc/os-release"), ON("registry (ProductName)"), ON("SystemVersion.plist"),
         "The name of the operating system, such as Ubuntu.";
-    OS_VERSION, "=", ON("/etc/os-release"), ON("sysinfo: RtlGetVersion"), ON("sysinfo: sysctl kern.osproductversion"),
+    OS_VERSION, "=", ON("/etc/os-release"), ON("registry (DisplayVersion)"), ON("SystemVersion.plist"),
         "Its version.";
-    OS_BUILD, "=", ON("/proc/sys/kernel/osrelease"), ON("sysinfo: registry, CurrentBuild"), ON("sysinfo: sysctl kern.osrelease"),
+    OS_BUILD, "=", ON("/proc/sys/kernel/osrelease"), ON("registry (CurrentBuild, UBR)"), ON("SystemVersion.plist"),
         "Its exact build.";
-    OS_SUPPORT_REMAINING, "", ON("/etc/os-release (SUPPORT_END), else a table of vendors' dates"), LATER, LATER,
+    OS_SUPPORT_REMAINING, "", ON("/etc/os-release (SUPPORT_END), else a table of vendors' dates"), ON("a table of Microsoft's dates by build and edition"), ON("a table of the days of Apple's releases"),
         "How long the maker still mends security holes in it.";
-    UPTIME, "=", ON("/proc/uptime"), ON("sysinfo: GetTickCount64"), ON("sysinfo: sysctl kern.boottime"),
+    UPTIME, "=", ON("/proc/uptime"), ON("GetTickCount64"), ON("sysinfo: sysctl kern.boottime"),
         "How long ago the laptop was last restarted. It does not say when anyone used it.";
-    RESTART_PENDING, "", ON("/run/reboot-required, else /lib/modules and /boot beside the running kernel"), LATER, LATER,
+    RESTART_PENDING, "", ON("/run/reboot-required, else /lib/modules and /boot beside the running kernel"), ON("registry (RebootPending, RebootRequired)"), LATER,
         "Whether an update waits for a restart.";
-    UPDATES_PENDING, "", ON("/var/lib/update-notifier, APT's lists"), LATER, LATER,
+    UPDATES_PENDING, "", ON("/var/lib/update-notifier, APT's lists"), ON("Windows Update Agent, without the network"), ON("com.apple.SoftwareUpdate.plist"),
         "How many updates are not installed yet.";
-    UPDATES_SECURITY_PENDING, "", ON("/var/lib/update-notifier"), LATER, LATER,
+    UPDATES_SECURITY_PENDING, "", ON("/var/lib/update-notifier"), ON("Windows Update Agent (MsrcSeverity)"), LATER,
         "How many of these mend security holes.";
-    UPDATES_LAST_AGE, "", ON("/var/lib/apt/periodic, /var/cache"), LATER, LATER,
+    UPDATES_LAST_AGE, "", ON("/var/lib/apt/periodic, /var/cache"), ON("IAutomaticUpdatesResults"), ON("com.apple.SoftwareUpdate.plist"),
         "How long ago updates last went well.";
-    UPDATES_FAILED, "", ON("/var/log/unattended-upgrades"), LATER, LATER,
+    UPDATES_FAILED, "", ON("/var/log/unattended-upgrades"), ON("Windows Update Agent's history"), LATER,
         "How often updates failed since then.";
-    DISK_ENCRYPTION, "", ON("/proc/self/mountinfo and /sys/block/*/dm/uuid"), LATER, LATER,
+    DISK_ENCRYPTION, "", ON("/proc/self/mountinfo and /sys/block/*/dm/uuid"), ON("WMI Win32_EncryptableVolume"), ON("fdesetup status"),
         "Whether what is on the disk stays secret if the laptop is stolen.";
     CLOCK_OFFSET, "", ON("the collector, from each report's time"), ON("the collector"), ON("the collector"),
         "How wrong the laptop's clock is.";
-    UNEXPECTED_SHUTDOWNS, "", ON("/var/log/wtmp"), LATER, LATER,
+    UNEXPECTED_SHUTDOWNS, "", ON("/var/log/wtmp"), ON("event log (41 and 6008)"), LATER,
         "How often the laptop went off without being shut down. Only the number is sent.";
-    CRASHES, "", ON("/var/crash, /sys/fs/pstore"), LATER, LATER,
+    CRASHES, "", ON("/var/crash, /sys/fs/pstore"), ON("event log (1001)"), ON("names in DiagnosticReports"),
         "How often the system itself crashed. Only the number is sent: no program, file or person.";
     BOOT_TIME, "", ON("/proc/stat (btime)"), LATER, LATER,
         "When the laptop was last started.";
     ENVIRONMENT, "", ON("/proc/sys/kernel/osrelease, /run/.containerenv, /.dockerenv, /proc/cpuinfo, DMI"), LATER, LATER,
         "Whether the system runs on the laptop itself or inside another system.";
-    HOST_VENDOR, "", ON("/sys/class/dmi/id/sys_vendor"), ON("sysinfo: SMBIOS"), ON("sysinfo"),
+    HOST_VENDOR, "", ON("/sys/class/dmi/id/sys_vendor"), ON("SMBIOS"), ON("ioreg, IOPlatformExpertDevice"),
         "Who made the laptop.";
-    HOST_MODEL, "", ON("/sys/class/dmi/id/product_name, else the device tree"), ON("sysinfo: SMBIOS"), ON("sysinfo: sysctl hw.model"),
+    HOST_MODEL, "", ON("/sys/class/dmi/id/product_name, else the device tree"), ON("SMBIOS"), ON("ioreg, IOPlatformExpertDevice"),
         "Which model it is.";
-    HOST_SERIAL, "", ON("/sys/class/dmi/id/product_serial"), LATER, LATER,
+    HOST_SERIAL, "", ON("/sys/class/dmi/id/product_serial"), ON("SMBIOS"), ON("ioreg, IOPlatformExpertDevice"),
         "A number by which the school knows which laptop it is. It is scrambled on the laptop unless the school asks for the plain one.";
-    FIRMWARE_VERSION, "", ON("/sys/class/dmi/id/bios_version"), LATER, LATER,
+    FIRMWARE_VERSION, "", ON("/sys/class/dmi/id/bios_version"), ON("SMBIOS"), LATER,
         "The version of the laptop's firmware.";
-    CPU_MODEL, "=", ON("/proc/cpuinfo"), ON("sysinfo: CPUID"), ON("sysinfo: sysctl machdep.cpu.brand_string"),
+    CPU_MODEL, "=", ON("/proc/cpuinfo"), ON("registry (ProcessorNameString)"), ON("sysinfo: sysctl machdep.cpu.brand_string"),
         "Which processor it has.";
-    CPU_COUNT, "=", ON("/proc/cpuinfo"), ON("sysinfo: GetLogicalProcessorInformationEx"), ON("sysinfo: sysctl hw.logicalcpu"),
+    CPU_COUNT, "=", ON("/proc/cpuinfo"), ON("the process's affinity"), ON("sysinfo: sysctl hw.logicalcpu"),
         "How many processors that counts as.";
-    MEMORY_LIMIT, "=", ON("/proc/meminfo"), ON("sysinfo: GlobalMemoryStatusEx"), ON("sysinfo: sysctl hw.memsize"),
+    MEMORY_LIMIT, "=", ON("/proc/meminfo"), ON("GlobalMemoryStatusEx"), ON("sysinfo: sysctl hw.memsize"),
         "How much memory it has.";
-    BATTERY_STATE, "hw.status", ON("/sys/class/power_supply/*/uevent (STATUS)"), LATER, LATER,
+    BATTERY_STATE, "hw.status", ON("/sys/class/power_supply/*/uevent (STATUS)"), ON("IOCTL_BATTERY_QUERY_STATUS"), ON("ioreg, AppleSmartBattery (IsCharging, FullyCharged)"),
         "Whether the battery charges, empties or is full.";
-    BATTERY_CHARGE, "=", ON("uevent (ENERGY_NOW or CHARGE_NOW over FULL, else CAPACITY)"), LATER, LATER,
+    BATTERY_CHARGE, "=", ON("uevent (ENERGY_NOW or CHARGE_NOW over FULL, else CAPACITY)"), ON("IOCTL_BATTERY_QUERY_STATUS over INFORMATION"), ON("ioreg, AppleSmartBattery (CurrentCapacity, MaxCapacity)"),
         "How full the battery is.";
-    BATTERY_DESIGN_CAPACITY, "", ON("uevent (ENERGY_FULL_DESIGN, or CHARGE_FULL_DESIGN at the design voltage)"), LATER, LATER,
+    BATTERY_DESIGN_CAPACITY, "", ON("uevent (ENERGY_FULL_DESIGN, or CHARGE_FULL_DESIGN at the design voltage)"), ON("IOCTL_BATTERY_QUERY_INFORMATION"), ON("ioreg, AppleSmartBattery (DesignCapacity)"),
         "How much the battery could hold when it was new.";
-    BATTERY_FULL_CAPACITY, "", ON("uevent (ENERGY_FULL, or CHARGE_FULL at the design voltage)"), LATER, LATER,
+    BATTERY_FULL_CAPACITY, "", ON("uevent (ENERGY_FULL, or CHARGE_FULL at the design voltage)"), ON("IOCTL_BATTERY_QUERY_INFORMATION"), ON("ioreg, AppleSmartBattery (AppleRawMaxCapacity)"),
         "How much it can hold today.";
-    BATTERY_HEALTH, "", ON("the two before, as a share"), LATER, LATER,
+    BATTERY_HEALTH, "", ON("the two before, as a share"), ON("the two before, as a share"), ON("the two before, as a share"),
         "How worn the battery is.";
-    BATTERY_CYCLES, "", ON("uevent (CYCLE_COUNT)"), LATER, LATER,
+    BATTERY_CYCLES, "", ON("uevent (CYCLE_COUNT)"), ON("IOCTL_BATTERY_QUERY_INFORMATION"), ON("ioreg, AppleSmartBattery (CycleCount)"),
         "How often it was charged in full.";
-    BATTERY_POWER, "hw.power", ON("uevent (POWER_NOW, else CURRENT_NOW and VOLTAGE_NOW)"), LATER, LATER,
+    BATTERY_POWER, "hw.power", ON("uevent (POWER_NOW, else CURRENT_NOW and VOLTAGE_NOW)"), ON("IOCTL_BATTERY_QUERY_STATUS (Rate)"), ON("ioreg, AppleSmartBattery (InstantAmperage, Voltage)"),
         "How much power flows into or out of it.";
-    BATTERY_VOLTAGE, "", ON("uevent (VOLTAGE_NOW)"), LATER, LATER,
+    BATTERY_VOLTAGE, "", ON("uevent (VOLTAGE_NOW)"), ON("IOCTL_BATTERY_QUERY_STATUS"), ON("ioreg, AppleSmartBattery (Voltage)"),
         "Its voltage.";
-    BATTERY_TEMPERATURE, "hw.temperature", ON("uevent (TEMP)"), LATER, LATER,
+    BATTERY_TEMPERATURE, "hw.temperature", ON("uevent (TEMP)"), ON("IOCTL_BATTERY_QUERY_INFORMATION (BatteryTemperature)"), ON("ioreg, AppleSmartBattery (Temperature)"),
         "How warm it is.";
-    BATTERY_TIME_LEFT, "=", ON("uevent (TIME_TO_EMPTY_NOW, TIME_TO_FULL_NOW), else from charge and power"), LATER, LATER,
+    BATTERY_TIME_LEFT, "=", ON("uevent (TIME_TO_EMPTY_NOW, TIME_TO_FULL_NOW), else from charge and power"), ON("from charge and power"), ON("ioreg, AppleSmartBattery (TimeRemaining)"),
         "How long it will last, or how long it still charges.";
     BATTERY_CHARGE_LIMIT, "hw.battery.charge.limit", ON("charge_control_end_threshold"), LATER, LATER,
         "Up to how much it is set to be charged.";
-    BATTERY_MODEL, "", ON("uevent (MANUFACTURER, MODEL_NAME)"), LATER, LATER,
+    BATTERY_MODEL, "", ON("uevent (MANUFACTURER, MODEL_NAME)"), ON("IOCTL_BATTERY_QUERY_INFORMATION (names)"), ON("ioreg, AppleSmartBattery (DeviceName)"),
         "Who made the battery. No serial number.";
-    CHARGER_CONNECTED, "", ON("uevent of Mains, USB and Wireless (ONLINE)"), LATER, LATER,
+    CHARGER_CONNECTED, "", ON("uevent of Mains, USB and Wireless (ONLINE)"), ON("GetSystemPowerStatus"), ON("ioreg, AppleSmartBattery (ExternalConnected)"),
         "Whether a charger is plugged in.";
-    CHARGER_POWER, "", ON("uevent of USB (VOLTAGE_NOW, CURRENT_MAX)"), LATER, LATER,
+    CHARGER_POWER, "", ON("uevent of USB (VOLTAGE_NOW, CURRENT_MAX)"), LATER, ON("ioreg, AppleSmartBattery (AdapterDetails)"),
         "How strong the charger is.";
     BATTERY_CONDITION, "hw.status", ON("uevent (HEALTH)"), LATER, LATER,
         "What the battery says of itself.";
@@ -136,29 +136,29 @@ rows! {
         "The voltage of each cell of the battery.";
     CHARGER_ADEQUATE, "", ON("whether a battery empties beside a connected charger"), LATER, LATER,
         "Whether the charger is strong enough for the laptop.";
-    FILESYSTEM_LIMIT, "=", ON("statvfs of each mount of /proc/self/mountinfo; network mounts are not the laptop's own and are left out"), ON("sysinfo: GetDiskFreeSpaceEx"), ON("sysinfo: CFURL volume keys"),
+    FILESYSTEM_LIMIT, "=", ON("statvfs of each mount of /proc/self/mountinfo; network mounts are not the laptop's own and are left out"), ON("GetDiskFreeSpaceExW of fixed drives"), ON("sysinfo: CFURL volume keys"),
         "How large the disk is.";
-    FILESYSTEM_FREE, "system.filesystem.usage", ON("statvfs"), ON("sysinfo: GetDiskFreeSpaceEx"), ON("sysinfo: CFURL volume keys"),
+    FILESYSTEM_FREE, "system.filesystem.usage", ON("statvfs"), ON("GetDiskFreeSpaceExW"), ON("sysinfo: CFURL volume keys"),
         "How much room is left on it.";
-    FILESYSTEM_UTILIZATION, "=", ON("statvfs"), ON("sysinfo: GetDiskFreeSpaceEx"), ON("sysinfo: CFURL volume keys"),
+    FILESYSTEM_UTILIZATION, "=", ON("statvfs"), ON("GetDiskFreeSpaceExW"), ON("sysinfo: CFURL volume keys"),
         "How full the disk is. What lies on it is never looked at.";
     FILESYSTEM_INODE_UTILIZATION, "", ON("statvfs"), NEVER("NTFS makes its records as needed"), LATER,
         "Whether there is room for more files.";
-    FILESYSTEM_READ_ONLY, "", ON("/proc/self/mountinfo beside /etc/fstab"), LATER, LATER,
+    FILESYSTEM_READ_ONLY, "", ON("/proc/self/mountinfo beside /etc/fstab"), ON("GetVolumeInformationW"), LATER,
         "Whether the disk has stopped taking changes, as it does when it is damaged.";
     FILESYSTEM_ERRORS, "", ON("/sys/fs/ext4/*/errors_count, /sys/fs/btrfs/*/devinfo/*/error_stats"), LATER, LATER,
         "How many errors the disk's order has had.";
-    FILESYSTEM_TYPE, "", ON("/proc/self/mountinfo"), ON("sysinfo: GetVolumeInformation"), ON("sysinfo: statfs"),
+    FILESYSTEM_TYPE, "", ON("/proc/self/mountinfo"), ON("GetVolumeInformationW"), ON("sysinfo: statfs"),
         "In which way the disk is ordered.";
-    DRIVE_MODEL, "", ON("smartctl, else /sys/block/*/device/model"), LATER, LATER,
+    DRIVE_MODEL, "", ON("smartctl, else /sys/block/*/device/model"), ON("WMI MSFT_PhysicalDisk"), ON("system_profiler"),
         "Which disk the laptop has. No serial number.";
-    DRIVE_FIRMWARE, "", ON("smartctl, else /sys/block/*/device/firmware_rev"), LATER, LATER,
+    DRIVE_FIRMWARE, "", ON("smartctl, else /sys/block/*/device/firmware_rev"), ON("WMI MSFT_PhysicalDisk"), ON("system_profiler"),
         "The version of the disk's own software.";
-    DRIVE_KIND, "", ON("/sys/block/*/queue/rotational and the name"), LATER, LATER,
+    DRIVE_KIND, "", ON("/sys/block/*/queue/rotational and the name"), ON("WMI MSFT_PhysicalDisk"), ON("system_profiler"),
         "Whether it turns or is made of chips.";
-    DRIVE_SIZE, "=", ON("/sys/block/*/size"), LATER, LATER,
+    DRIVE_SIZE, "=", ON("/sys/block/*/size"), ON("WMI MSFT_PhysicalDisk"), ON("system_profiler"),
         "How large it is.";
-    DRIVE_VERDICT, "hw.status", ON("smartctl"), LATER, LATER,
+    DRIVE_VERDICT, "hw.status", ON("smartctl"), ON("WMI MSFT_PhysicalDisk (HealthStatus)"), ON("system_profiler (smart_status)"),
         "Whether the disk says of itself that it is failing.";
     DRIVE_SMART, "=", ON("smartctl"), LATER, NEVER("macOS gives no attributes of ATA drives to programs"),
         "What the disk has counted about its own health.";
@@ -166,15 +166,15 @@ rows! {
         "How many damaged places it has replaced.";
     DRIVE_PENDING, "", ON("smartctl (attribute 197)"), LATER, NEVER("macOS gives no attributes of ATA drives to programs"),
         "How many places it cannot read at the moment.";
-    DRIVE_UNCORRECTABLE, "hw.errors", ON("smartctl (attributes 187 and 198, SCSI's counters)"), LATER, NEVER("macOS gives no attributes of ATA drives to programs"),
+    DRIVE_UNCORRECTABLE, "hw.errors", ON("smartctl (attributes 187 and 198, SCSI's counters)"), ON("WMI MSFT_StorageReliabilityCounter"), NEVER("macOS gives no attributes of ATA drives to programs"),
         "How many errors it could not mend.";
     DRIVE_CRC_ERRORS, "hw.errors", ON("smartctl (attribute 199)"), LATER, NEVER("macOS gives no attributes of ATA drives to programs"),
         "How many errors there were on its cable.";
-    DRIVE_ENDURANCE_USED, "=", ON("smartctl (wear attributes of ATA, NVMe's percentage used)"), LATER, LATER,
+    DRIVE_ENDURANCE_USED, "=", ON("smartctl (wear attributes of ATA, NVMe's percentage used)"), ON("WMI MSFT_StorageReliabilityCounter"), LATER,
         "How worn it is.";
-    DRIVE_TEMPERATURE, "hw.temperature", ON("smartctl"), LATER, LATER,
+    DRIVE_TEMPERATURE, "hw.temperature", ON("smartctl"), ON("WMI MSFT_StorageReliabilityCounter"), LATER,
         "How warm it is.";
-    DRIVE_POWER_ON, "", ON("smartctl"), LATER, LATER,
+    DRIVE_POWER_ON, "", ON("smartctl"), ON("WMI MSFT_StorageReliabilityCounter"), LATER,
         "How many hours it has run in its life.";
     NVME_CRITICAL_WARNING, "", ON("smartctl (NVMe's health log)"), LATER, LATER,
         "Warnings of the disk about itself.";
@@ -200,13 +200,13 @@ rows! {
         "How long it was much too warm.";
     DRIVE_POWER_CYCLES, "", ON("smartctl"), LATER, LATER,
         "How often it was switched on.";
-    CPU_UTILIZATION, "=", ON("/proc/stat"), LATER, LATER,
+    CPU_UTILIZATION, "=", ON("/proc/stat"), ON("GetSystemTimes"), ON("host_statistics64"),
         "How busy the processor is; not with what.";
-    CPU_LOAD_15M, "", ON("/proc/loadavg"), NEVER("Windows has no load average"), LATER,
+    CPU_LOAD_15M, "", ON("/proc/loadavg"), NEVER("Windows has no load average"), ON("sysinfo: getloadavg"),
         "How many tasks wait for the processor.";
-    MEMORY_UTILIZATION, "=", ON("/proc/meminfo"), ON("sysinfo: GlobalMemoryStatusEx"), ON("sysinfo: host_statistics64"),
+    MEMORY_UTILIZATION, "=", ON("/proc/meminfo"), ON("GlobalMemoryStatusEx"), ON("sysinfo: host_statistics64"),
         "How full the memory is; not with what.";
-    PAGING_UTILIZATION, "=", ON("/proc/meminfo"), ON("sysinfo: GetPerformanceInfo"), ON("sysinfo: sysctl vm.swapusage"),
+    PAGING_UTILIZATION, "=", ON("/proc/meminfo"), ON("GlobalMemoryStatusEx (commit beyond memory)"), ON("sysinfo: sysctl vm.swapusage"),
         "How much of the memory had to be moved to the disk.";
     PRESSURE_CPU, "", ON("/proc/pressure/cpu"), NEVER("Windows does not measure it"), NEVER("macOS does not measure it"),
         "How often something had to wait for the processor.";
@@ -214,9 +214,9 @@ rows! {
         "How often something had to wait for memory.";
     PRESSURE_IO, "", ON("/proc/pressure/io"), NEVER("Windows does not measure it"), NEVER("macOS does not measure it"),
         "How often something had to wait for the disk.";
-    TEMPERATURE, "=", ON("/sys/class/thermal, /sys/class/hwmon"), LATER, LATER,
+    TEMPERATURE, "=", ON("/sys/class/thermal, /sys/class/hwmon"), ON("WMI MSAcpi_ThermalZoneTemperature"), LATER,
         "How warm the laptop is inside.";
-    TEMPERATURE_HEADROOM, "", ON("critical limits of the same sensors"), LATER, LATER,
+    TEMPERATURE_HEADROOM, "", ON("critical limits of the same sensors"), ON("WMI MSAcpi_ThermalZoneTemperature"), LATER,
         "How far that is from too warm.";
     THROTTLE_EVENTS, "", ON("/sys/devices/system/cpu/cpu*/thermal_throttle"), LATER, LATER,
         "How often heat made the laptop slower.";
@@ -224,15 +224,15 @@ rows! {
         "How fast its fan turns.";
     VANTAGE, "", ON("a beacon inside the school, known by its certificate"), ON("a beacon inside the school, known by its certificate"), ON("a beacon inside the school, known by its certificate"),
         "Whether the laptop is at a school, and at which. Away from school it only says \"off campus\": never where.";
-    LINK_STATE, "hw.status", ON("/sys/class/net/*/operstate"), LATER, LATER,
+    LINK_STATE, "hw.status", ON("/sys/class/net/*/operstate"), ON("GetIfTable2"), ON("networksetup, ifconfig"),
         "Whether the network is connected.";
-    LINK_KIND, "", ON("/sys/class/net/*/uevent and type"), LATER, LATER,
+    LINK_KIND, "", ON("/sys/class/net/*/uevent and type"), ON("GetIfTable2"), ON("networksetup"),
         "Whether that is by cable, Wi-Fi or a mobile network.";
-    LINK_SPEED, "hw.network.bandwidth.limit", ON("/sys/class/net/*/speed"), LATER, LATER,
+    LINK_SPEED, "hw.network.bandwidth.limit", ON("/sys/class/net/*/speed"), ON("GetIfTable2"), ON("system_profiler (Wi-Fi)"),
         "How fast the connection could be.";
-    LINK_SIGNAL, "", ON("nl80211, else /proc/net/wireless"), LATER, LATER,
+    LINK_SIGNAL, "", ON("nl80211, else /proc/net/wireless"), ON("WlanQueryInterface (RSSI alone)"), ON("system_profiler"),
         "How strong the Wi-Fi is. The network's name is never sent.";
-    LINK_ERRORS, "system.network.errors", ON("/sys/class/net/*/statistics"), LATER, LATER,
+    LINK_ERRORS, "system.network.errors", ON("/sys/class/net/*/statistics"), ON("GetIfTable2"), LATER,
         "How many errors the connection had.";
     LINK_BIT_RATE, "", ON("nl80211 (station's transmit rate)"), LATER, LATER,
         "How fast the Wi-Fi is at the moment.";
@@ -240,13 +240,13 @@ rows! {
         "How often the laptop changed from one Wi-Fi antenna to another. Which ones is never sent.";
     LINK_DROPS, "", ON("/sys/class/net/*/carrier_down_count"), LATER, LATER,
         "How often the connection broke.";
-    GATEWAY_REACHABLE, "", ON("/proc/net/route, /proc/net/arp"), LATER, LATER,
+    GATEWAY_REACHABLE, "", ON("/proc/net/route, /proc/net/arp"), ON("GetAdaptersAddresses, GetIpNetTable2"), ON("netstat, arp"),
         "Whether the router answers.";
     DNS_DURATION, "=", ON("the lookup of the first target"), ON("the lookup of the first target"), ON("the lookup of the first target"),
         "How long it takes to find a service by its name.";
     DNS_STATE, "", ON("lookups of the targets; UDP questions to the servers of /etc/resolv.conf tell refusal, silence and forgery apart"), ON("lookups of the targets; UDP questions to the servers of /etc/resolv.conf tell refusal, silence and forgery apart"), ON("lookups of the targets; UDP questions to the servers of /etc/resolv.conf tell refusal, silence and forgery apart"),
         "Whether services can be found by their names.";
-    PROXY_CONFIGURED, "", ON("environment, /etc/environment, dconf's system databases, kioslaverc"), LATER, LATER,
+    PROXY_CONFIGURED, "", ON("environment, /etc/environment, dconf's system databases, kioslaverc"), ON("environment, WinHTTP, the account's settings"), ON("environment, scutil --proxy"),
         "Whether the network asks for a detour (a proxy).";
     CAPTIVE_PORTAL, "", ON("what targets in clear answer"), ON("what targets in clear answer"), ON("what targets in clear answer"),
         "Whether a login page stands in the way, as in cafés.";

@@ -253,7 +253,8 @@ mod native {
         Start {
             proxies: proxy::proxies_of(&|name: &str| std::env::var(name).ok(), &setting()),
             ground,
-            has_name_server: None,
+            name_servers: None,
+            network: surroundings(),
         }
     }
 }

@@ -110,7 +110,8 @@ mod native {
         Start {
             proxies: proxy::proxies(),
             ground,
-            has_name_server: route::has_name_server(),
+            name_servers: route::name_servers(),
+            network: route::surroundings(),
         }
     }
 }

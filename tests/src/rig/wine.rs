@@ -37,10 +37,20 @@ impl Wine {
         copy_tree(&prepared, &prefix);
         let wine = Self { prefix, agent };
         // Without it services end with the last program that a person runs.
-        let server = wine.base("wineserver").arg("--persistent").status();
-        server
-            .map_err(|error| format!("wineserver: {error}"))
-            .map(|_| wine)
+        let started = wine.quietly("wineserver", "--persistent");
+        // The prefix's own services begin with its first program, and would keep that one's pipes open.
+        let started = started.and_then(|()| wine.quietly("wine", "wineboot"));
+        started.map_err(|error| format!("wine: {error}"))?;
+        Ok(wine)
+    }
+
+    fn quietly(&self, program: &str, argument: &str) -> std::io::Result<()> {
+        let mut command = self.base(program);
+        command
+            .arg(argument)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.status().map(drop)
     }
 
     /// Runs a command of the agent to its end.

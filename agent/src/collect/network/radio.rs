@@ -169,7 +169,7 @@ pub fn read(index: u32) -> Sourced<Radio> {
 /// Always.
 #[cfg(not(target_os = "linux"))]
 pub fn read(_index: u32) -> Sourced<Radio> {
-    Err(super::super::NOT_YET.to_owned())
+    Err("only Linux has nl80211".to_owned())
 }
 
 #[cfg(target_os = "linux")]

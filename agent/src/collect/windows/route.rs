@@ -21,8 +21,8 @@ pub struct Adapter {
     pub addresses: Vec<IpAddr>,
     /// Its gateways.
     pub gateways: Vec<IpAddr>,
-    /// Whether it has a name server.
-    pub has_name_server: bool,
+    /// Its name servers.
+    pub name_servers: Vec<IpAddr>,
 }
 
 /// What an adapter knows of another machine on its link.
@@ -107,6 +107,18 @@ fn find<'a>(neighbours: &'a [Neighbour], index: u32, address: &IpAddr) -> Option
     neighbours.find(|neighbour| neighbour.index == index && neighbour.address == *address)
 }
 
+/// The name servers of all adapters. Windows fills in three site-local ones, which nobody has, where an
+/// adapter was given none.
+#[must_use]
+pub fn name_servers_of(adapters: &[Adapter]) -> Vec<IpAddr> {
+    let all = adapters.iter().flat_map(|adapter| &adapter.name_servers);
+    let given = all.filter(|server| match server {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(v6) => v6.segments()[0] != 0xfec0,
+    });
+    given.copied().collect()
+}
+
 /// What tells one network from another on this laptop: adapters, and hardware addresses of gateways. `None`
 /// where no gateway is known. It is compared and never reported.
 #[must_use]
@@ -125,7 +137,7 @@ pub fn surroundings_of(adapters: &[Adapter], neighbours: &[Neighbour]) -> Option
 }
 
 #[cfg(windows)]
-pub use self::native::{gateway, ground, has_gateway, has_name_server, surroundings};
+pub use self::native::{gateway, ground, has_gateway, name_servers, surroundings};
 
 #[cfg(windows)]
 mod native {
@@ -139,7 +151,9 @@ mod native {
     use windows::Win32::NetworkManagement::Ndis::IfOperStatusUp;
     use windows::Win32::Networking::WinSock::{AF_UNSPEC, SOCKADDR_INET, SOCKET_ADDRESS};
 
-    use super::{Adapter, Neighbour, address, gateway_of, ground_of, surroundings_of};
+    use super::{
+        Adapter, Neighbour, address, gateway_of, ground_of, name_servers_of, surroundings_of,
+    };
     use crate::collect::network::Ground;
     use crate::collect::source::Sourced;
 
@@ -156,10 +170,9 @@ mod native {
         adapters().map_or(Ground::Fine, |adapters| ground_of(&adapters, &neighbours()))
     }
 
-    /// Whether any adapter has a name server; `None` where Windows does not say.
-    pub fn has_name_server() -> Option<bool> {
-        let adapters = adapters().ok()?;
-        Some(adapters.iter().any(|adapter| adapter.has_name_server))
+    /// The name servers of all adapters; `None` where Windows does not say.
+    pub fn name_servers() -> Option<Vec<IpAddr>> {
+        Some(name_servers_of(&adapters().ok()?))
     }
 
     /// Whether any adapter has a gateway; `None` where Windows does not say.
@@ -211,10 +224,7 @@ mod native {
     /// The row's lists end with a null and are valid.
     #[expect(unsafe_code, reason = "lists of pointers")]
     unsafe fn adapter(row: &IP_ADAPTER_ADDRESSES_LH) -> Adapter {
-        let mut adapter = Adapter {
-            has_name_server: !row.FirstDnsServerAddress.is_null(),
-            ..Adapter::default()
-        };
+        let mut adapter = Adapter::default();
         // SAFETY: as the caller vouches.
         unsafe {
             adapter.index = row.Anonymous1.Anonymous.IfIndex;
@@ -222,6 +232,11 @@ mod native {
             while let Some(item) = own.as_ref() {
                 adapter.addresses.extend(of_socket(&item.Address));
                 own = item.Next;
+            }
+            let mut server = row.FirstDnsServerAddress;
+            while let Some(item) = server.as_ref() {
+                adapter.name_servers.extend(of_socket(&item.Address));
+                server = item.Next;
             }
             let mut gateway = row.FirstGatewayAddress;
             while let Some(item) = gateway.as_ref() {
@@ -287,7 +302,10 @@ mod tests {
             index: 7,
             addresses: vec!["fe80::1".parse().unwrap(), "192.168.0.20".parse().unwrap()],
             gateways: vec!["192.168.0.1".parse().unwrap()],
-            has_name_server: true,
+            name_servers: vec![
+                "192.168.0.1".parse().unwrap(),
+                "fec0:0:0:ffff::1".parse().unwrap(),
+            ],
         }]
     }
 
@@ -305,6 +323,11 @@ mod tests {
         assert_eq!(gateway_of(&at_home(), &gateway(5)), Ok(true));
         assert_eq!(gateway_of(&at_home(), &gateway(0)), Ok(false));
         assert!(gateway_of(&at_home(), &[]).is_err());
+        assert_eq!(
+            name_servers_of(&at_home()),
+            at_home()[0].gateways,
+            "one is a placeholder"
+        );
         assert_eq!(ground_of(&at_home(), &gateway(4)), Ground::Fine);
         assert_eq!(ground_of(&at_home(), &[]), Ground::Fine);
         assert!(matches!(

@@ -242,14 +242,18 @@ mod native {
         ask_text("/usr/bin/pmset", &["-g"]).is_ok_and(|text| system::is_low_power(&text))
     }
 
-    /// What an attempt at a target starts from.
-    pub fn start() -> Start {
-        let ground = match is_any_link_up() {
+    /// How far this laptop reaches before any target is asked.
+    pub fn ground() -> Ground {
+        match is_any_link_up() {
             Some(false) => Ground::NoLink,
             _ => routes().map_or(Ground::Fine, |(routes, neighbours)| {
                 network::ground(&routes, &neighbours)
             }),
-        };
+        }
+    }
+
+    /// What an attempt at a target starts from.
+    pub fn start() -> Start {
         Start {
             proxies: proxy::proxies_of(&|name: &str| std::env::var(name).ok(), &setting()),
             ground,

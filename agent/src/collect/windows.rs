@@ -100,16 +100,20 @@ mod native {
         system::is_saving()
     }
 
-    /// What an attempt at a target starts from.
-    pub fn start() -> Start {
-        let ground = if is_any_link_up() == Some(false) {
+    /// How far this laptop reaches before any target is asked.
+    pub fn ground() -> Ground {
+        if is_any_link_up() == Some(false) {
             Ground::NoLink
         } else {
             route::ground()
-        };
+        }
+    }
+
+    /// What an attempt at a target starts from.
+    pub fn start() -> Start {
         Start {
             proxies: proxy::proxies(),
-            ground,
+            ground: ground(),
             name_servers: route::name_servers(),
             network: route::surroundings(),
         }

@@ -433,10 +433,20 @@ mod tests {
         };
         let names = source::names(&folder);
         assert!(names.len() > 300, "{}", names.len());
-        let mut lying = 0;
+        let (mut lying, mut silent) = (0, 0);
         for name in names {
             let answer =
                 String::from_utf8_lossy(&std::fs::read(folder.join(&name)).unwrap()).into_owned();
+            // Some drives do not give their health to whoever asked, and say so.
+            if answer.contains("Read NVMe SMART/Health Information failed") {
+                let parsed = parse(answer.as_bytes());
+                let Outcome::Failed(why) = &parsed else {
+                    panic!("{name}: {parsed:?}");
+                };
+                assert!(why.contains("Health Information failed"), "{name}: {why}");
+                silent += 1;
+                continue;
+            }
             let health = health(&answer);
             let readings = health.readings("d");
             assert!(readings.len() > 5, "{name}: {readings:?}");
@@ -452,8 +462,10 @@ mod tests {
             });
             lying += usize::from(refused);
         }
-        // One drive counts tens of billions of sectors, more than it has: that is said, not believed.
-        assert!(lying <= 2, "{lying} drives gave numbers that were refused");
+        // Some makers pack several numbers into the raw values of 187 and 197, and one drive counts more
+        // sectors than it has: that is said, not believed.
+        assert!(lying <= 5, "{lying} drives gave numbers that were refused");
+        assert!(silent <= 20, "{silent} drives gave no health at all");
     }
 
     /// The captures have no drive in both forms. So each answer in JSON is written as smartctl prints

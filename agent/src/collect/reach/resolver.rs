@@ -271,7 +271,12 @@ mod tests {
     async fn a_machine_without_a_name_server_refuses() {
         // Nothing listens on port 53 of this address of the loopback.
         let told = ask(&[[127, 53, 53, 53].into()], "canvas.example").await;
-        assert_eq!(told, Told::Refused);
+        // Not every system tells a datagram's sender that nobody listens.
+        if cfg!(target_os = "linux") {
+            assert_eq!(told, Told::Refused);
+        } else {
+            assert!(matches!(told, Told::Refused | Told::Silent), "{told:?}");
+        }
         assert_eq!(ask(&[], "canvas.example").await, Told::Silent);
     }
 

@@ -1,12 +1,12 @@
 //! The Windows service: what its manager and the power say, how it is installed, and the network's word.
 
 mod control;
-mod manager;
+mod registration;
 mod watch;
 
 pub use crate::collect::has_way_out;
 pub use control::{StopSignal, awake, notify_ready, notify_stopping, run_as_service};
-pub use manager::{install, start, stop, uninstall};
+pub use registration::{install, start, stop, uninstall};
 pub use watch::NetworkWatch;
 
 /// The service's name, as `sc.exe` and installers use it.

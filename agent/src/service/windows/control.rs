@@ -18,7 +18,7 @@ use windows_service::service_control_handler::{
 use windows_service::{define_windows_service, service_dispatcher};
 
 use super::NAME;
-use super::manager::settle_own;
+use super::registration::settle_own;
 
 /// How long the manager waits for the next word while the agent starts or stops. Opening a spool that is
 /// full takes a second or two.

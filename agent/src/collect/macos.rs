@@ -256,7 +256,7 @@ mod native {
     pub fn start() -> Start {
         Start {
             proxies: proxy::proxies_of(&|name: &str| std::env::var(name).ok(), &setting()),
-            ground,
+            ground: ground(),
             name_servers: None,
             network: surroundings(),
         }

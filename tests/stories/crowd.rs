@@ -122,7 +122,7 @@ fn a_crowd_outlives_the_collector() {
     let folder = rig::folder();
     let mut collector = enrolled(folder.path());
     collector.run();
-    let more = "--closed 1 --resting 0.1 --seconds 60 --connect-rate 0 --changed-only";
+    let more = "--closed 1 --resting 0.1 --seconds 120 --connect-rate 0 --changed-only";
     let options = options(folder.path(), &collector, more);
     let stop = std::sync::Arc::new(AtomicBool::new(false));
     let crowd = {
@@ -141,6 +141,13 @@ fn a_crowd_outlives_the_collector() {
     collector.kill();
     collector.run();
     await_reports(&collector, 2000.0);
+    // Some connect late, and a count of reports does not say that all have come back.
+    eventually("word of every laptop", Duration::from_secs(60), || {
+        let devices = collector.devices()?;
+        let heard = |device: &&serde_json::Value| !device["clock_skew_ms"].is_null();
+        let heard = devices.iter().filter(heard).count();
+        require(heard == LAPTOPS as usize, || format!("{heard} so far"))
+    });
     stop.store(true, Ordering::Relaxed);
     eventually("an end in order", PATIENCE, || {
         require(crowd.is_finished(), || "it still runs".to_owned())

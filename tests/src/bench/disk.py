@@ -12,7 +12,7 @@ import datetime
 import json
 
 from bench.driver import Driver
-from bench.processes import settle, wait_for
+from bench.processes import disk_bytes, settle, wait_for
 from bench.real_series import real_series
 from bench.systems import InfluxDb, Rollcall, VictoriaMetrics
 
@@ -24,7 +24,7 @@ DAY = 1440
 
 def run(bench):
     laptops, retention = bench.size(3, 100, 300), bench.size(8, 8, 14)
-    ago = bench.size([20, 0], [19, 18, 17, 16, 3, 2, 1, 0], [*range(27, -1, -1)])
+    ago = bench.size([20, 0], [17, 16, 7, 6, 5, 4, 3, 2, 1], [*range(27, -1, -1)])
     bench.results.parameters(laptops=laptops, days_ago=ago, retention_days=retention)
     files = [bench.series(f"day{day:02}", laptops, DAY, minutes_ago=day * DAY) for day in ago]
     rows = {}
@@ -53,7 +53,17 @@ def of_rollcall(bench, files, laptops, retention, label=""):
     system.stop()
     after = system.bytes_on_disk()
     bench.results.put(f"rollcall{label}_bytes_of_an_empty_store", empty)
-    return {"whole": before / whole, "kept": after / (whole * kept), "kept_share": kept}
+    parts = {name: taken / (whole * kept) for name, taken in by_part(system).items()}
+    return {"whole": before / whole, "kept": after / (whole * kept), "kept_share": kept, "parts": parts}
+
+
+def by_part(system):
+    """What readings, roll-ups and everything else take."""
+    taken = {"readings": 0, "rollups": 0}
+    for folder in (system.data / "history").iterdir():
+        is_rolled = folder.name.rpartition(".")[2] in ("15m", "1h", "1d")
+        taken["rollups" if is_rolled else "readings"] += disk_bytes(folder)
+    return {**taken, "state": system.bytes_on_disk() - sum(taken.values())}
 
 
 def unmerged(system):
@@ -131,13 +141,25 @@ def tell(bench, rows, what, suffix):
     for name, row in rows.items():
         results.put(f"{name}{suffix}_bytes_per_sample", row.get("kept", row["whole"]))
         results.put(f"{name}{suffix}_bytes_per_sample_before_retention", row["whole"])
-    results.row(f"bytes a sample, {what} series, before retention", **{n: r["whole"] for n, r in rows.items()})
-    kept = {name: row["kept"] for name, row in rows.items() if "kept" in row and row["kept_share"] < 1}
-    if kept:
-        results.row(f"bytes a sample, {what} series, after retention removed "
-                    f"{1 - rows['rollcall']['kept_share']:.0%}", **kept)
+    results.row(f"bytes a sample, {what} series, before days are merged and retention",
+                **{n: r["whole"] for n, r in rows.items()})
+    ours = rows["rollcall"]
+    gone = 1 - ours["kept_share"]
+    results.row(f"bytes a sample, {what} series, once they are merged"
+                + (f" and retention has removed {gone:.0%}" if gone > 0 else ""), rollcall=ours["kept"])
+    tell_parts(results, what, suffix, ours["parts"])
+    if gone > 0:
         results.note("VictoriaMetrics and InfluxDB are measured with everything kept, which is their best: "
                      "they drop what expired by the month and by the week")
+
+
+def tell_parts(results, what, suffix, parts):
+    """Of Rollcall's: the others keep no roll-ups, and no state of a laptop."""
+    names = {"readings": "every reading", "rollups": "roll-ups of 15 minutes, 1 hour, 1 day",
+             "state": "the latest state, an hour's log, alerts"}
+    for part, name in names.items():
+        results.put(f"rollcall{suffix}_{part}_bytes_per_sample", parts[part])
+        results.row(f"of these, {what} series: {name}", rollcall=parts[part])
 
 
 def target(bench, rows, what):

@@ -19,8 +19,10 @@ PACKAGES = ["victoria-metrics", "influxdb"]
 # Laptops whose reports travel in one request where they are gathered, and how many send these.
 GATHERED = {"gather": 250, "streams": 8}
 
-# The collector looks at all devices as often as this; rest is measured over one such round.
+# The collector looks at all devices as often as this; rest is measured over one such round, and beside
+# a collector that has hardly any: what it does for itself is no laptop's.
 REST_S = 15
+HARDLY_ANY = 10
 
 
 class Pass:
@@ -122,24 +124,35 @@ def best_of_victoria(results):
 
 def rest(bench, file, devices):
     """What connected laptops cost that send nothing: what time alone makes the rules look at."""
-    system = bench.system(Rollcall, "rest")
+    few = min(devices, HARDLY_ANY)
+    alone, all_of_them = [resting(bench, file, count) for count in (few, devices)]
+    # What the collector does for itself is the same in both.
+    of_laptops = max(all_of_them - alone, 0) / max(devices - few, 1) * 1000
+    # A laptop sends 60 reports of 36 numbers in an hour.
+    a_million = of_laptops / (60 * 36 * 1000) * 1e6
+    results = bench.results
+    results.put("rollcall_rest_cpu_s_per_hour", alone)
+    results.put("rollcall_rest_cpu_s_per_1000_laptops_hour", of_laptops)
+    results.put("rollcall_cpu_s_per_million_with_rest", results.here["rollcall_cpu_s_per_million"] + a_million)
+    results.row(f"CPU s an hour of a collector with {few} silent laptops", rollcall=alone)
+    results.row("CPU s an hour more for each 1,000 laptops that are connected and silent", rollcall=of_laptops)
+    results.row("the same as CPU s per million samples, at a report a minute", rollcall=a_million)
+
+
+def resting(bench, file, devices):
+    """Processor seconds an hour with so many silent laptops."""
+    system = bench.system(Rollcall, f"rest-{devices}")
     system.enrol(devices, devices)
     system.start()
     driver = Driver(bench, system.driver(file, devices))
+    time.sleep(bench.size(0, 2, 5))
     seconds = bench.size(1, REST_S, 4 * REST_S)
-    time.sleep(bench.size(0, 1, 5))
     before = system.process.cpu_s()
     time.sleep(seconds)
     used = system.process.cpu_s() - before
     driver.end()
-    an_hour = used / seconds * 3600 / devices * 1000
-    # A laptop sends 60 reports of 36 numbers in an hour.
-    a_million = an_hour / (60 * 36 * 1000) * 1e6
-    results = bench.results
-    results.put("rollcall_rest_cpu_s_per_1000_laptops_hour", an_hour)
-    results.put("rollcall_cpu_s_per_million_with_rest", results.here["rollcall_cpu_s_per_million"] + a_million)
-    results.row("CPU s an hour for 1,000 laptops that are connected and silent", rollcall=an_hour)
-    results.row("the same as CPU s per million samples, at a report a minute", rollcall=a_million)
+    system.delete()
+    return used / seconds * 3600
 
 
 def targets(results):

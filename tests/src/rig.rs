@@ -23,6 +23,7 @@ pub mod smtp;
 pub mod system_tree;
 pub mod webhook;
 pub mod wine;
+pub mod world;
 
 use std::path::PathBuf;
 

@@ -14,6 +14,7 @@ mod configuration;
 mod crash;
 mod crowd;
 mod data_folder;
+mod day;
 mod durability;
 mod enrolment;
 mod faulty_mail;

@@ -3,6 +3,7 @@
 
 mod address;
 mod attempt;
+mod canary;
 mod cause;
 mod certificate;
 mod exchange;
@@ -24,8 +25,8 @@ use rollcall_shared::time::{Clock, SinceBootMs};
 use super::network::Start;
 pub use address::{Address, Url};
 pub use attempt::Attempt;
+pub use canary::Canary;
 pub use certificate::PublicTrust;
-pub use resolver::Canary;
 
 /// Tries every target at once and reads what that tells of DNS, portals and interception.
 pub async fn read(
@@ -40,8 +41,11 @@ pub async fn read(
         .iter()
         .map(|target| attempt_at(target, start, servers, trust, clock));
     let now: SinceBootMs = clock.now().since_boot;
-    let unregistered = canary.look(servers, start.network.as_deref(), now);
-    let (mut tried, unregistered) = tokio::join!(join_all(tries), unregistered);
+    let network = start.network.as_deref();
+    let looked = canary.look(servers, network, now);
+    let (mut tried, _) = tokio::join!(join_all(tries), looked);
+    let evidence = canary::Evidence::of(tried.iter().map(|tried| &tried.attempt));
+    let unregistered = canary.look_again(evidence, servers, network, now).await;
     let around = verdict::Surroundings {
         ground: &start.ground,
         has_name_server: start

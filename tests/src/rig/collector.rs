@@ -46,6 +46,15 @@ impl Collector {
     /// When that fails.
     #[must_use]
     pub fn initialised(folder: &Path, config: &str) -> Self {
+        Self::initialised_at(folder, config, &["127.0.0.1"])
+    }
+
+    /// Initialises one that laptops reach by these addresses, without running it.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn initialised_at(folder: &Path, config: &str, addresses: &[&str]) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let collector = Self {
             folder: folder.to_owned(),
@@ -57,8 +66,11 @@ impl Collector {
             process: None,
         };
         collector.configure(config);
-        let names = ["init", "--name", "localhost", "--address", "127.0.0.1"];
-        let _ = collector.command(&names).success();
+        let mut command = vec!["init", "--name", "localhost"];
+        for address in addresses {
+            command.extend(["--address", address]);
+        }
+        let _ = collector.command(&command).success();
         collector
     }
 

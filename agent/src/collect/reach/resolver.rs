@@ -1,14 +1,12 @@
 //! Questions of our own to the system's name servers, over UDP by RFC 1035.
 //!
 //! The system's resolver only says that a lookup failed. The server itself says how: it refuses, it
-//! knows no such name, it fails, or it is silent. And a question for a name that nobody has registered
-//! shows whether somebody answers in place of the truth.
+//! knows no such name, it fails, or it is silent.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use rollcall_shared::time::SinceBootMs;
 use rollcall_shared::tls;
 use tokio::net::UdpSocket;
 
@@ -20,10 +18,6 @@ const SERVER_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Bytes of an answer over UDP without extensions, by RFC 1035.
 const ANSWER_BYTES: usize = 512;
-
-/// How long what was found about unregistered names holds in one network: asking more often would
-/// burden the servers of `.com` for nothing.
-const CANARY_LIFE: Duration = Duration::from_secs(3600);
 
 const TYPE_A: u16 = 1;
 const TYPE_AAAA: u16 = 28;
@@ -82,50 +76,6 @@ async fn ask_one(server: IpAddr, name: &str) -> io::Result<Told> {
             return Ok(told);
         }
     }
-}
-
-/// What is known of names that nobody has registered, in the network of the moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Canary {
-    found: Option<(Option<String>, SinceBootMs, Vec<IpAddr>)>,
-}
-
-impl Canary {
-    /// The addresses that a name without an owner leads to here; none where the network is honest or
-    /// nobody answers. `network` tells this network from others.
-    pub async fn look(
-        &mut self,
-        servers: &[IpAddr],
-        network: Option<&str>,
-        now: SinceBootMs,
-    ) -> Vec<IpAddr> {
-        if let Some((seen_in, at, addresses)) = &self.found
-            && seen_in.as_deref() == network
-            && now.since(*at) < CANARY_LIFE
-        {
-            return addresses.clone();
-        }
-        self.found = None;
-        let addresses = match ask(servers, &unregistered()).await {
-            Told::Addresses(addresses) => addresses,
-            Told::NotFound => Vec::new(),
-            Told::Refused | Told::Failed(_) | Told::Silent => return Vec::new(),
-        };
-        self.found = Some((network.map(str::to_owned), now, addresses.clone()));
-        addresses
-    }
-
-    /// Forgets what was found, as when the network changes.
-    pub fn forget(&mut self) {
-        self.found = None;
-    }
-}
-
-/// Sixteen random letters below `.com`: one of 4·10²² names, of which 1.6·10⁸ are taken. Names below
-/// `.invalid` are answered by local resolvers themselves, and so tell nothing of the network.
-fn unregistered() -> String {
-    let letters = random::<16>().map(|byte| char::from(b'a' + byte % 26));
-    letters.into_iter().chain(".com".chars()).collect()
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -263,8 +213,6 @@ mod tests {
         assert_eq!(question(1, &"a".repeat(64)), None);
         assert_eq!(question(1, &"ab.".repeat(100)), None);
         assert!(question(1, "a.b.").is_some());
-        let name = unregistered();
-        assert!(name.len() == 20 && name != unregistered(), "{name}");
     }
 
     #[tokio::test]

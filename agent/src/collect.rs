@@ -117,14 +117,8 @@ pub struct Collect {
 
 impl Default for Roots {
     fn default() -> Self {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders =
-            std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-        let smartctl = folders
-            .map(|folder| folder.join("smartctl"))
-            .find(|program| program.is_file());
         Self {
-            smartctl,
+            smartctl: drive::program(),
             own: true,
             ..Self::under(Path::new("/"))
         }

@@ -291,7 +291,7 @@ fn connected(chargers: &[&Supply]) -> Sourced<bool> {
 }
 
 /// Power out of a battery beside a charger that is more than the meter's noise.
-const DRAIN_W: f64 = 1.0;
+pub const DRAIN_W: f64 = 1.0;
 
 /// A charger that carries the laptop leaves no battery to empty. Whatever watts it claims, this is
 /// what its user notices.

@@ -1,13 +1,19 @@
 //! Physical drives: what sysfs says of each, and their health as `smartctl` reads it.
 //!
 //! A sleeping drive is not woken: `smartctl --nocheck=standby` leaves it alone, and its readings
-//! stay as they were.
+//! stay as they were. Where `smartctl` does not know a USB bridge it is told to pass questions on as the
+//! standard has it (SAT). The ways of single makers are not tried: their commands mean something else to
+//! another maker's bridge. Logs that makers add to NVMe are not read: `smartctl` gives their bytes without
+//! what they mean.
 
+#[cfg(any(not(target_os = "linux"), test))]
+mod beside;
 mod smartctl;
 mod text;
+mod wear;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rollcall_shared::metric;
@@ -16,7 +22,38 @@ use rollcall_shared::reading::Reading;
 use super::Roots;
 use super::child;
 use super::source::{self, Sourced};
+#[cfg(not(target_os = "linux"))]
+pub use beside::complete;
 use smartctl::Outcome;
+
+/// Where `smartctl` is installed.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn program() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders =
+        std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    folders.find_map(|folder| Some(folder.join("smartctl")).filter(|program| program.is_file()))
+}
+
+/// Where `smartctl` is installed; the agent runs as root, so that a program which somebody else could
+/// replace, as in Homebrew's folders, is not run.
+#[cfg(target_os = "macos")]
+#[must_use]
+pub fn program() -> Option<PathBuf> {
+    let places = ["/usr/local/sbin/smartctl", "/opt/homebrew/sbin/smartctl"];
+    let mut programs = places.into_iter().map(PathBuf::from);
+    programs.find(|program| program.is_file() && beside::is_roots_alone(program))
+}
+
+/// Where smartmontools' own installer puts it; only administrators write there.
+#[cfg(windows)]
+#[must_use]
+pub fn program() -> Option<PathBuf> {
+    let programs = std::env::var_os("ProgramFiles")?;
+    let program = Path::new(&programs).join(r"smartmontools\bin\smartctl.exe");
+    program.is_file().then_some(program)
+}
 
 /// Drives that are reported: a workstation has eight.
 const DRIVES: usize = 8;
@@ -76,11 +113,8 @@ fn combine(drive: &Drive, outcome: Outcome, awake: &mut Awake) -> Vec<Reading> {
             Some(readings) => readings.clone(),
             None => unread(drive, "the drive sleeps and is not woken for this"),
         },
-        Outcome::Failed(_) | Outcome::KnowsNoJson => {
-            let why = match outcome {
-                Outcome::Failed(why) => why,
-                _ => "this smartctl knows neither JSON nor this drive".to_owned(),
-            };
+        Outcome::Failed(_) | Outcome::KnowsNoJson | Outcome::UnknownBridge => {
+            let why = why_not(outcome);
             let mut readings = unread(drive, &why);
             // What it used to tell is not merely gone: the reason is known.
             let told = awake.get(&drive.name).into_iter().flatten();
@@ -95,6 +129,16 @@ fn combine(drive: &Drive, outcome: Outcome, awake: &mut Awake) -> Vec<Reading> {
             readings.extend(told);
             readings
         }
+    }
+}
+
+fn why_not(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Failed(why) => why,
+        Outcome::UnknownBridge => {
+            "the drive is behind a bridge that does not pass questions on".to_owned()
+        }
+        _ => "this smartctl knows neither JSON nor this drive".to_owned(),
     }
 }
 
@@ -185,20 +229,36 @@ async fn ask(roots: &Roots, drive: &Drive) -> Outcome {
         return Outcome::Failed("smartctl does not read eMMC".to_owned());
     }
     let Some(program) = &roots.smartctl else {
-        return Outcome::Failed("smartctl is not installed (package smartmontools)".to_owned());
+        return Outcome::Failed(NOT_INSTALLED.to_owned());
     };
-    match question(program, drive, &["--json"]).await {
-        Outcome::KnowsNoJson => question(program, drive, &[]).await,
+    ask_program(program, &format!("/dev/{}", drive.name)).await
+}
+
+/// Why `smartctl` tells nothing where it is not there.
+const NOT_INSTALLED: &str = "smartctl is not installed (package smartmontools)";
+
+/// Asks about a device; in text where the program knows no JSON, and through a bridge as the standard has
+/// it where the program knows none of its own.
+async fn ask_program(program: &Path, device: &str) -> Outcome {
+    match ask_in_any_form(program, device, &[]).await {
+        Outcome::UnknownBridge => ask_in_any_form(program, device, &["--device=sat"]).await,
         outcome => outcome,
     }
 }
 
-async fn question(program: &Path, drive: &Drive, form: &[&str]) -> Outcome {
+async fn ask_in_any_form(program: &Path, device: &str, way: &[&str]) -> Outcome {
+    match question(program, device, &[way, &["--json"]].concat()).await {
+        Outcome::KnowsNoJson => question(program, device, way).await,
+        outcome => outcome,
+    }
+}
+
+async fn question(program: &Path, device: &str, form: &[&str]) -> Outcome {
     let mut command = tokio::process::Command::new(program);
     command
         .args(form)
         .args(["--all", "--nocheck=standby"])
-        .arg(format!("/dev/{}", drive.name));
+        .arg(device);
     match tokio::time::timeout(SMARTCTL_TIMEOUT, child::answer(command)).await {
         Err(_) => Outcome::Failed(format!(
             "smartctl was cut off after {} s",
@@ -261,6 +321,24 @@ mod tests {
         assert!(value(&failed, "hw.physical_disk.verdict", "nvme0n1").starts_with("unavailable"));
         let spare = value(&failed, "hw.physical_disk.nvme.available_spare", "nvme0n1");
         assert!(spare.contains("tells nothing of its health"), "{spare}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn behind_an_unknown_bridge_the_standards_way_is_tried() {
+        use crate::collect::testing;
+        let (folder, mut roots) = tree_copy();
+        let unknown = r#"{"smartctl":{"exit_status":1,"messages":[{"string":"Unknown USB bridge [0x152d:0x0583]"}]}}"#;
+        roots.smartctl = Some(testing::smartctl(folder.path(), unknown));
+        let told = read(&roots, list(&roots), &mut Awake::new()).await;
+        assert!(value(&told, "hw.physical_disk.verdict", "nvme0n1").contains("bridge"));
+        let answer = include_str!("fixtures/drive/sata_hdd_failing.json");
+        std::fs::write(folder.path().join("smartctl.sat.json"), answer).unwrap();
+        let told = read(&roots, list(&roots), &mut Awake::new()).await;
+        assert_eq!(
+            value(&told, "hw.physical_disk.verdict", "nvme0n1"),
+            "failed"
+        );
     }
 
     #[tokio::test]

@@ -88,10 +88,15 @@ pub fn read(roots: &Roots) -> Vec<Reading> {
 }
 
 /// One mount for each file system that counts: bind mounts, subvolumes and snapshots are the same
-/// space again, and the mount nearest to the root names it.
+/// space again, and the mount nearest to the root names it. In a container the root is an overlay; what is
+/// bound into it, such as its `/etc/hosts`, is a piece of the file system outside.
 #[must_use]
 pub fn choose(mounts: &[Mount]) -> Vec<&Mount> {
-    let mut candidates: Vec<&Mount> = mounts.iter().filter(|mount| counts(mount)).collect();
+    let root = mounts.iter().rfind(|mount| mount.point == "/");
+    let overlay = root.filter(|root| root.kind == "overlay");
+    let is_own = |mount: &&Mount| overlay.is_none() || (mount.root == "/" && mount.point != "/");
+    let counted = mounts.iter().filter(|mount| counts(mount));
+    let mut candidates: Vec<&Mount> = counted.filter(is_own).chain(overlay).collect();
     candidates.sort_by_key(|mount| (mount.point != "/", mount.root != "/", mount.point.len()));
     let mut seen = BTreeSet::new();
     candidates.retain(|mount| {
@@ -281,6 +286,12 @@ fn sum_of_errors(stats: &str) -> Option<f64> {
     numbers.reduce(|a, b| a + b)
 }
 
+/// The used share of the inodes of the file system at a mount point.
+#[cfg(any(target_os = "macos", all(test, unix)))]
+pub fn inode_utilization_at(point: &str) -> Sourced<f64> {
+    space(point).and_then(|space| inode_utilization(&space))
+}
+
 #[cfg(unix)]
 fn space(point: &str) -> Sourced<Space> {
     let stat = rustix::fs::statvfs(point).map_err(|error| format!("statvfs: {error}"))?;
@@ -315,7 +326,7 @@ mod tests {
 34 27 8:33 / /run/media/anna/OTHER rw - exfat /dev/sdc1 rw
 35 27 0:50 /@ /home rw - btrfs /dev/sda3 rw
 36 27 0:51 /@snapshots /var/snap rw - btrfs /dev/sda3 rw
-37 27 0:60 / / rw - overlay overlay rw
+37 27 0:60 / /var/lib/x/merged rw - overlay overlay rw
 38 27 8:49 / /home/anna/Private rw - ext4 /dev/sdd1 ro";
 
     fn table() -> Vec<Mount> {
@@ -339,6 +350,35 @@ mod tests {
                 "/run/media/anna/OTHER"
             ]
         );
+    }
+
+    #[test]
+    fn a_container_counts_its_own_root_and_nothing_that_was_bound_into_it() {
+        let table = "\
+500 400 0:60 / / rw,relatime - overlay overlay rw,lowerdir=/l
+501 500 0:61 / /proc rw - proc proc rw
+502 500 8:2 /var/lib/docker/containers/1/hosts /etc/hosts rw - ext4 /dev/sda2 rw
+503 500 8:2 /srv/school /srv rw - ext4 /dev/sda2 rw
+504 500 8:17 / /data rw - ext4 /dev/sdb1 rw";
+        let mounts: Vec<Mount> = table.lines().filter_map(mounts::parse_line).collect();
+        let chosen = choose(&mounts).into_iter();
+        let points: Vec<&str> = chosen.map(|mount| mount.point.as_str()).collect();
+        assert_eq!(points, ["/", "/data"]);
+    }
+
+    #[test]
+    fn wsl_counts_its_own_disk_once_and_none_of_windows() {
+        let table = "\
+60 50 8:32 / / rw,relatime - ext4 /dev/sdc rw
+61 60 0:31 / /mnt/wsl rw - tmpfs none rw
+62 60 0:32 / /usr/lib/wsl/drivers ro - 9p drivers ro
+63 60 8:32 / /mnt/wslg/distro ro,relatime - ext4 /dev/sdc rw
+64 60 0:40 / /mnt/c rw - 9p C:\\134 rw
+65 60 8:32 /snap/core /var/lib/snapd/core ro - ext4 /dev/sdc rw";
+        let mounts: Vec<Mount> = table.lines().filter_map(mounts::parse_line).collect();
+        let chosen = choose(&mounts).into_iter();
+        let points: Vec<&str> = chosen.map(|mount| mount.point.as_str()).collect();
+        assert_eq!(points, ["/"]);
     }
 
     #[test]

@@ -74,7 +74,7 @@ mod native {
 
     use super::{battery, hardware, network, processor, proxy, storage, system};
     use crate::collect::cpu::Times;
-    use crate::collect::network::{Ground, Start};
+    use crate::collect::network::{Ground, Proxies, Start};
     use crate::collect::portable;
     use crate::collect::probe::Probe;
     use crate::collect::source::{Sourced, flag_or_why};
@@ -139,10 +139,14 @@ mod native {
                 "",
                 "macOS tells its sensors to nobody; that of the battery is read with it",
             )],
-            Probe::Link => network::link_readings(&links(), &air_port()),
+            Probe::Link => {
+                let counts = ask_text("/usr/sbin/netstat", &["-ibn"]);
+                network::link_readings(&links(), &air_port(), &counts)
+            }
             Probe::Network => vec![
                 flag_or_why(&metric::GATEWAY_REACHABLE, "", gateway()),
-                Reading::flag(&metric::PROXY_CONFIGURED, "", setting().is_configured()),
+                Reading::flag(&metric::PROXY_CONFIGURED, "", proxies().is_configured()),
+                Reading::text(&metric::PROXY_KIND, "", proxies().kind()),
             ],
             Probe::Cpu | Probe::Reach | Probe::Vantage => Vec::new(),
         }
@@ -159,7 +163,12 @@ mod native {
             panics.map_err(|error| format!("DiagnosticReports: {error}")),
             wall,
         );
-        readings.push(portable::read_uptime());
+        let hypervisor = ask_text("/usr/sbin/sysctl", &["-n", "kern.hv_vmm_present"]);
+        readings.extend(system::start_readings(
+            &portable::read_uptime(),
+            hypervisor,
+            wall,
+        ));
         readings
     }
 
@@ -192,9 +201,16 @@ mod native {
         network::gateway(&routes, &neighbours)
     }
 
-    fn setting() -> proxy::Setting {
-        ask_text("/usr/sbin/scutil", &["--proxy"])
-            .map_or_else(|_| proxy::Setting::default(), |text| proxy::parse(&text))
+    fn proxies() -> Proxies {
+        let setting = ask_text("/usr/sbin/scutil", &["--proxy"])
+            .map_or_else(|_| proxy::Setting::default(), |text| proxy::parse(&text));
+        proxy::proxies_of(&|name: &str| std::env::var(name).ok(), &setting)
+    }
+
+    /// The name by which `smartctl` knows a drive of these readings, such as `disk0`.
+    pub fn smartctl_device(drive: &str) -> Option<String> {
+        let number = drive.strip_prefix("disk")?.parse::<u8>().ok()?;
+        Some(format!("/dev/disk{number}"))
     }
 
     /// Busy and all time of the processors since the start.
@@ -255,7 +271,7 @@ mod native {
     /// What an attempt at a target starts from.
     pub fn start() -> Start {
         Start {
-            proxies: proxy::proxies_of(&|name: &str| std::env::var(name).ok(), &setting()),
+            proxies: proxies(),
             ground: ground(),
             name_servers: None,
             network: surroundings(),

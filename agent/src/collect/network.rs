@@ -1,4 +1,8 @@
 //! Links, gateway and proxy. Addresses are looked at on the laptop and never leave it.
+//!
+//! A proxy's script (PAC) is recognised and never run: it is a program that the network hands out, often in
+//! clear, and an interpreter for it would run it with the rights of the system and outweigh the agent. What
+//! a script may know of, the agent then does not claim: see [`Proxies::is_by_script`].
 
 mod desktop;
 mod link;

@@ -1,6 +1,6 @@
 //! The operating system: name, support, restart, encryption, shutdowns, crashes.
 
-mod environment;
+pub mod environment;
 mod kernel;
 mod records;
 mod support;
@@ -41,7 +41,7 @@ pub fn read(roots: &Roots, wall: UnixMs) -> Vec<Reading> {
         source::text_or_why(&metric::OS_BUILD, "", kernel.clone()),
         source::number_or_why(&metric::OS_SUPPORT_REMAINING, "", support),
         source::number_or_why(&metric::UPTIME, "", uptime_s(roots)),
-        source::number_or_why(&metric::BOOT_TIME, "", boot_time_s(roots)),
+        source::number_or_why(&metric::BOOT_TIME, "", start_s(roots)),
         source::text_or_why(
             &metric::ENVIRONMENT,
             "",
@@ -113,8 +113,15 @@ fn uptime_s(roots: &Roots) -> Sourced<f64> {
     seconds.ok_or_else(|| "/proc/uptime is malformed".to_owned())
 }
 
+/// The start by the wall clock and the seconds since then, in seconds since 1970.
+#[cfg(any(not(target_os = "linux"), test))]
+#[must_use]
+pub fn boot_time_s(uptime_s: f64, wall: UnixMs) -> f64 {
+    (wall.0 as f64 / 1e3 - uptime_s).max(0.0)
+}
+
 /// The line `btime` of `/proc/stat`, which follows the wall clock.
-fn boot_time_s(roots: &Roots) -> Sourced<f64> {
+fn start_s(roots: &Roots) -> Sourced<f64> {
     let text = source::text(&roots.proc.join("stat"))?;
     let mut lines = text.lines();
     let seconds = lines.find_map(|line| source::parse_number(line.strip_prefix("btime ")?));

@@ -67,7 +67,6 @@ fn read_memory() -> Vec<Reading> {
     ]
 }
 
-/// Whether a file system that cannot be written ought to be is not known here: macOS seals its own.
 fn read_filesystems() -> Vec<Reading> {
     let disks = match told(Disks::new_with_refreshed_list()) {
         Ok(disks) => disks,
@@ -87,20 +86,31 @@ fn read_filesystems() -> Vec<Reading> {
             kind: disk.file_system().to_string_lossy().to_lowercase(),
             bytes: disk.total_space(),
             available_bytes: disk.available_space(),
+            is_read_only: disk.is_read_only(),
+            inodes: filesystem::inode_utilization_at(&disk.mount_point().to_string_lossy()),
         });
     readings_of(volumes.collect())
 }
 
 /// A file system as `sysinfo` lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Volume {
     point: String,
     kind: String,
     bytes: u64,
     available_bytes: u64,
+    is_read_only: bool,
+    inodes: Sourced<f64>,
 }
 
+/// Where macOS keeps what changes; the system's own volume is sealed and never written.
+const DATA: &str = "/System/Volumes/Data";
+
 fn readings_of(mut volumes: Vec<Volume>) -> Vec<Reading> {
+    let data = volumes.iter().find(|volume| volume.point == DATA);
+    let is_data_read_only = data
+        .map(|volume| volume.is_read_only)
+        .ok_or_else(|| "macOS lists no volume of data".to_owned());
     // The other volumes of a Mac's container share its space, which `/` tells.
     volumes.retain(|volume| {
         filesystem::keeps_files(&volume.kind) && !volume.point.starts_with("/System/Volumes/")
@@ -110,17 +120,31 @@ fn readings_of(mut volumes: Vec<Volume>) -> Vec<Reading> {
     let named = filesystem::named(volumes, |volume| &volume.point);
     named
         .into_iter()
-        .flat_map(|(name, volume)| volume.readings(&name))
+        .flat_map(|(name, volume)| {
+            let is_read_only = if volume.point == "/" && volume.is_read_only {
+                is_data_read_only.clone()
+            } else {
+                // A medium may be locked, which is no fault.
+                Ok(volume.is_read_only && !volume.point.starts_with("/Volumes/"))
+            };
+            volume.readings(&name, is_read_only)
+        })
         .collect()
 }
 
 impl Volume {
-    fn readings(&self, name: &str) -> Vec<Reading> {
+    fn readings(&self, name: &str, is_read_only: Sourced<bool>) -> Vec<Reading> {
         let utilization = used_share(self.available_bytes, self.bytes);
         vec![
             Reading::number(&metric::FILESYSTEM_LIMIT, name, self.bytes as f64),
             Reading::number(&metric::FILESYSTEM_FREE, name, self.available_bytes as f64),
             source::number_or_why(&metric::FILESYSTEM_UTILIZATION, name, utilization),
+            source::number_or_why(
+                &metric::FILESYSTEM_INODE_UTILIZATION,
+                name,
+                self.inodes.clone(),
+            ),
+            source::flag_or_why(&metric::FILESYSTEM_READ_ONLY, name, is_read_only),
             Reading::text(&metric::FILESYSTEM_TYPE, name, &self.kind),
         ]
     }
@@ -156,6 +180,8 @@ mod tests {
             kind: kind.to_owned(),
             bytes,
             available_bytes,
+            is_read_only: false,
+            inodes: Ok(0.25),
         }
     }
 
@@ -192,6 +218,32 @@ mod tests {
                 .all(|reading| !reading.instance().contains("Ada")),
             "{mac:?}"
         );
-        assert_eq!(mac.len(), 8, "two volumes");
+        assert_eq!(mac.len(), 12, "two volumes");
+        assert_eq!(
+            number(&mac, &metric::FILESYSTEM_INODE_UTILIZATION, "/"),
+            Some(0.25)
+        );
+    }
+
+    #[test]
+    fn the_sealed_volume_is_no_fault_and_one_of_data_that_cannot_be_written_is() {
+        let is_read_only = |data: bool, medium: bool| {
+            let locked = |point: &str, kind: &str, is_read_only| Volume {
+                is_read_only,
+                ..volume(point, kind, 500, 100)
+            };
+            let readings = readings_of(vec![
+                locked("/", "apfs", true),
+                locked(DATA, "apfs", data),
+                locked("/Volumes/Ada", "exfat", medium),
+            ]);
+            let told = readings
+                .iter()
+                .filter(|reading| reading.metric() == &metric::FILESYSTEM_READ_ONLY);
+            let told = told.map(|reading| format!("{:?}", reading.value()));
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(is_read_only(false, true), ["Flag(false)", "Flag(false)"]);
+        assert_eq!(is_read_only(true, false), ["Flag(true)", "Flag(false)"]);
     }
 }

@@ -121,7 +121,7 @@ async fn read(probe: Probe, task: Task) -> Sourced<Vec<Reading>> {
     if task.kept.roots.is_native()
         && !matches!(
             probe,
-            Probe::Battery | Probe::Cpu | Probe::Reach | Probe::Vantage
+            Probe::Battery | Probe::Cpu | Probe::Drive | Probe::Reach | Probe::Vantage
         )
     {
         return on_thread(probe, &task, move |_| {
@@ -203,9 +203,26 @@ async fn read_links(task: &Task) -> Sourced<Vec<Reading>> {
 }
 
 async fn read_drives(task: &Task) -> Sourced<Vec<Reading>> {
+    #[cfg(not(target_os = "linux"))]
+    if task.kept.roots.is_native() {
+        return read_native_drives(task).await;
+    }
     let drives = on_thread(Probe::Drive, task, drive::list).await?;
     let mut awake = lock(&task.kept.drives).clone();
     let readings = drive::read(&task.kept.roots, drives, &mut awake).await;
+    *lock(&task.kept.drives) = awake;
+    Ok(readings)
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn read_native_drives(task: &Task) -> Sourced<Vec<Reading>> {
+    let told = on_thread(Probe::Drive, task, |_| {
+        native::read(Probe::Drive, UnixMs(0), false)
+    })
+    .await?;
+    let mut awake = lock(&task.kept.drives).clone();
+    let program = task.kept.roots.smartctl.as_deref();
+    let readings = drive::complete(program, told, native::smartctl_device, &mut awake).await;
     *lock(&task.kept.drives) = awake;
     Ok(readings)
 }

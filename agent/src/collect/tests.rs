@@ -282,6 +282,8 @@ fn code_of(system: &str) -> String {
         "vantage.rs",
         "reach.rs",
         "reach",
+        "drive.rs",
+        "drive",
     ];
     let own = [format!("{system}.rs"), system.to_owned()];
     let mut text = String::new();

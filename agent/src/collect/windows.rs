@@ -54,7 +54,12 @@ mod native {
             Probe::Link => link::read(),
             Probe::Network => vec![
                 flag_or_why(&metric::GATEWAY_REACHABLE, "", route::gateway()),
-                Reading::flag(&metric::PROXY_CONFIGURED, "", proxy::is_configured()),
+                Reading::flag(
+                    &metric::PROXY_CONFIGURED,
+                    "",
+                    proxy::proxies().is_configured(),
+                ),
+                Reading::text(&metric::PROXY_KIND, "", proxy::proxies().kind()),
             ],
             Probe::Cpu | Probe::Reach | Probe::Vantage => Vec::new(),
         }
@@ -68,6 +73,11 @@ mod native {
     /// Windows counts no such average.
     pub fn load_15m() -> Sourced<f64> {
         Err("Windows counts no load average".to_owned())
+    }
+
+    /// The name by which `smartctl` knows a drive of these readings, such as `disk0`.
+    pub fn smartctl_device(drive: &str) -> Option<String> {
+        drive::smartctl_device(drive)
     }
 
     /// What tells this machine from another that was imaged from the same disk.

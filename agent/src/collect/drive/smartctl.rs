@@ -8,7 +8,7 @@ use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::Reading;
 use serde_json::Value;
 
-use super::text;
+use super::{text, wear};
 use crate::collect::source;
 
 /// The command line was wrong, or the drive could not be opened or asked.
@@ -31,6 +31,8 @@ pub enum Outcome {
     Failed(String),
     /// The program is from before 7.0 and has to be asked for its text.
     KnowsNoJson,
+    /// It is behind a USB bridge of which the program does not know how it passes questions on.
+    UnknownBridge,
 }
 
 /// An answer.
@@ -76,7 +78,7 @@ pub fn parse(answer: &[u8]) -> Outcome {
         return Outcome::Asleep;
     }
     if !has_health || status & NOT_READ == NOT_READ {
-        return Outcome::Failed(reason(&messages, status));
+        return failed(&messages, status);
     }
     Outcome::Health(Box::new(Health(json)))
 }
@@ -98,7 +100,10 @@ fn parse_text(answer: &str) -> Outcome {
         .lines()
         .find(|line| told.iter().any(|word| line.contains(word)));
     let damaged = || "its answer is damaged, or has nothing of the drive's health".to_owned();
-    Outcome::Failed(line.map_or_else(damaged, |line| reason(line.trim(), 0)))
+    line.map_or_else(
+        || Outcome::Failed(damaged()),
+        |line| failed(line.trim(), 0),
+    )
 }
 
 fn messages(json: &Value) -> String {
@@ -110,13 +115,18 @@ fn messages(json: &Value) -> String {
     texts.collect::<Vec<_>>().join("; ")
 }
 
+fn failed(messages: &str, status: u64) -> Outcome {
+    let lower = messages.to_ascii_lowercase();
+    if lower.contains("unknown usb bridge") || lower.contains("please specify device type") {
+        return Outcome::UnknownBridge;
+    }
+    Outcome::Failed(reason(messages, status))
+}
+
 fn reason(messages: &str, status: u64) -> String {
     let lower = messages.to_ascii_lowercase();
     if lower.contains("permission denied") || lower.contains("operation not permitted") {
         return "the agent may not ask the drive (it needs to run as root)".to_owned();
-    }
-    if lower.contains("unknown usb bridge") || lower.contains("please specify device type") {
-        return "the drive is behind a bridge that does not pass questions on".to_owned();
     }
     if messages.is_empty() {
         return format!("the drive tells nothing of its health (smartctl ended with {status})");
@@ -254,34 +264,13 @@ impl Health {
         if let Some(percent) = told.iter().find_map(|at| self.number(at)) {
             return Some(percent / 100.0);
         }
-        let row = self.rows().find(|row| {
-            row.get("name")
-                .and_then(Value::as_str)
-                .is_some_and(|name| WEAR_NAMES.contains(&name))
-        })?;
-        let left = row
-            .get("value")?
-            .as_f64()
-            .filter(|left| (1.0..=100.0).contains(left))?;
-        Some((100.0 - left) / 100.0)
+        wear::used(self.rows())
     }
 
     fn number(&self, at: &str) -> Option<f64> {
         self.0.pointer(at).and_then(Value::as_f64)
     }
 }
-
-/// Attributes whose normalised value is the share of life that is left.
-const WEAR_NAMES: [&str; 8] = [
-    "Media_Wearout_Indicator",
-    "Wear_Leveling_Count",
-    "SSD_Life_Left",
-    "SSD_Life_Left_Perc",
-    "Percent_Lifetime_Remain",
-    "Percent_Life_Remaining",
-    "Remaining_Lifetime_Perc",
-    "Drive_Life_Remaining%",
-];
 
 static NVME: [(&Metric, &str); 10] = [
     (&metric::NVME_CRITICAL_WARNING, "critical_warning"),
@@ -387,9 +376,10 @@ mod tests {
             )
             .contains("root")
         );
-        assert!(
-            failed("/dev/sda: Unknown USB bridge [0x0bda:0x9210 (0xf200)]", 1).contains("bridge")
-        );
+        let bridge = br#"{"smartctl":{"exit_status":1,"messages":[{"string":"/dev/sda: Unknown USB bridge [0x0bda:0x9210 (0xf200)]"}]}}"#;
+        assert!(matches!(parse(bridge), Outcome::UnknownBridge));
+        let bridge = b"smartctl 6.6\n\n/dev/sdb: Unknown USB bridge [0x152d:0x0583]\nPlease specify device type with the -d option.\n";
+        assert!(matches!(parse(bridge), Outcome::UnknownBridge));
         assert!(failed("", 4).contains("ended with 4"));
         let asleep = parse(br#"{"smartctl":{"version":[7,2],"exit_status":2}}"#);
         assert!(matches!(asleep, Outcome::Asleep), "{asleep:?}");

@@ -7,6 +7,7 @@ use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::Reading;
 
 use super::{first_object, flag, number, text};
+use crate::collect::battery::DRAIN_W;
 use crate::collect::source::{self, Sourced};
 
 /// The instance: a Mac has one battery.
@@ -18,6 +19,9 @@ const CELL_VOLTS: f64 = 3.8;
 
 /// `TimeRemaining` while it is not known.
 const UNKNOWN_MINUTES: f64 = 65_535.0;
+
+/// Cells that are reported: those of the largest portable Mac are four in a row.
+const CELLS: usize = 8;
 
 /// Capacities below this are percentages.
 const LEAST_MAH: f64 = 200.0;
@@ -44,7 +48,8 @@ fn of_battery(battery: &Battery) -> Vec<Reading> {
     let model = [battery.text("Manufacturer"), battery.text("DeviceName")];
     let model: Vec<String> = model.into_iter().flatten().collect();
     let watts = battery.charger_w();
-    vec![
+    let mut readings = battery.cells();
+    readings.extend([
         Reading::text(&metric::BATTERY_STATE, NAME, battery.state()),
         number(&metric::BATTERY_CHARGE, battery.charge()),
         number(&metric::BATTERY_HEALTH, battery.health()),
@@ -73,9 +78,12 @@ fn of_battery(battery: &Battery) -> Vec<Reading> {
             "macOS moves its limit by itself",
         ),
         source::text_or_why(&metric::BATTERY_MODEL, NAME, Ok(model.join(" "))),
+        source::text_or_why(&metric::BATTERY_CONDITION, NAME, battery.condition()),
         source::flag_or_why(&metric::CHARGER_CONNECTED, "", battery.is_connected()),
+        source::flag_or_why(&metric::CHARGER_ADEQUATE, "", battery.is_charger_adequate()),
         source::number_or_why(&metric::CHARGER_POWER, "", watts),
-    ]
+    ]);
+    readings
 }
 
 impl Battery {
@@ -139,21 +147,46 @@ impl Battery {
     }
 
     fn mwh(&self, mah: f64) -> Sourced<f64> {
+        match self.cell_mv().len() {
+            0 => Err("the battery does not tell its cells".to_owned()),
+            cells => Ok(mah * cells as f64 * CELL_VOLTS),
+        }
+    }
+
+    /// Millivolts of each cell; places without one are zero.
+    fn cell_mv(&self) -> Vec<f64> {
         let data = self
             .0
             .get("BatteryData")
             .and_then(plist::Value::as_dictionary);
         let cells = data.and_then(|data| data.get("CellVoltage")?.as_array());
-        let cells = cells.map(|cells| {
-            cells
-                .iter()
-                .filter(|cell| cell.as_unsigned_integer() > Some(0))
-                .count()
-        });
-        match cells {
-            Some(cells) if cells > 0 => Ok(mah * cells as f64 * CELL_VOLTS),
-            _ => Err("the battery does not tell its cells".to_owned()),
+        let told = cells.into_iter().flatten().take(CELLS);
+        told.filter_map(|cell| cell.as_unsigned_integer().filter(|mv| *mv > 0))
+            .map(|mv| mv as f64)
+            .collect()
+    }
+
+    fn cells(&self) -> Vec<Reading> {
+        let cells = self.cell_mv().into_iter().enumerate();
+        cells
+            .map(|(at, mv)| {
+                let instance = format!("{NAME}/{}", at + 1);
+                Reading::number(&metric::BATTERY_CELL_VOLTAGE, &instance, mv / 1e3)
+            })
+            .collect()
+    }
+
+    /// The battery's own chip counts reasons to give up for good.
+    fn condition(&self) -> Sourced<String> {
+        let failures = self.number("PermanentFailureStatus")?;
+        Ok(if failures > 0.0 { "failure" } else { "good" }.to_owned())
+    }
+
+    fn is_charger_adequate(&self) -> Sourced<bool> {
+        if !self.is_connected()? {
+            return Err("no charger is connected".to_owned());
         }
+        Ok(!self.power_w().is_ok_and(|watts| watts < -DRAIN_W))
     }
 
     fn power_w(&self) -> Sourced<f64> {
@@ -220,6 +253,13 @@ mod tests {
         assert_eq!(of("hw.battery.time_left"), Some(25_200.0));
         assert_eq!(value(&readings, "hw.battery.charger.connected", ""), "no");
         assert!(value(&readings, "hw.battery.charger.power", "").starts_with("unavailable"));
+        assert_eq!(value(&readings, "hw.battery.condition", NAME), "good");
+        assert_eq!(
+            number(&readings, "hw.battery.cell.voltage", "BAT0/3"),
+            Some(3.933)
+        );
+        let adequate = value(&readings, "hw.battery.charger.adequate", "");
+        assert!(adequate.contains("no charger"), "{adequate}");
     }
 
     #[test]
@@ -238,6 +278,16 @@ mod tests {
             "<key>Watts</key><integer>30</integer>",
         );
         assert_eq!(number(&adapter, "hw.battery.charger.power", ""), Some(30.0));
+        let weak = altered(
+            "<key>ExternalConnected</key><false/>",
+            "<key>ExternalConnected</key><true/>",
+        );
+        assert_eq!(value(&weak, "hw.battery.charger.adequate", ""), "no");
+        let failed = altered(
+            "<key>PermanentFailureStatus</key><integer>0</integer>",
+            "<key>PermanentFailureStatus</key><integer>1</integer>",
+        );
+        assert_eq!(value(&failed, "hw.battery.condition", NAME), "failure");
     }
 
     #[test]

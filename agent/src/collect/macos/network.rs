@@ -71,9 +71,13 @@ fn is_active(interfaces: &str, device: &str) -> bool {
     own.any(|line| line.trim() == "status: active")
 }
 
-/// What is reported of the links.
+/// What is reported of the links; `counts` is what `netstat -ibn` says.
 #[must_use]
-pub fn link_readings(links: &Sourced<Vec<Link>>, air_port: &Sourced<Vec<u8>>) -> Vec<Reading> {
+pub fn link_readings(
+    links: &Sourced<Vec<Link>>,
+    air_port: &Sourced<Vec<u8>>,
+    counts: &Sourced<String>,
+) -> Vec<Reading> {
     let links = match links {
         Ok(links) if links.is_empty() => {
             return vec![Reading::unavailable(
@@ -87,11 +91,15 @@ pub fn link_readings(links: &Sourced<Vec<Link>>, air_port: &Sourced<Vec<u8>>) ->
     };
     links
         .iter()
-        .flat_map(|link| of_link(link, air_port))
+        .flat_map(|link| of_link(link, air_port, counts))
         .collect()
 }
 
-fn of_link(link: &Link, air_port: &Sourced<Vec<u8>>) -> Vec<Reading> {
+fn of_link(
+    link: &Link,
+    air_port: &Sourced<Vec<u8>>,
+    counts: &Sourced<String>,
+) -> Vec<Reading> {
     let name = &link.name;
     let mut readings = vec![
         Reading::text(
@@ -100,6 +108,11 @@ fn of_link(link: &Link, air_port: &Sourced<Vec<u8>>) -> Vec<Reading> {
             if link.is_up { "up" } else { "down" },
         ),
         Reading::text(&metric::LINK_KIND, name, link.kind),
+        source::number_or_why(
+            &metric::LINK_ERRORS,
+            name,
+            counts.clone().and_then(|counts| errors(&counts, name)),
+        ),
     ];
     if link.kind == "wifi" {
         let radio = match (link.is_up, air_port) {
@@ -121,8 +134,32 @@ fn of_link(link: &Link, air_port: &Sourced<Vec<u8>>) -> Vec<Reading> {
             name,
             of(|radio| radio.rate),
         ));
+        readings.push(source::number_or_why(
+            &metric::LINK_BIT_RATE,
+            name,
+            of(|radio| radio.rate),
+        ));
     }
     readings
+}
+
+/// Errors of both ways in the row of the link itself, whose network is `<Link#4>`; a link without an
+/// address of its own has one column less, so that they are counted from the end.
+fn errors(counts: &str, device: &str) -> Sourced<f64> {
+    let rows = counts
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut own = rows.filter(|words| {
+        words.first().map(|name| name.trim_end_matches('*')) == Some(device)
+            && words.get(2).is_some_and(|net| net.starts_with("<Link#"))
+    });
+    let told = own.find_map(|words| {
+        let [.., received, _, _, sent, _, _] = words[..] else {
+            return None;
+        };
+        Some(source::parse_number(received)? + source::parse_number(sent)?)
+    });
+    told.ok_or_else(|| format!("netstat does not count {device}"))
 }
 
 struct Radio {
@@ -236,6 +273,12 @@ mod tests {
     use super::*;
     use crate::collect::testing::{number, value};
 
+    /// After the manual of netstat: the second link has no address of its own.
+    const COUNTS: &str = "Name       Mtu   Network       Address            Ipkts Ierrs     Ibytes    Opkts Oerrs     Obytes  Coll\n\
+        en0        1500  <Link#4>      00:00:00:00:00:03   900     3     100000     800     4      90000     0\n\
+        en0        1500  192.0.2       192.0.2.7           900     -     100000     800     -      90000     -\n\
+        en4*       1500  <Link#9>                            0     0          0       0     0          0     0\n";
+
     const PORTS: &str = "\nHardware Port: Ethernet Adapter (en4)\nDevice: en4\nEthernet Address: 00:00:00:00:00:01\n\
         \nHardware Port: Thunderbolt Bridge\nDevice: bridge0\nEthernet Address: 00:00:00:00:00:02\n\
         \nHardware Port: Wi-Fi\nDevice: en0\nEthernet Address: 00:00:00:00:00:03\n";
@@ -252,7 +295,11 @@ mod tests {
     fn links_and_the_radio_without_its_networks_name() {
         let links = links(PORTS, INTERFACES);
         assert!(links.iter().any(Link::is_up));
-        let readings = link_readings(&Ok(links), &Ok(AIR_PORT.as_bytes().to_vec()));
+        let readings = link_readings(
+            &Ok(links),
+            &Ok(AIR_PORT.as_bytes().to_vec()),
+            &Ok(COUNTS.to_owned()),
+        );
         assert_eq!(value(&readings, "system.network.link.state", "en0"), "up");
         assert_eq!(value(&readings, "system.network.link.state", "en4"), "down");
         assert_eq!(
@@ -267,6 +314,18 @@ mod tests {
             number(&readings, "system.network.link.speed", "en0"),
             Some(866.0)
         );
+        assert_eq!(
+            number(&readings, "system.network.link.bit_rate", "en0"),
+            Some(866.0)
+        );
+        assert_eq!(
+            number(&readings, "system.network.link.errors", "en0"),
+            Some(7.0)
+        );
+        assert_eq!(
+            number(&readings, "system.network.link.errors", "en4"),
+            Some(0.0)
+        );
         let told = format!("{readings:?}");
         assert!(
             !told.contains("Some Network") && !told.contains("bridge0"),
@@ -274,6 +333,7 @@ mod tests {
         );
         let silent = link_readings(
             &Ok(super::links(PORTS, INTERFACES)),
+            &Err("refused".to_owned()),
             &Err("refused".to_owned()),
         );
         assert_eq!(

@@ -1,5 +1,5 @@
 //! The proxies of the system, as `scutil --proxy` shows them; the environment's come before them. A PAC file
-//! is known to be there and is not followed.
+//! is known to be there and is not followed: `collect::network` says why.
 
 use crate::collect::network::Proxies;
 
@@ -10,14 +10,6 @@ pub struct Setting {
     https: Option<String>,
     exempt: Vec<String>,
     has_script: bool,
-}
-
-impl Setting {
-    /// Whether a proxy is configured by name or by script.
-    #[must_use]
-    pub const fn is_configured(&self) -> bool {
-        self.http.is_some() || self.https.is_some() || self.has_script
-    }
 }
 
 /// Lines of `key : value`; the exceptions are an array of lines with numbers for keys.
@@ -55,6 +47,9 @@ pub fn proxies_of(environment: &dyn Fn(&str) -> Option<String>, setting: &Settin
     if by_environment.is_configured() {
         return by_environment;
     }
+    if setting.http.is_none() && setting.https.is_none() && setting.has_script {
+        return Proxies::by_script();
+    }
     let lookup = |name: &str| match name {
         "http_proxy" => setting.http.clone(),
         "https_proxy" => setting.https.clone(),
@@ -83,8 +78,9 @@ mod tests {
             proxies.towards("printer.local", true).is_none(),
             "it is exempt"
         );
-        assert!(setting.is_configured() && !parse("").is_configured());
-        assert!(parse("  ProxyAutoConfigEnable : 1\n").is_configured());
+        let kind = |text: &str| proxies_of(&|_: &str| None, &parse(text)).kind();
+        assert_eq!((kind(TOLD), kind("")), ("manual", "none"));
+        assert_eq!(kind("  ProxyAutoConfigEnable : 1\n"), "script");
         let environment = |name: &str| (name == "https_proxy").then(|| "http://first:1".to_owned());
         let both = proxies_of(&environment, &setting);
         assert_eq!(

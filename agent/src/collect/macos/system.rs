@@ -6,6 +6,7 @@ use rollcall_shared::reading::Reading;
 use rollcall_shared::time::{UnixMs, days_from_civil};
 
 use super::{number, parse, text};
+use crate::collect::os::boot_time_s;
 use crate::collect::source::{self, Sourced};
 
 /// (major version, when the third release after it came, which ended its updates). Apple names no date; it
@@ -50,6 +51,24 @@ pub fn readings(
             "macOS keeps the causes in a log that takes minutes to search",
         ),
         source::number_or_why(&metric::CRASHES, "", panics),
+    ]
+}
+
+/// The time since the start, the start, and whether a hypervisor is below, as `kern.hv_vmm_present` has it.
+#[must_use]
+pub fn start_readings(uptime: &Reading, hypervisor: Sourced<String>, wall: UnixMs) -> Vec<Reading> {
+    let seconds = uptime.value().as_number();
+    let seconds = seconds.ok_or_else(|| "macOS does not tell the time since the start".to_owned());
+    let boot = seconds.map(|seconds| boot_time_s(seconds, wall));
+    let environment = hypervisor.and_then(|text| match text.trim() {
+        "0" => Ok("machine".to_owned()),
+        "1" => Ok("virtual_machine".to_owned()),
+        _ => Err("macOS does not tell whether a hypervisor is below it".to_owned()),
+    });
+    vec![
+        uptime.clone(),
+        source::number_or_why(&metric::BOOT_TIME, "", boot),
+        source::text_or_why(&metric::ENVIRONMENT, "", environment),
     ]
 }
 
@@ -196,6 +215,19 @@ mod tests {
         let never = update_readings(Ok(VERSION.as_bytes().to_vec()), WALL);
         assert!(value(&never, "os.updates.last_success.age", "").contains("never"));
         assert!(value(&never, "os.updates.pending", "").contains("keeps no"));
+    }
+
+    #[test]
+    fn the_start_and_what_is_below() {
+        let uptime = Reading::number(&metric::UPTIME, "", 7500.0);
+        let told = start_readings(&uptime, Ok("1\n".to_owned()), WALL);
+        assert_eq!(
+            number(&told, "system.boot.time", ""),
+            Some(1_787_550_000.0)
+        );
+        assert_eq!(value(&told, "host.environment", ""), "virtual_machine");
+        let told = start_readings(&uptime, Ok(String::new()), WALL);
+        assert!(value(&told, "host.environment", "").starts_with("unavailable"));
     }
 
     #[test]

@@ -37,6 +37,17 @@ fn has_hypervisor(cpuinfo: &str) -> bool {
     })
 }
 
+/// The same by what the firmware says of itself, where nothing else tells.
+#[cfg(any(windows, test))]
+#[must_use]
+pub fn by_firmware(vendor: &str, model: &str) -> &'static str {
+    // Hyper-V names Microsoft as the maker, as Surface laptops do.
+    if is_virtual(vendor) || model == "Virtual Machine" {
+        return "virtual_machine";
+    }
+    "machine"
+}
+
 fn is_virtual(vendor: &str) -> bool {
     const MAKERS: [&str; 6] = [
         "QEMU",
@@ -53,6 +64,14 @@ fn is_virtual(vendor: &str) -> bool {
 mod tests {
     use super::*;
     use crate::collect::testing::{tree, tree_copy};
+
+    #[test]
+    fn a_surface_is_a_machine_and_hyper_v_is_none() {
+        let by = |model| by_firmware("Microsoft Corporation", model);
+        assert_eq!(by("Surface Laptop SE"), "machine");
+        assert_eq!(by("Virtual Machine"), "virtual_machine");
+        assert_eq!(by_firmware("QEMU", "Standard PC"), "virtual_machine");
+    }
 
     #[test]
     fn each_environment_is_named() {

@@ -110,9 +110,10 @@ impl Canary {
         found.addresses.clone()
     }
 
-    /// Forgets what was found, as when the network changes.
+    /// Forgets what was found, as when the network changes; another network may be doubted anew.
     pub fn forget(&mut self) {
         self.found = None;
+        self.doubts.clear();
     }
 
     fn holds(

@@ -6,6 +6,7 @@
 use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::Reading;
 
+use crate::collect::battery::DRAIN_W;
 use crate::collect::source::{self, Sourced};
 
 /// `BATTERY_CAPACITY_RELATIVE`: capacities are in units of the battery's own.
@@ -66,6 +67,12 @@ pub fn readings(batteries: &[Battery], on_line: Option<bool>) -> Vec<Reading> {
     let is_any_on_line = own.iter().any(|battery| battery.state & ON_LINE != 0);
     let connected = on_line.unwrap_or(is_any_on_line);
     readings.push(Reading::flag(&metric::CHARGER_CONNECTED, "", connected));
+    let adequate = if connected {
+        Ok(!own.iter().any(|battery| battery.is_draining()))
+    } else {
+        Err("no charger is connected".to_owned())
+    };
+    readings.push(source::flag_or_why(&metric::CHARGER_ADEQUATE, "", adequate));
     let why = "Windows does not tell what the charger gives";
     readings.push(Reading::unavailable(&metric::CHARGER_POWER, "", why));
     readings
@@ -102,6 +109,11 @@ impl Battery {
             ),
             source::text_or_why(&metric::BATTERY_MODEL, name, Ok(self.model.clone())),
         ]
+    }
+
+    /// Whether more than the meter's noise flows out of it.
+    fn is_draining(&self) -> bool {
+        self.state & DISCHARGING != 0 && self.power_w().is_ok_and(|watts| watts < -DRAIN_W)
     }
 
     fn state(&self) -> &'static str {
@@ -423,6 +435,13 @@ mod tests {
         let capacity = value(&readings, "hw.battery.full_charge_capacity", "BAT1");
         assert!(capacity.contains("units of its own"), "{capacity}");
         assert_eq!(value(&readings, "hw.battery.charger.connected", ""), "yes");
+        assert_eq!(value(&readings, "hw.battery.charger.adequate", ""), "yes");
+        let weak = Battery {
+            state: ON_LINE | DISCHARGING,
+            ..worn()
+        };
+        let weak = super::readings(&[weak], Some(true));
+        assert_eq!(value(&weak, "hw.battery.charger.adequate", ""), "no");
         let limited = Battery {
             state: ON_LINE,
             ..worn()

@@ -129,6 +129,13 @@ fn counted(name: &str, number: &str, counters: &Sourced<Vec<Row>>) -> Vec<Readin
     readings
 }
 
+/// `\\.\PhysicalDrive0` in smartctl's words.
+#[must_use]
+pub fn smartctl_device(drive: &str) -> Option<String> {
+    let number: u8 = drive.strip_prefix("disk")?.parse().ok()?;
+    Some(format!("/dev/pd{number}"))
+}
+
 /// The serial number in what `IOCTL_STORAGE_QUERY_PROPERTY` answers for a device: the offset of the text
 /// stands at byte 24, zero where there is none. Some drivers give it as hexadecimal digits, which name the
 /// drive as well.
@@ -234,6 +241,12 @@ mod tests {
                 ("FirmwareVersion", "3L2Q"),
             ],
         )
+    }
+
+    #[test]
+    fn smartctl_numbers_drives_as_windows_does() {
+        assert_eq!(smartctl_device("disk2").as_deref(), Some("/dev/pd2"));
+        assert_eq!(smartctl_device("diskette"), None);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Link {
     pub status: i32,
     /// `ReceiveLinkSpeed`, in bits a second; all bits set where it is not known.
     pub speed: u64,
+    /// `TransmitLinkSpeed`, which a radio agrees on anew with every frame.
+    pub sending: u64,
     /// `InErrors` and `OutErrors` together.
     pub errors: u64,
     /// Strength of the radio's signal in dBm; asked of radios only.
@@ -66,15 +68,17 @@ impl Link {
 
     fn readings(&self, name: &str) -> Vec<Reading> {
         let state = if self.is_up() { "up" } else { "down" };
-        let speed = if self.is_up() && self.speed != u64::MAX && self.speed > 0 {
-            Ok(self.speed as f64 / 1e6)
-        } else {
-            Err("the link has agreed on no speed".to_owned())
+        let agreed = |bits: u64| {
+            if self.is_up() && bits != u64::MAX && bits > 0 {
+                Ok(bits as f64 / 1e6)
+            } else {
+                Err("the link has agreed on no speed".to_owned())
+            }
         };
         let mut readings = vec![
             Reading::text(&metric::LINK_STATE, name, state),
             Reading::text(&metric::LINK_KIND, name, self.word()),
-            source::number_or_why(&metric::LINK_SPEED, name, speed),
+            source::number_or_why(&metric::LINK_SPEED, name, agreed(self.speed)),
             Reading::number(&metric::LINK_ERRORS, name, self.errors as f64),
         ];
         if self.is_wifi() {
@@ -84,6 +88,11 @@ impl Link {
                 Err("the radio is not connected".to_owned())
             };
             readings.push(source::number_or_why(&metric::LINK_SIGNAL, name, signal));
+            readings.push(source::number_or_why(
+                &metric::LINK_BIT_RATE,
+                name,
+                agreed(self.sending),
+            ));
         }
         readings
     }
@@ -171,6 +180,7 @@ mod native {
                         flags: row.InterfaceAndOperStatusFlags._bitfield,
                         status: row.OperStatus.0,
                         speed: row.ReceiveLinkSpeed,
+                        sending: row.TransmitLinkSpeed,
                         errors: row.InErrors.saturating_add(row.OutErrors),
                         signal: Err("not asked".to_owned()),
                     };
@@ -299,6 +309,7 @@ mod tests {
             flags,
             status,
             speed: 866_700_000,
+            sending: 433_300_000,
             errors: 3,
             signal: Ok(-61.0),
         }
@@ -335,7 +346,11 @@ mod tests {
             value(&readings, "system.network.link.state", "ethernet1"),
             "up"
         );
-        assert_eq!(readings.len(), 5 + 4 + 4);
+        assert_eq!(
+            number(&readings, "system.network.link.bit_rate", "wifi0"),
+            Some(433.3)
+        );
+        assert_eq!(readings.len(), 6 + 4 + 4);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use rollcall_shared::reading::Reading;
 use rollcall_shared::time::{UnixMs, days_from_civil};
 
 use super::wmi::Row;
+use crate::collect::os::boot_time_s;
 use crate::collect::source::{self, Sourced};
 
 /// The first build of Windows 11, which still calls itself Windows 10 in the registry.
@@ -108,6 +109,8 @@ pub struct System {
     pub release: Sourced<Release>,
     /// Seconds since the start.
     pub uptime_s: f64,
+    /// The word of `host.environment`.
+    pub environment: &'static str,
     /// Whether servicing or Windows Update has left its mark that it waits for a restart.
     pub restart_pending: bool,
     /// Letter of the system's drive, with the colon.
@@ -150,6 +153,12 @@ pub fn readings(system: System, wall: UnixMs) -> Vec<Reading> {
         source::text_or_why(&metric::OS_BUILD, "", of(|release| Ok(release.build_id()))),
         source::number_or_why(&metric::OS_SUPPORT_REMAINING, "", support),
         Reading::number(&metric::UPTIME, "", system.uptime_s),
+        Reading::number(
+            &metric::BOOT_TIME,
+            "",
+            boot_time_s(system.uptime_s, wall),
+        ),
+        Reading::text(&metric::ENVIRONMENT, "", system.environment),
         Reading::flag(&metric::RESTART_PENDING, "", system.restart_pending),
         source::text_or_why(&metric::DISK_ENCRYPTION, "", encryption.map(str::to_owned)),
         source::number_or_why(
@@ -196,7 +205,8 @@ mod native {
 
     use super::{Release, System, readings};
     use crate::collect::source::Sourced;
-    use crate::collect::windows::{events, registry, system, wmi};
+    use crate::collect::os::environment;
+    use crate::collect::windows::{events, firmware, registry, system, wmi};
 
     const VERSION: &str = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion";
 
@@ -211,9 +221,11 @@ mod native {
 
     /// Reads everything about the operating system except its updates.
     pub fn read(wall: UnixMs) -> Vec<Reading> {
+        let (maker, model) = firmware::maker_and_model();
         let system = System {
             release: release(),
             uptime_s: system::uptime_s(),
+            environment: environment::by_firmware(&maker, &model),
             restart_pending: RESTART.iter().any(|key| registry::has_key(key)),
             drive: std::env::var("SystemDrive").unwrap_or_else(|_| "C:".to_owned()),
             encryptable: wmi::query(
@@ -268,6 +280,7 @@ mod tests {
                 revision: Some(4460),
             }),
             uptime_s: 3600.5,
+            environment: "machine",
             restart_pending: true,
             drive: "C:".to_owned(),
             encryptable: Ok(vec![volume("E:", 0.0), volume("C:", 1.0)]),
@@ -285,6 +298,11 @@ mod tests {
         assert_eq!(value(&readings, "os.build_id", ""), "10.0.22631.4460");
         assert_eq!(number(&readings, "os.support.remaining", ""), Some(78.0));
         assert_eq!(value(&readings, "os.restart.pending", ""), "yes");
+        assert_eq!(
+            number(&readings, "system.boot.time", ""),
+            Some(1_787_553_899.5)
+        );
+        assert_eq!(value(&readings, "host.environment", ""), "machine");
         assert_eq!(value(&readings, "os.disk_encryption", ""), "on");
         assert_eq!(number(&readings, "os.unexpected_shutdowns", ""), Some(3.0));
         assert_eq!(number(&readings, "os.crashes", ""), Some(1.0));

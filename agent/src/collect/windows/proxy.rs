@@ -1,5 +1,5 @@
 //! The proxies of the system: of WinHTTP, as `netsh winhttp` shows them, and of the account that the agent
-//! runs under; the environment's come before both. A PAC file is known to be there and is not followed.
+//! runs under; the environment's come before both. A PAC file is known to be there and is not followed: `collect::network` says why.
 
 use crate::collect::network::Proxies;
 
@@ -14,14 +14,6 @@ pub struct Setting {
     pub has_script: bool,
 }
 
-impl Setting {
-    /// Whether a proxy is configured by name or by script.
-    #[must_use]
-    pub const fn is_configured(&self) -> bool {
-        self.has_script || !self.proxy.is_empty()
-    }
-}
-
 /// The proxies by the environment, and by the first setting that names one.
 #[must_use]
 pub fn proxies_of(environment: &dyn Fn(&str) -> Option<String>, settings: &[Setting]) -> Proxies {
@@ -31,6 +23,9 @@ pub fn proxies_of(environment: &dyn Fn(&str) -> Option<String>, settings: &[Sett
     }
     let named = settings.iter().find(|setting| !setting.proxy.is_empty());
     let Some(setting) = named else {
+        if settings.iter().any(|setting| setting.has_script) {
+            return Proxies::by_script();
+        }
         return by_environment;
     };
     let lookup = |name: &str| match name {
@@ -60,7 +55,7 @@ fn exempt(bypass: &str) -> String {
 }
 
 #[cfg(windows)]
-pub use self::native::{is_configured, proxies};
+pub use self::native::proxies;
 
 #[cfg(windows)]
 mod native {
@@ -73,11 +68,6 @@ mod native {
 
     use super::{Setting, proxies_of};
     use crate::collect::network::Proxies;
-
-    /// Whether a proxy is configured anywhere.
-    pub fn is_configured() -> bool {
-        proxies().is_configured() || settings().iter().any(Setting::is_configured)
-    }
 
     /// The proxies of the system.
     pub fn proxies() -> Proxies {
@@ -179,7 +169,12 @@ mod tests {
             has_script: true,
             ..Setting::default()
         };
-        assert!(script.is_configured() && !Setting::default().is_configured());
-        assert!(!proxies_of(&|_: &str| None, &[script]).is_configured());
+        let of = |settings: &[Setting]| proxies_of(&|_: &str| None, settings);
+        let by_script = of(&[Setting::default(), script.clone()]);
+        assert!(by_script.is_by_script() && by_script.is_configured());
+        assert!(by_script.towards("canvas.example", true).is_none());
+        assert_eq!(of(&[Setting::default()]).kind(), "none");
+        let named = of(&[script, setting("proxy:8080", "")]);
+        assert_eq!(named.kind(), "manual", "what is named is used");
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rollcall_shared::time::UnixMs;
 use serde_json::Value;
 
 use super::patience::{PATIENCE, eventually, require, wall_clock};
@@ -237,6 +238,21 @@ impl Collector {
     pub fn series(&self, device: &str, metric: &str, instance: &str) -> Result<Vec<Value>, String> {
         let to = wall_clock().plus_ms(60_000).0;
         self.series_between(device, metric, instance, (to - SERIES_MS, to))
+    }
+
+    /// Its readings of one metric since a moment.
+    ///
+    /// # Errors
+    /// As [`Collector::get`].
+    pub fn series_since(
+        &self,
+        device: &str,
+        metric: &str,
+        instance: &str,
+        from: UnixMs,
+    ) -> Result<Vec<Value>, String> {
+        let to = wall_clock().plus_ms(60_000).0;
+        self.series_between(device, metric, instance, (from.0.max(to - SERIES_MS), to))
     }
 
     /// Halves the time until an answer leaves nothing out.

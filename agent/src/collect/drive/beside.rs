@@ -66,7 +66,11 @@ fn health(drive: &str, outcome: Outcome, awake: &mut Awake) -> Vec<Reading> {
                 .collect();
             // What every drive tells `smartctl` stands for the rest.
             if lost.is_empty() {
-                lost.push(Reading::unavailable(&metric::DRIVE_POWER_CYCLES, drive, &why));
+                lost.push(Reading::unavailable(
+                    &metric::DRIVE_POWER_CYCLES,
+                    drive,
+                    &why,
+                ));
             }
             lost
         }
@@ -111,7 +115,10 @@ mod tests {
         let outcome = parse(include_bytes!("../fixtures/drive/nvme_healthy.json"));
         let mut awake = Awake::new();
         let all = fill(told("passed"), health("disk0", outcome, &mut awake));
-        assert_eq!(number(&all, "hw.physical_disk.temperature", "disk0"), Some(35.0));
+        assert_eq!(
+            number(&all, "hw.physical_disk.temperature", "disk0"),
+            Some(35.0)
+        );
         assert!(number(&all, "hw.physical_disk.power_on_time", "disk0").is_some());
         assert_eq!(
             number(&all, "hw.physical_disk.nvme.available_spare", "disk0"),

@@ -100,10 +100,7 @@ fn parse_text(answer: &str) -> Outcome {
         .lines()
         .find(|line| told.iter().any(|word| line.contains(word)));
     let damaged = || "its answer is damaged, or has nothing of the drive's health".to_owned();
-    line.map_or_else(
-        || Outcome::Failed(damaged()),
-        |line| failed(line.trim(), 0),
-    )
+    line.map_or_else(|| Outcome::Failed(damaged()), |line| failed(line.trim(), 0))
 }
 
 fn messages(json: &Value) -> String {

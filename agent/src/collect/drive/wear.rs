@@ -61,7 +61,9 @@ pub fn used<'a>(rows: impl Iterator<Item = &'a Value>) -> Option<f64> {
 }
 
 fn left_percent(row: &Value, name: &str) -> Option<f64> {
-    let told = row["value"].as_f64().filter(|left| (1.0..=100.0).contains(left))?;
+    let told = row["value"]
+        .as_f64()
+        .filter(|left| (1.0..=100.0).contains(left))?;
     // Raw values of 0 and 1 are those of drives that do not count there.
     let raw = raw(row).filter(|raw| (2.0..told).contains(raw));
     let is_stuck = told >= 100.0 && COUNTS_DOWN_RAW.contains(&name);
@@ -113,7 +115,10 @@ mod tests {
             (202, "Perc_Rated_Life_Used", 95, "5", 0.05),
             (173, "Drive_Life_Used%", 100, "12", 0.12),
         ] {
-            let told = used(&[row(9, "Power_On_Hours", 99, "4000"), row(id, name, value, raw)]);
+            let told = used(&[
+                row(9, "Power_On_Hours", 99, "4000"),
+                row(id, name, value, raw),
+            ]);
             assert!(
                 told.is_some_and(|told| (told - expected).abs() < 1e-9),
                 "{name}: {told:?}"
@@ -132,7 +137,10 @@ mod tests {
 
     #[test]
     fn what_a_name_means_elsewhere_is_not_wear() {
-        assert_eq!(used(&[row(230, "Media_Wearout_Indicator", 1, "0x001400110014")]), None);
+        assert_eq!(
+            used(&[row(230, "Media_Wearout_Indicator", 1, "0x001400110014")]),
+            None
+        );
         assert_eq!(used(&[row(177, "Wear_Leveling_Count", 0, "0")]), None);
         assert_eq!(used(&[row(241, "Lifetime_Writes_GiB", 100, "355")]), None);
     }

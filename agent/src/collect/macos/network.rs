@@ -95,11 +95,7 @@ pub fn link_readings(
         .collect()
 }
 
-fn of_link(
-    link: &Link,
-    air_port: &Sourced<Vec<u8>>,
-    counts: &Sourced<String>,
-) -> Vec<Reading> {
+fn of_link(link: &Link, air_port: &Sourced<Vec<u8>>, counts: &Sourced<String>) -> Vec<Reading> {
     let name = &link.name;
     let mut readings = vec![
         Reading::text(

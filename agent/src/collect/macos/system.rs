@@ -221,10 +221,7 @@ mod tests {
     fn the_start_and_what_is_below() {
         let uptime = Reading::number(&metric::UPTIME, "", 7500.0);
         let told = start_readings(&uptime, Ok("1\n".to_owned()), WALL);
-        assert_eq!(
-            number(&told, "system.boot.time", ""),
-            Some(1_787_550_000.0)
-        );
+        assert_eq!(number(&told, "system.boot.time", ""), Some(1_787_550_000.0));
         assert_eq!(value(&told, "host.environment", ""), "virtual_machine");
         let told = start_readings(&uptime, Ok(String::new()), WALL);
         assert!(value(&told, "host.environment", "").starts_with("unavailable"));

@@ -116,12 +116,7 @@ impl Canary {
         self.doubts.clear();
     }
 
-    fn holds(
-        &self,
-        servers: &[IpAddr],
-        network: Option<&str>,
-        now: SinceBootMs,
-    ) -> Option<&Found> {
+    fn holds(&self, servers: &[IpAddr], network: Option<&str>, now: SinceBootMs) -> Option<&Found> {
         self.found.as_ref().filter(|found| {
             found.network.as_deref() == network
                 && found.servers == servers

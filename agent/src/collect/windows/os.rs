@@ -153,11 +153,7 @@ pub fn readings(system: System, wall: UnixMs) -> Vec<Reading> {
         source::text_or_why(&metric::OS_BUILD, "", of(|release| Ok(release.build_id()))),
         source::number_or_why(&metric::OS_SUPPORT_REMAINING, "", support),
         Reading::number(&metric::UPTIME, "", system.uptime_s),
-        Reading::number(
-            &metric::BOOT_TIME,
-            "",
-            boot_time_s(system.uptime_s, wall),
-        ),
+        Reading::number(&metric::BOOT_TIME, "", boot_time_s(system.uptime_s, wall)),
         Reading::text(&metric::ENVIRONMENT, "", system.environment),
         Reading::flag(&metric::RESTART_PENDING, "", system.restart_pending),
         source::text_or_why(&metric::DISK_ENCRYPTION, "", encryption.map(str::to_owned)),
@@ -204,8 +200,8 @@ mod native {
     use rollcall_shared::time::UnixMs;
 
     use super::{Release, System, readings};
-    use crate::collect::source::Sourced;
     use crate::collect::os::environment;
+    use crate::collect::source::Sourced;
     use crate::collect::windows::{events, firmware, registry, system, wmi};
 
     const VERSION: &str = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion";

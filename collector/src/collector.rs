@@ -27,6 +27,7 @@ use crate::evaluate::book::RuleBook;
 use crate::feed::Feeds;
 use crate::ingest::{self, Ingest};
 use crate::notify::Notifier;
+use crate::provider::Provider;
 use crate::query::http::{self, HttpConfig, HttpServer};
 use crate::query::{self, Guidance, MetricSource, Query, Surroundings, prometheus};
 use crate::store::Store;
@@ -95,6 +96,11 @@ impl Collector {
         let ingest = new_ingest(&store, &authority, &clock, configuration, &ending);
         let feeds = Feeds::build(&config.feed, &store, &clock)?;
         let query = new_query(&store, &book, &clock, &ingest, feeds.source());
+        let query = query.with_channels(&config.channel);
+        let query = match config.oidc.clone() {
+            Some(oidc) => query.with_provider(Provider::build(oidc)?),
+            None => query,
+        };
         let routes = query::grpc::services(query.clone(), ending.clone()).await;
         let tls = ArcSwap::from_pointee(ingest::tls_config(&authority, now)?);
         let tls = Arc::new(tls);

@@ -10,6 +10,7 @@ mod init;
 mod run;
 mod show;
 mod transfer;
+mod user;
 
 pub use check::{DAMAGED, DamageFound};
 
@@ -72,6 +73,9 @@ enum Command {
     /// API tokens, with which people and programs read the fleet
     #[command(subcommand)]
     ApiToken(ApiTokenCommand),
+    /// Users, who sign in to the web page with a name and a password
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// Devices of the fleet
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -302,6 +306,7 @@ impl CommandLine {
             Command::Run(addresses) => run::run(&places, &addresses),
             Command::Token(command) => control(&places, command.into()),
             Command::ApiToken(command) => control(&places, command.into()),
+            Command::User(command) => control(&places, command.try_into()?),
             Command::Device(DeviceCommand::Versions) => {
                 show::versions(&control_answer(&places, &Request::DeviceList)?)
             }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::feed::config::{self as feeds, FeedConfig};
 use crate::notify::config::{self as channels, ChannelConfig};
+use crate::provider::config::OidcConfig;
 use crate::store::StoreOptions;
 
 /// Where the data lie unless the command line says otherwise.
@@ -38,6 +39,8 @@ pub struct Config {
     pub agents: Configuration,
     /// Who is told of alerts.
     pub channel: Vec<ChannelConfig>,
+    /// Through whom people sign in.
+    pub oidc: Option<OidcConfig>,
     /// Which other systems get telemetry.
     pub feed: Vec<FeedConfig>,
 }
@@ -204,6 +207,7 @@ impl Config {
         }
         channels::check(&self.channel).map_err(|error| error.to_string())?;
         feeds::check(&self.feed)?;
+        self.oidc.as_ref().map_or(Ok(()), OidcConfig::check)?;
         let kept = [
             ("store.retention_days", self.store.retention_days),
             ("store.raw_days", self.store.raw_days),
@@ -233,6 +237,9 @@ impl Config {
         }
         for feed in &mut self.feed {
             feed.resolve(folder);
+        }
+        if let Some(oidc) = &mut self.oidc {
+            oidc.resolve(folder);
         }
     }
 }
@@ -306,7 +313,7 @@ mod tests {
         example.agents.targets.clear();
         assert_eq!(example, Config::default());
         let is_key = |line: &&str| {
-            line.starts_with("[[")
+            line.starts_with('[')
                 || line
                     .split_once(" = ")
                     .is_some_and(|(key, _)| !key.contains(' '))
@@ -317,6 +324,7 @@ mod tests {
         assert_eq!((whole.channel.len(), whole.agents.beacons.len()), (7, 1));
         assert!(whole.rules.is_some() && whole.http.key.is_some());
         assert_eq!(whole.feed.len(), 2);
+        assert_eq!(whole.oidc.map(|oidc| oidc.grant.len()), Some(3));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod execute;
 mod outbox;
 mod socket;
 mod transfer;
+mod users;
 
 use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::time::UnixMs;
@@ -22,11 +23,13 @@ use crate::incident::Incident;
 use crate::notification::Notification;
 use crate::silence::{Kind, Silence};
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Format, ImportOptions, Role, Selection};
+use crate::user::Password;
 pub use execute::{execute, execute_for};
 pub use socket::{
     ControlServer, ask, ask_for_backup, ask_for_check, ask_for_stream, ask_for_upkeep,
 };
 pub use transfer::{receive_export, send_import};
+pub(crate) use users::{execute as change_users, line_of as user_line};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +68,40 @@ pub enum Request {
     ApiTokenRevoke {
         /// Its name.
         name: String,
+    },
+    /// Make somebody who signs in to the web page with a password.
+    UserAdd {
+        /// The name.
+        name: String,
+        /// What they may do.
+        role: Role,
+        /// The sites that they may see; empty for all.
+        sites: Vec<Label>,
+        /// With what they sign in.
+        password: Password,
+    },
+    /// List those who sign in.
+    UserList,
+    /// Let somebody in no longer, and end their sessions.
+    UserRemove {
+        /// Who.
+        name: String,
+    },
+    /// Give somebody a new password, and end their sessions.
+    UserPassword {
+        /// Who.
+        name: String,
+        /// The new one.
+        password: Password,
+    },
+    /// Change what somebody may do and see.
+    UserRole {
+        /// Who.
+        name: String,
+        /// What they may do.
+        role: Role,
+        /// The sites that they may see; empty for all.
+        sites: Vec<Label>,
     },
     /// List devices.
     DeviceList,
@@ -163,6 +200,8 @@ pub enum Answer {
     Tokens(Vec<EnrolmentTokenRecord>),
     /// API tokens.
     ApiTokens(Vec<ApiTokenRecord>),
+    /// Those who sign in.
+    Users(Vec<UserLine>),
     /// Devices.
     Devices(Vec<DeviceLine>),
     /// A device.
@@ -185,6 +224,31 @@ pub enum Answer {
     Text(String),
     /// It is done.
     Done,
+}
+
+/// A user as lists show it, without anything secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserLine {
+    /// The name.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// The sites that they may see; empty for all.
+    pub sites: Vec<Label>,
+    /// When the user was made.
+    pub created: UnixMs,
+    /// `password`, or the issuer who vouches for them.
+    pub entry: String,
+    /// When the password was set, or when the issuer vouched last.
+    pub since: UnixMs,
+}
+
+impl UserLine {
+    /// Whether they sign in with a password of this collector.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.entry == "password"
+    }
 }
 
 /// A device as lists show it.

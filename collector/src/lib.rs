@@ -17,6 +17,8 @@ pub mod mark;
 pub mod memo;
 pub mod notification;
 pub mod notify;
+pub mod provider;
 pub mod query;
 pub mod silence;
 pub mod store;
+pub mod user;

@@ -13,6 +13,7 @@ mod devices;
 #[cfg(test)]
 pub(crate) mod example;
 mod fleet;
+mod gate;
 pub mod grpc;
 mod history;
 pub mod http;
@@ -41,9 +42,11 @@ use tokio::sync::Semaphore;
 
 use crate::evaluate::book::RuleBook;
 use crate::evaluate::rules::{Rule, Test};
+use crate::notify::config::ChannelConfig;
+use crate::provider::Provider;
 use crate::store::{Store, StoreError};
 use access::{Attempts, Denied};
-pub use administer::{Enrolling, NewApiToken, NewToken};
+pub use administer::{ChannelLine, Enrolling, NewApiToken, NewToken};
 pub use alerts::{AlertAnswer, AlertFilter, AlertList};
 pub use attention::{AttentionAnswer, Foreseen, Urgent};
 pub use catalogue::{CatalogueAnswer, MetricAnswer, catalogue};
@@ -130,10 +133,14 @@ pub struct Query {
     sources: Arc<[MetricSource]>,
     checks: Arc<[ReadyCheck]>,
     attempts: Arc<Attempts>,
+    gate: Arc<gate::Gate>,
+    provider: Option<Arc<Provider>>,
     turns: Arc<Semaphore>,
     kept: Arc<fleet::Kept>,
     notes: Arc<reachability::Notes>,
     enrolling: Option<Enrolling>,
+    channels: Arc<[ChannelConfig]>,
+    testing: Arc<Semaphore>,
 }
 
 /// What answers are made of besides the store.
@@ -196,10 +203,14 @@ impl Query {
             sources: surroundings.sources.into(),
             checks: surroundings.checks.into(),
             attempts: Arc::default(),
+            gate: Arc::default(),
+            provider: None,
             turns: Arc::new(Semaphore::new(ANSWERS)),
             kept: Arc::default(),
             notes: Arc::default(),
             enrolling: None,
+            channels: Arc::default(),
+            testing: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -236,6 +247,14 @@ impl Query {
             tracing::error!(%error, "an answer could not be worked out");
             Err(QueryError::Failed)
         })
+    }
+
+    /// Who holds a session, while nothing has ended it.
+    fn viewer_of(&self, holder: &session::Holder) -> Option<Viewer> {
+        match holder {
+            session::Holder::Token(hash) => self.viewer_of_hash(hash),
+            session::Holder::User { name, stamp } => self.viewer_of_user(name, stamp),
+        }
     }
 
     /// The holder of the token with this hash, while it is valid.

@@ -61,6 +61,7 @@ use crate::mark::{Marks, Subject};
 use crate::memo::{Memo, MemoKey};
 use crate::notification::{Notification, NotificationKey};
 use crate::silence::{Silence, SilenceId};
+use crate::user::User;
 pub use archive::{End, Head};
 pub use backup::{Backup, BackupError, BackupFile};
 pub use check::{CheckReport, Finding, check_store};
@@ -176,6 +177,10 @@ pub enum Write {
     PutApiToken(ApiTokenRecord),
     /// Removes an API token, by name.
     RemoveApiToken(String),
+    /// Makes or replaces somebody who signs in.
+    PutUser(User),
+    /// Removes somebody who signs in, by name.
+    RemoveUser(String),
     /// Replaces the agents' configuration.
     PutConfiguration(Configuration),
     /// Adds a line to the audit log.
@@ -718,6 +723,18 @@ impl Store {
             .collect()
     }
 
+    /// Those who sign in to the web page, by name.
+    #[must_use]
+    pub fn users(&self) -> Vec<User> {
+        self.shared().memory().users.values().cloned().collect()
+    }
+
+    /// Somebody who signs in to the web page.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<User> {
+        self.shared().memory().users.get(name).cloned()
+    }
+
     /// The agents' configuration.
     #[must_use]
     pub fn configuration(&self) -> Configuration {
@@ -796,6 +813,8 @@ impl Write {
             | Self::RemoveMemo(_)
             | Self::PutApiToken(_)
             | Self::RemoveApiToken(_)
+            | Self::PutUser(_)
+            | Self::RemoveUser(_)
             | Self::Audit(_) => None,
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn audit(
 ) -> Write {
     Write::Audit(AuditLine {
         at: now,
-        actor: viewer.name.clone(),
+        actor: viewer.actor(),
         action: action.to_owned(),
         subject: subject.to_owned(),
         outcome: "ok".to_owned(),

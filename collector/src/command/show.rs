@@ -8,7 +8,7 @@ use rollcall_shared::time::UnixMs;
 use crate::act::Acted;
 use crate::alert::Alert;
 use crate::audit::AuditLine;
-use crate::control::{Answer, DeviceLine};
+use crate::control::{Answer, DeviceLine, UserLine};
 use crate::device::Standing;
 use crate::device::version::VersionCounts;
 use crate::incident::{Acknowledgement, Incident};
@@ -67,6 +67,7 @@ fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
         Answer::ApiTokens(tokens) => tokens
             .iter()
             .try_for_each(|token| put_api_token(out, token)),
+        Answer::Users(users) => users.iter().try_for_each(|user| put_user(out, user)),
         Answer::Devices(devices) => devices.iter().try_for_each(|line| put_device(out, line)),
         Answer::Device(line) => show_device(out, line),
         Answer::Acted(Acted::Marks(marks)) => put_marks(out, marks),
@@ -102,6 +103,16 @@ fn put_api_token(out: &mut impl Write, token: &ApiTokenRecord) -> io::Result<()>
     let state = if token.revoked { "revoked" } else { "valid" };
     let (name, role, created) = (&token.name, token.role.word(), token.created);
     writeln!(out, "{name}\t{role}\t{sites}\t{created}\t{state}")
+}
+
+fn put_user(out: &mut impl Write, user: &UserLine) -> io::Result<()> {
+    let sites: Vec<&str> = user.sites.iter().map(Label::as_str).collect();
+    let sites = match sites.as_slice() {
+        [] => "all sites".to_owned(),
+        sites => sites.join(", "),
+    };
+    let (name, role, entry, since) = (&user.name, user.role.word(), &user.entry, user.since);
+    writeln!(out, "{name}\t{role}\t{sites}\t{entry}\t{since}")
 }
 
 fn put_device(out: &mut impl Write, line: &DeviceLine) -> io::Result<()> {

@@ -8,7 +8,7 @@ use rollcall_shared::limits;
 use rollcall_shared::time::UnixMs;
 use rollcall_shared::token::{AuthorityFingerprint, EnrolmentToken, TokenSecret};
 
-use super::{Answer, DeviceLine, Request, outbox};
+use super::{Answer, DeviceLine, Request, outbox, users};
 use crate::act::{act, silences};
 use crate::alert::AlertState;
 use crate::audit::AuditLine;
@@ -43,6 +43,9 @@ pub async fn execute(
         let acted = act(store, rules, &administrator(), action, now).await;
         return acted.map(Answer::Acted).map_err(|error| error.to_string());
     }
+    if is_of_users(&request) {
+        return users::execute(store, request, ADMIN, now).await;
+    }
     // Decisions on one record follow each other: a use of a token must not undo its revocation.
     let _decision = store.exclusive().await;
     match request {
@@ -52,6 +55,11 @@ pub async fn execute(
         | Request::ApiTokenRevoke { .. } => tokens(store, authority, request, ADMIN, now).await,
         Request::TokenList => Ok(Answer::Tokens(store.tokens())),
         Request::ApiTokenList => Ok(Answer::ApiTokens(store.api_tokens())),
+        Request::UserAdd { .. }
+        | Request::UserList
+        | Request::UserRemove { .. }
+        | Request::UserPassword { .. }
+        | Request::UserRole { .. } => Err("users are changed on their own".to_owned()),
         Request::DeviceList => Ok(Answer::Devices(devices(store))),
         Request::DeviceShow { id } => show_device(store, id),
         Request::DeviceStanding { id, standing } => set_standing(store, id, standing, now).await,
@@ -139,7 +147,20 @@ fn administrator() -> Viewer {
     Viewer::new("admin", Role::Admin, Vec::new())
 }
 
-/// Makes or revokes a token in the name of `actor`, durably, with its line in the audit log.
+/// Whether a request is about users, whose passwords are hashed before anything is decided.
+const fn is_of_users(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::UserAdd { .. }
+            | Request::UserList
+            | Request::UserRemove { .. }
+            | Request::UserPassword { .. }
+            | Request::UserRole { .. }
+    )
+}
+
+/// Makes, changes or revokes a token or user in the name of `actor`, durably, with its line in the audit
+/// log.
 ///
 /// # Errors
 /// What is wrong, for who asked.
@@ -150,6 +171,9 @@ pub async fn execute_for(
     actor: &str,
     now: UnixMs,
 ) -> Result<Answer, String> {
+    if is_of_users(&request) {
+        return users::execute(store, request, actor, now).await;
+    }
     let _decision = store.exclusive().await;
     tokens(store, authority, request, actor, now).await
 }

@@ -38,8 +38,17 @@ pub enum Denied {
     /// A token came, but no valid one.
     #[error("this API token is unknown or revoked")]
     Wrong,
+    /// The name is unknown, or the password is not theirs.
+    #[error("this name and password do not belong together")]
+    WrongPassword,
+    /// Too many passwords wait to be looked at.
+    #[error("too many people sign in at once; try again in {retry_after_s} s")]
+    Busy {
+        /// Seconds until it is worth trying.
+        retry_after_s: u32,
+    },
     /// The address has been wrong too often.
-    #[error("too many wrong attempts from this address; try again in {retry_after_s} s")]
+    #[error("too many wrong attempts; try again in {retry_after_s} s")]
     TooMany {
         /// Seconds until the next attempt counts anew.
         retry_after_s: u32,
@@ -155,7 +164,7 @@ fn place_for(wrong: &mut HashMap<IpAddr, Wrong>, network: IpAddr, now: UnixMs) -
 }
 
 /// The address itself, or the /64 that one customer has under IPv6 (RFC 6177).
-fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let network = u128::from(v6) & !u128::from(u64::MAX);

@@ -2,6 +2,7 @@
 //!
 //! People sign in with an API token; see [`super::session`].
 
+mod account;
 mod acts;
 mod address;
 mod administration;
@@ -17,6 +18,7 @@ mod events;
 mod forms;
 mod frame;
 mod html;
+mod provider;
 mod reachability;
 mod reports;
 mod runbook;
@@ -31,7 +33,7 @@ use http::{StatusCode, header};
 use rollcall_shared::metric;
 
 use super::http::{Face, Parameters, Problem};
-use super::session::Cookie;
+use super::session::{Cookie, Holder};
 use super::{QueryError, Viewer};
 use frame::Frame;
 use html::Html;
@@ -71,8 +73,47 @@ pub(super) fn routes() -> Router<Face> {
             "/administration/api-tokens/revoke",
             post(administration::revoke_api_token),
         )
+        .route("/administration/people", get(administration::people::page))
+        .route(
+            "/administration/users",
+            post(administration::people::create),
+        )
+        .route(
+            "/administration/users/password",
+            post(administration::people::renew),
+        )
+        .route(
+            "/administration/users/remove",
+            post(administration::people::remove),
+        )
+        .route(
+            "/administration/sessions/end",
+            post(administration::people::end_session),
+        )
+        .route(
+            "/administration/silences",
+            get(administration::silences::page).post(administration::silences::create),
+        )
+        .route(
+            "/administration/silences/end",
+            post(administration::silences::end),
+        )
+        .route(
+            "/administration/channels",
+            get(administration::channels::page),
+        )
+        .route(
+            "/administration/channels/test",
+            post(administration::channels::test),
+        )
+        .route("/administration/audit", get(administration::audit::page))
+        .route("/account", get(account::page))
+        .route("/account/password", post(account::change_password))
+        .route("/account/sessions/end", post(account::end_session))
         .route("/events", get(events::stream))
         .route("/sign-in", get(sign_in::form).post(sign_in::submit))
+        .route("/sign-in/provider", get(provider::depart))
+        .route(crate::provider::CALLBACK, get(provider::arrive))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/assets/{name}", get(assets::serve))
         .fallback(nothing_here)
@@ -82,6 +123,9 @@ pub(super) fn routes() -> Router<Face> {
 #[derive(Debug, Clone)]
 struct SignedIn {
     viewer: Viewer,
+    /// Whose session it is, and its id.
+    holder: Holder,
+    session: String,
     /// For the form that ends the session.
     form_token: String,
 }
@@ -98,9 +142,11 @@ impl FromRequestParts<Face> for SignedIn {
 }
 
 fn signed_in(face: &Face, cookie: &str) -> Option<SignedIn> {
-    let token = face.sessions.token(cookie, face.query.now())?;
+    let (holder, session) = face.sessions.holder(cookie, face.query.now())?;
     Some(SignedIn {
-        viewer: face.query.viewer_of_hash(&token)?,
+        viewer: face.query.viewer_of(&holder)?,
+        holder,
+        session,
         form_token: face.sessions.form_token(cookie),
     })
 }
@@ -109,6 +155,8 @@ fn signed_in(face: &Face, cookie: &str) -> Option<SignedIn> {
 struct Asked {
     face: Face,
     viewer: Viewer,
+    holder: Holder,
+    session: String,
     frame: Frame,
     query: String,
 }
@@ -121,6 +169,8 @@ impl FromRequestParts<Face> for Asked {
         Ok(Self {
             frame: Frame::new(&who, &parts.uri, face),
             viewer: who.viewer,
+            holder: who.holder,
+            session: who.session,
             face: face.clone(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
         })

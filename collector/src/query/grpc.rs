@@ -268,8 +268,8 @@ impl From<QueryError> for Status {
 impl From<Denied> for Status {
     fn from(denied: Denied) -> Self {
         let code = match denied {
-            Denied::Missing | Denied::Wrong => Code::Unauthenticated,
-            Denied::TooMany { .. } => Code::ResourceExhausted,
+            Denied::Missing | Denied::Wrong | Denied::WrongPassword => Code::Unauthenticated,
+            Denied::TooMany { .. } | Denied::Busy { .. } => Code::ResourceExhausted,
         };
         Self::new(code, denied.to_string())
     }

@@ -18,7 +18,7 @@ const OUTBOX_SHOWN: usize = 1000;
 const AUDIT_LINES: u64 = 100;
 
 /// Most lines of the audit log in one answer.
-const MOST_AUDIT_LINES: usize = 1000;
+pub(super) const MOST_AUDIT_LINES: usize = 1000;
 
 /// Tries after which an entry that is still not delivered counts as stuck. The waits between nine
 /// tries (5 s, doubled each time, three quarters of each on average) add up to 16 minutes: longer

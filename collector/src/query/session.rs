@@ -1,14 +1,15 @@
-//! Sessions of people who signed in with an API token.
+//! Sessions of people who signed in: with an API token, a password, or through a provider of identities.
 //!
 //! A session lives in memory only: after a restart everybody signs in again. Its cookie holds 256
-//! random bits, of which the hash is kept. A session names a token, and the token is looked up anew
-//! for every request, so that revoking it ends the sessions too.
+//! random bits, of which the hash is kept. A session names its holder, who is looked up anew for every
+//! request, so that revoking a token, removing a user or a new password ends the sessions too.
 //!
 //! Forms carry a token of their own: the HMAC of the cookie that was set with the form, under a key
 //! that this process made. A page of another site can make a browser send the form, but can read
 //! neither the cookie nor the form.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
@@ -20,10 +21,10 @@ use rollcall_shared::token::sha256;
 
 use super::access::random_bytes;
 
-/// Sessions of one token: a help desk that shares one has perhaps ten people.
-const OF_ONE_TOKEN: usize = 64;
+/// Sessions of one holder: a help desk that shares a token has perhaps ten people.
+const OF_ONE_HOLDER: usize = 64;
 
-/// Sessions of all tokens; each takes about 150 bytes.
+/// Sessions of all holders; each takes about 250 bytes.
 const OF_ALL: usize = 8192;
 
 /// A session that was not used for this long is over: two lessons.
@@ -31,6 +32,12 @@ const IDLE_MS: i64 = 2 * 3_600_000;
 
 /// A session is over after this long in any case: a working day.
 const LONGEST_MS: i64 = 12 * 3_600_000;
+
+/// How long a browser is known after a sign-in, in seconds: half a year.
+const DEVICE_S: u32 = 180 * 86_400;
+
+/// How long somebody may take at the provider of identities, in seconds.
+pub(super) const PROVIDER_S: u32 = 15 * 60;
 
 /// Who is signed in.
 #[derive(Debug)]
@@ -40,11 +47,42 @@ pub(super) struct Sessions {
     secure: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Whose a session is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// Of whoever knows the token with this hash.
+    Token([u8; 32]),
+    /// Of a user.
+    User {
+        /// The name.
+        name: String,
+        /// The stamp of the user's record when they signed in.
+        stamp: [u8; 32],
+    },
+}
+
+#[derive(Debug, Clone)]
 struct Session {
-    token: [u8; 32],
+    id: String,
+    holder: Holder,
+    address: IpAddr,
     began: UnixMs,
     used: UnixMs,
+}
+
+/// A session as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SessionLine {
+    /// Names it in lists; whoever knows it is not let in by it.
+    pub id: String,
+    /// Whose it is.
+    pub holder: Holder,
+    /// From where it was begun.
+    pub address: IpAddr,
+    /// When it was begun.
+    pub began: UnixMs,
+    /// When it was used last.
+    pub used: UnixMs,
 }
 
 /// Which of our cookies.
@@ -54,6 +92,10 @@ pub(super) enum Cookie {
     Session,
     /// Belongs to a sign-in form that is not sent yet.
     Form,
+    /// Proves that the browser has signed in before; see `gate/guesses.rs`.
+    Device,
+    /// Belongs to somebody who is at the provider of identities.
+    Provider,
 }
 
 impl Sessions {
@@ -65,22 +107,21 @@ impl Sessions {
         }
     }
 
-    /// Begins a session of the token with this hash and returns the cookie's value.
-    pub fn begin(&self, token: [u8; 32], now: UnixMs) -> String {
+    /// Begins a session and returns the cookie's value.
+    pub fn begin(&self, holder: Holder, address: IpAddr, now: UnixMs) -> String {
         let value = fresh_value();
         let mut open = self.open();
         open.retain(|_, session| !session.is_over(now));
-        let own = open
-            .values()
-            .filter(|session| session.token == token)
-            .count();
-        if own >= OF_ONE_TOKEN {
-            remove_oldest(&mut open, |session| session.token == token);
+        let own = open.values().filter(|session| session.holder == holder);
+        if own.count() >= OF_ONE_HOLDER {
+            remove_oldest(&mut open, |session| session.holder == holder);
         } else if open.len() >= OF_ALL {
             remove_oldest(&mut open, |_| true);
         }
         let session = Session {
-            token,
+            id: URL_SAFE_NO_PAD.encode(&random_bytes()[..9]),
+            holder,
+            address,
             began: now,
             used: now,
         };
@@ -88,8 +129,8 @@ impl Sessions {
         value
     }
 
-    /// The hash of the token whose session this cookie's value names.
-    pub fn token(&self, value: &str, now: UnixMs) -> Option<[u8; 32]> {
+    /// Whose session this cookie's value names, and the session's id.
+    pub fn holder(&self, value: &str, now: UnixMs) -> Option<(Holder, String)> {
         let key = sha256(value.as_bytes());
         let mut open = self.open();
         let session = open.get_mut(&key)?;
@@ -98,7 +139,21 @@ impl Sessions {
             return None;
         }
         session.used = session.used.max(now);
-        Some(session.token)
+        Some((session.holder.clone(), session.id.clone()))
+    }
+
+    /// The sessions that are open, the one that was used last first.
+    pub fn list(&self, now: UnixMs) -> Vec<SessionLine> {
+        let mut open = self.open();
+        open.retain(|_, session| !session.is_over(now));
+        let mut lines: Vec<SessionLine> = open.values().map(Session::line).collect();
+        lines.sort_by_key(|line| std::cmp::Reverse(line.used));
+        lines
+    }
+
+    /// Ends a session by its id.
+    pub fn end_by_id(&self, id: &str) {
+        self.open().retain(|_, session| session.id != id);
     }
 
     pub fn end(&self, value: &str) {
@@ -146,9 +201,20 @@ impl Sessions {
     pub fn set_cookie(&self, cookie: Cookie, value: Option<&str>) -> HeaderValue {
         let name = self.name(cookie);
         let secure = if self.secure { "; Secure" } else { "" };
-        let age = if value.is_some() { "" } else { "; Max-Age=0" };
+        let age = match (cookie, value) {
+            (_, None) => "; Max-Age=0".to_owned(),
+            (Cookie::Device, _) => format!("; Max-Age={DEVICE_S}"),
+            (Cookie::Provider, _) => format!("; Max-Age={PROVIDER_S}"),
+            (Cookie::Session | Cookie::Form, _) => String::new(),
+        };
+        // The provider sends people back by a link of its own, with which browsers send no strict cookie.
+        let same_site = if cookie == Cookie::Provider {
+            "Lax"
+        } else {
+            "Strict"
+        };
         let value = value.unwrap_or_default();
-        let line = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}");
+        let line = format!("{name}={value}; Path=/; HttpOnly; SameSite={same_site}{secure}{age}");
         HeaderValue::from_str(&line).expect("cookies are base64url")
     }
 
@@ -159,6 +225,10 @@ impl Sessions {
             (Cookie::Session, false) => "rollcall",
             (Cookie::Form, true) => "__Host-rollcall-form",
             (Cookie::Form, false) => "rollcall-form",
+            (Cookie::Device, true) => "__Host-rollcall-device",
+            (Cookie::Device, false) => "rollcall-device",
+            (Cookie::Provider, true) => "__Host-rollcall-provider",
+            (Cookie::Provider, false) => "rollcall-provider",
         }
     }
 
@@ -173,6 +243,16 @@ pub(super) fn fresh_value() -> String {
 }
 
 impl Session {
+    fn line(&self) -> SessionLine {
+        SessionLine {
+            id: self.id.clone(),
+            holder: self.holder.clone(),
+            address: self.address,
+            began: self.began,
+            used: self.used,
+        }
+    }
+
     const fn is_over(&self, now: UnixMs) -> bool {
         now.since(self.used) > IDLE_MS || now.since(self.began) > LONGEST_MS
     }
@@ -192,36 +272,59 @@ mod tests {
 
     const NOW: UnixMs = UnixMs(1_787_557_500_000);
 
-    #[test]
-    fn a_session_ends_by_rest_by_age_and_on_request() {
-        let sessions = Sessions::new(false);
-        let value = sessions.begin([1; 32], NOW);
-        assert_eq!(sessions.token(&value, NOW), Some([1; 32]));
-        assert_eq!(sessions.token("other", NOW), None);
-        let mut now = NOW;
-        while now.since(NOW) < LONGEST_MS - IDLE_MS {
-            now = now.plus_ms(IDLE_MS);
-            assert!(sessions.token(&value, now).is_some(), "in use");
-        }
-        assert_eq!(sessions.token(&value, NOW.plus_ms(LONGEST_MS + 1)), None);
-        let idle = sessions.begin([1; 32], NOW);
-        assert_eq!(sessions.token(&idle, NOW.plus_ms(IDLE_MS + 1)), None);
-        let left = sessions.begin([1; 32], NOW);
-        sessions.end(&left);
-        assert_eq!(sessions.token(&left, NOW), None);
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn begin(sessions: &Sessions, token: u8, now: UnixMs) -> String {
+        sessions.begin(Holder::Token([token; 32]), HERE, now)
     }
 
     #[test]
-    fn many_sessions_of_one_token_do_not_end_those_of_another() {
+    fn a_session_ends_by_rest_by_age_and_on_request() {
         let sessions = Sessions::new(false);
-        let other = sessions.begin([2; 32], NOW);
-        let first = sessions.begin([1; 32], NOW);
-        for n in 1..=OF_ONE_TOKEN as i64 {
-            sessions.begin([1; 32], NOW.plus_ms(n));
+        let value = begin(&sessions, 1, NOW);
+        let (holder, id) = sessions.holder(&value, NOW).unwrap();
+        assert_eq!(holder, Holder::Token([1; 32]));
+        assert_ne!(id, value);
+        assert_eq!(sessions.holder(&id, NOW), None, "the id lets nobody in");
+        assert_eq!(sessions.holder("other", NOW), None);
+        let mut now = NOW;
+        while now.since(NOW) < LONGEST_MS - IDLE_MS {
+            now = now.plus_ms(IDLE_MS);
+            assert!(sessions.holder(&value, now).is_some(), "in use");
         }
-        assert_eq!(sessions.open().len(), OF_ONE_TOKEN + 1);
-        assert!(sessions.token(&first, NOW).is_none(), "the oldest went");
-        assert!(sessions.token(&other, NOW).is_some());
+        assert_eq!(sessions.holder(&value, NOW.plus_ms(LONGEST_MS + 1)), None);
+        let idle = begin(&sessions, 1, NOW);
+        assert_eq!(sessions.holder(&idle, NOW.plus_ms(IDLE_MS + 1)), None);
+        let left = begin(&sessions, 1, NOW);
+        sessions.end(&left);
+        assert_eq!(sessions.holder(&left, NOW), None);
+    }
+
+    #[test]
+    fn sessions_are_listed_and_ended_one_by_one() {
+        let sessions = Sessions::new(false);
+        let first = begin(&sessions, 1, NOW);
+        let second = begin(&sessions, 2, NOW.plus_ms(1));
+        let lines = sessions.list(NOW.plus_ms(1));
+        let holders: Vec<&Holder> = lines.iter().map(|line| &line.holder).collect();
+        assert_eq!(holders, [&Holder::Token([2; 32]), &Holder::Token([1; 32])]);
+        sessions.end_by_id(&lines[0].id);
+        assert_eq!(sessions.holder(&second, NOW), None);
+        assert!(sessions.holder(&first, NOW).is_some());
+        assert!(sessions.list(NOW.plus_ms(LONGEST_MS + 1)).is_empty());
+    }
+
+    #[test]
+    fn many_sessions_of_one_holder_do_not_end_those_of_another() {
+        let sessions = Sessions::new(false);
+        let other = begin(&sessions, 2, NOW);
+        let first = begin(&sessions, 1, NOW);
+        for n in 1..=OF_ONE_HOLDER as i64 {
+            begin(&sessions, 1, NOW.plus_ms(n));
+        }
+        assert_eq!(sessions.open().len(), OF_ONE_HOLDER + 1);
+        assert!(sessions.holder(&first, NOW).is_none(), "the oldest went");
+        assert!(sessions.holder(&other, NOW).is_some());
     }
 
     #[test]
@@ -241,6 +344,11 @@ mod tests {
         assert_eq!(
             line,
             "__Host-rollcall=abc; Path=/; HttpOnly; SameSite=Strict; Secure"
+        );
+        let back = secure.set_cookie(Cookie::Provider, Some("abc"));
+        assert_eq!(
+            back,
+            "__Host-rollcall-provider=abc; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=900"
         );
         let gone = plain.set_cookie(Cookie::Form, None);
         assert!(gone.to_str().unwrap().ends_with("Max-Age=0"), "{gone:?}");

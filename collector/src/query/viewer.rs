@@ -5,15 +5,28 @@ use rollcall_shared::id::Label;
 use super::QueryError;
 use crate::device::DeviceState;
 use crate::store::{ApiTokenRecord, Role};
+use crate::user::User;
 
-/// The holder of a valid API token.
+/// The holder of a valid API token, or a user who signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Viewer {
-    /// The token's name, for the audit log.
+    /// The token's or the user's name.
     pub name: String,
     /// What they may do.
     pub role: Role,
     sites: Vec<Label>,
+    kind: Kind,
+}
+
+/// By what somebody may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The command line.
+    CommandLine,
+    /// An API token.
+    Token,
+    /// A user's session.
+    User,
 }
 
 impl Viewer {
@@ -24,7 +37,30 @@ impl Viewer {
             name: name.into(),
             role,
             sites,
+            kind: Kind::CommandLine,
         }
+    }
+
+    /// Who does something, as the audit log names them.
+    #[must_use]
+    pub fn actor(&self) -> String {
+        match self.kind {
+            Kind::CommandLine => self.name.clone(),
+            Kind::Token => format!("api {}", self.name),
+            Kind::User => format!("user {}", self.name),
+        }
+    }
+
+    /// Whether it is a user with a session of their own.
+    #[must_use]
+    pub fn is_user(&self) -> bool {
+        self.kind == Kind::User
+    }
+
+    /// The sites that they may see; empty for all.
+    #[must_use]
+    pub fn sites(&self) -> &[Label] {
+        &self.sites
     }
 
     /// Whether they may see what belongs to a site.
@@ -83,7 +119,19 @@ impl Viewer {
 
 impl From<ApiTokenRecord> for Viewer {
     fn from(token: ApiTokenRecord) -> Self {
-        Self::new(token.name, token.role, token.sites)
+        Self {
+            kind: Kind::Token,
+            ..Self::new(token.name, token.role, token.sites)
+        }
+    }
+}
+
+impl From<User> for Viewer {
+    fn from(user: User) -> Self {
+        Self {
+            kind: Kind::User,
+            ..Self::new(user.name, user.role, user.sites)
+        }
     }
 }
 

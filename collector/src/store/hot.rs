@@ -336,6 +336,9 @@ impl Hot {
         for token in self.records::<super::ApiTokenRecord>(TreeName::ApiTokens)? {
             memory.api_tokens.insert(token.name.clone(), token);
         }
+        for user in self.records::<crate::user::User>(TreeName::Users)? {
+            memory.users.insert(user.name.clone(), user);
+        }
         let last = self
             .database
             .scan(TreeName::Audit as usize, &[])

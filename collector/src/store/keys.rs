@@ -17,6 +17,7 @@
 //!   memos          text(channel) text(subject)            -> Memo, JSON
 //!   tokens         id                                     -> EnrolmentTokenRecord, JSON
 //!   api_tokens     name                                   -> ApiTokenRecord, JSON
+//!   users          name                                   -> User, JSON
 //!   audit          at[8] number[8]                        -> AuditLine, JSON
 //!   silences       silence[16]                            -> Silence, JSON
 //!   marks          alert or incident[16]                  -> Marks, JSON
@@ -130,11 +131,13 @@ pub enum TreeName {
     Marks,
     /// What channels remember.
     Memos,
+    /// People who sign in to the web page.
+    Users,
 }
 
 impl TreeName {
     /// Every tree, in the order of its number.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Devices,
         Self::Cursors,
@@ -152,6 +155,7 @@ impl TreeName {
         Self::Silences,
         Self::Marks,
         Self::Memos,
+        Self::Users,
     ];
 
     /// The tree's name on disk.
@@ -174,6 +178,7 @@ impl TreeName {
             Self::Silences => "silences",
             Self::Marks => "marks",
             Self::Memos => "memos",
+            Self::Users => "users",
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::mark::{Marks, Subject};
 use crate::memo::{Memo, MemoKey};
 use crate::notification::{Notification, NotificationKey};
 use crate::silence::{Silence, SilenceId};
+use crate::user::User;
 
 /// Reports that follow each other within this many intervals belong to one time awake: an agent that
 /// is awake has a report at each fast interval in which something changed, and at each sending
@@ -56,6 +57,7 @@ pub(super) struct Memory {
     pub memos: BTreeMap<MemoKey, Memo>,
     pub tokens: BTreeMap<String, EnrolmentTokenRecord>,
     pub api_tokens: BTreeMap<String, ApiTokenRecord>,
+    pub users: BTreeMap<String, User>,
     pub configuration: Configuration,
     /// The last log entry that is durable.
     pub last_log: u64,
@@ -164,6 +166,12 @@ impl Memory {
             }
             Write::RemoveApiToken(name) => {
                 self.api_tokens.remove(name);
+            }
+            Write::PutUser(user) => {
+                self.users.insert(user.name.clone(), user.clone());
+            }
+            Write::RemoveUser(name) => {
+                self.users.remove(name);
             }
             Write::PutConfiguration(configuration) => self.configuration = configuration.clone(),
             Write::Audit(_) => {}

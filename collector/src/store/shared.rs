@@ -152,6 +152,12 @@ impl Shared {
                 record("a token", token)?,
             ),
             Write::RemoveApiToken(name) => remove(TreeName::ApiTokens, name.as_bytes()),
+            Write::PutUser(user) => put(
+                TreeName::Users,
+                user.name.as_bytes(),
+                record("a user", user)?,
+            ),
+            Write::RemoveUser(name) => remove(TreeName::Users, name.as_bytes()),
             Write::PutConfiguration(configuration) => {
                 let json = serde_json::to_vec(configuration).expect("it has text keys only");
                 return Ok(hot::put_pieces(TreeName::Meta, meta::CONFIGURATION, &json));

@@ -1,6 +1,10 @@
 //! Administration: tokens for laptops, tokens for people and programs, what waits to be told, and who did
 //! what.
 
+pub(super) mod audit;
+pub(super) mod channels;
+pub(super) mod people;
+pub(super) mod silences;
 mod tokens;
 
 use axum::response::{IntoResponse, Redirect, Response};
@@ -8,19 +12,19 @@ use http::{StatusCode, Uri};
 use rollcall_shared::time::UnixMs;
 
 use super::devices::cell;
-use super::forms::Sent;
+use super::forms::{Sent, table};
 use super::frame::time;
 use super::html::Html;
 use super::{Asked, Refused};
 use crate::query::http::Problem;
 use crate::query::{AuditAnswer, OutboxAnswer, OutboxEntry, Query, QueryError, Viewer};
-use crate::store::{ApiTokenRecord, EnrolmentTokenRecord};
+use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Role};
 
 /// Entries of the outbox that are shown; the counts tell of all.
 const ENTRIES: usize = 100;
 
-/// Lines of the audit log that are shown.
-const LINES: u64 = 200;
+/// Lines of the audit log that are shown here; its own page has more.
+const LINES: u64 = 20;
 
 /// What a viewer may see of it; what they may not is absent.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(super) struct Administration {
 /// What was done just now, or what is wrong.
 #[derive(Debug, Default)]
 struct Told {
+    /// What was done.
+    done: Option<String>,
     /// A secret that is shown this once, with how it is used.
     secret: Option<Html>,
     /// The field that is wrong, and what would be right.
@@ -52,16 +58,11 @@ impl Administration {
         })
     }
 
-    fn render(&self, form: &str, told: &Told, now: UnixMs) -> Html {
+    fn render(&self, viewer: &Viewer, form: &str, said: &Told, now: UnixMs) -> Html {
         Html::new()
             .raw("<h1>Administration</h1>")
-            .maybe(told.problem.as_deref(), |problem| {
-                Html::new()
-                    .raw("<p id=\"problem\" class=\"problem\" role=\"alert\">Nothing was changed: ")
-                    .text(problem)
-                    .raw("</p>")
-            })
-            .maybe(told.secret.clone(), |secret| secret)
+            .put(tabs(viewer, "/administration"))
+            .put(told(said))
             .maybe(self.tokens.as_deref(), |list| {
                 tokens::enrolment(list, form, now)
             })
@@ -69,7 +70,7 @@ impl Administration {
                 tokens::api(list, form, now)
             })
             .put(outbox(&self.outbox, now))
-            .maybe(self.audit.as_deref(), |lines| audit(lines, now))
+            .maybe(self.audit.as_deref(), |lines| latest(lines, now))
     }
 }
 
@@ -87,8 +88,8 @@ pub(super) async fn page(asked: Asked) -> Result<Html, Refused> {
     Ok(shown(&asked, &found.await?, &Told::default()))
 }
 
-fn shown(asked: &Asked, found: &Administration, told: &Told) -> Html {
-    let page = found.render(asked.form_token(), told, asked.now());
+fn shown(asked: &Asked, found: &Administration, said: &Told) -> Html {
+    let page = found.render(&asked.viewer, asked.form_token(), said, asked.now());
     asked.page("Administration", page)
 }
 
@@ -242,44 +243,60 @@ fn waiting(entry: &OutboxEntry, now: UnixMs) -> Html {
         .raw("</tr>")
 }
 
-fn audit(lines: &[AuditAnswer], now: UnixMs) -> Html {
-    let heads = ["When", "Who", "What", "To what", "Outcome"];
+fn latest(lines: &[AuditAnswer], now: UnixMs) -> Html {
     Html::new()
         .raw("<section aria-labelledby=\"audit\"><h2 id=\"audit\">Audit log</h2>")
-        .put(table("The last lines, the latest first", &heads))
-        .each(lines, |line| {
-            let outcome = Html::new().text(&line.outcome).maybe(
-                Some(&line.detail).filter(|text| !text.is_empty()),
-                |text| {
-                    Html::new()
-                        .raw("<span class=\"what\">")
-                        .text(text)
-                        .raw("</span>")
-                },
-            );
-            Html::new()
-                .raw("<tr role=\"row\">")
-                .put(cell("When", time(line.at, now)))
-                .put(cell("Who", Html::new().text(&line.actor)))
-                .put(cell("What", Html::new().text(&line.action)))
-                .put(cell("To what", Html::new().text(&line.subject)))
-                .put(cell("Outcome", outcome))
-                .raw("</tr>")
-        })
-        .raw("</tbody></table></section>")
+        .raw("<p><a href=\"/administration/audit\">All of it, with a filter</a></p>")
+        .put(audit::lines(lines, now))
+        .raw("</section>")
 }
 
-/// The beginning of a table up to its first row.
-fn table(caption: &'static str, heads: &[&'static str]) -> Html {
+/// What was done just now, or what is wrong.
+fn told(said: &Told) -> Html {
     Html::new()
-        .raw("<table role=\"table\"><caption>")
-        .raw(caption)
-        .raw("</caption><thead role=\"rowgroup\"><tr role=\"row\">")
-        .each(heads, |head| {
+        .maybe(said.problem.as_deref(), |problem| {
             Html::new()
-                .raw("<th role=\"columnheader\" scope=\"col\">")
-                .raw(head)
-                .raw("</th>")
+                .raw("<p id=\"problem\" class=\"problem\" role=\"alert\">Nothing was changed: ")
+                .text(problem)
+                .raw("</p>")
         })
-        .raw("</tr></thead><tbody role=\"rowgroup\">")
+        .maybe(said.done.as_deref(), |done| {
+            Html::new()
+                .raw("<p class=\"done\" role=\"status\">")
+                .text(done)
+                .raw("</p>")
+        })
+        .maybe(said.secret.clone(), |secret| secret)
+}
+
+/// The pages of administration that a viewer may see.
+fn tabs(viewer: &Viewer, current: &str) -> Html {
+    let is_admin = viewer.role >= Role::Admin;
+    let pages = [
+        ("/administration", "Tokens and outbox", true),
+        ("/administration/people", "People", is_admin),
+        ("/administration/channels", "Channels", true),
+        ("/administration/silences", "Silences", true),
+        (
+            "/administration/audit",
+            "Audit log",
+            is_admin && viewer.sees_everything(),
+        ),
+    ];
+    Html::new()
+        .raw("<nav class=\"tabs\" aria-label=\"Administration\"><ul>")
+        .each(pages, |(address, name, is_theirs)| {
+            if !is_theirs {
+                return Html::new();
+            }
+            Html::new()
+                .raw("<li><a href=\"")
+                .raw(address)
+                .raw("\"")
+                .raw_if(address == current, " aria-current=\"page\"")
+                .raw(">")
+                .raw(name)
+                .raw("</a></li>")
+        })
+        .raw("</ul></nav>")
 }

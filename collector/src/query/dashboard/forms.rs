@@ -104,3 +104,26 @@ pub(super) fn choice(
         })
         .raw("</select></p>")
 }
+
+/// The beginning of a table up to its first row.
+pub(super) fn table(caption: &'static str, heads: &[&'static str]) -> Html {
+    Html::new()
+        .raw("<table role=\"table\"><caption>")
+        .raw(caption)
+        .raw("</caption><thead role=\"rowgroup\"><tr role=\"row\">")
+        .each(heads, |head| {
+            Html::new()
+                .raw("<th role=\"columnheader\" scope=\"col\">")
+                .raw(head)
+                .raw("</th>")
+        })
+        .raw("</tr></thead><tbody role=\"rowgroup\">")
+}
+
+/// What a form must carry to be taken in.
+pub(super) fn own(form: &str) -> Html {
+    Html::new()
+        .raw("<input type=\"hidden\" name=\"form\" value=\"")
+        .text(form)
+        .raw("\">")
+}

@@ -97,9 +97,9 @@ impl Frame {
 
     fn identity(&self) -> Html {
         Html::new()
-            .raw("<form class=\"identity\" method=\"post\" action=\"/sign-out\"><span>")
+            .raw("<form class=\"identity\" method=\"post\" action=\"/sign-out\"><span><a href=\"/account\">")
             .text(&self.name)
-            .raw(" <span class=\"muted\">(")
+            .raw("</a> <span class=\"muted\">(")
             .raw(self.role.word())
             .raw(")</span></span><input type=\"hidden\" name=\"form\" value=\"")
             .text(&self.form_token)

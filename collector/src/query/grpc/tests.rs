@@ -1,3 +1,5 @@
+mod table;
+
 use futures_util::StreamExt as _;
 use tonic::metadata::MetadataValue;
 

@@ -71,6 +71,11 @@ impl From<Denied> for Problem {
         match denied {
             Denied::Missing => Self::new(StatusCode::UNAUTHORIZED, "token-missing", detail),
             Denied::Wrong => Self::new(StatusCode::UNAUTHORIZED, "token-wrong", detail),
+            Denied::WrongPassword => Self::new(StatusCode::UNAUTHORIZED, "password-wrong", detail),
+            Denied::Busy { retry_after_s } => Self {
+                retry_after_s: Some(retry_after_s),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
+            },
             Denied::TooMany { retry_after_s } => Self {
                 retry_after_s: Some(retry_after_s),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", detail)

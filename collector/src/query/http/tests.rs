@@ -4,6 +4,8 @@ mod answers;
 mod description;
 mod pages;
 mod server;
+mod table;
+mod users;
 mod write;
 
 use std::collections::BTreeSet;

@@ -72,6 +72,7 @@ impl Agreement {
             | TreeName::Memos
             | TreeName::Tokens
             | TreeName::ApiTokens
+            | TreeName::Users
             | TreeName::Audit => {}
         }
     }

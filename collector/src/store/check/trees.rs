@@ -22,6 +22,7 @@ use crate::mark::Marks;
 use crate::memo::Memo;
 use crate::notification::Notification;
 use crate::silence::Silence;
+use crate::user::User;
 
 /// A tree of the hot database while it is read in the order of its keys.
 pub(super) struct HotTree {
@@ -293,6 +294,10 @@ fn verify(tree: TreeName, key: &[u8], value: &[u8]) -> Result<(), Problem> {
             let token: ApiTokenRecord = json(value)?;
             same(key, token.name.as_bytes())
         }
+        TreeName::Users => {
+            let user: User = json(value)?;
+            same(key, user.name.as_bytes())
+        }
         TreeName::Audit => {
             let line: AuditLine = json(value)?;
             let number = key.get(8..16).and_then(|bytes| bytes.try_into().ok());
@@ -382,7 +387,7 @@ fn words(tree: TreeName, key: &[u8]) -> String {
     };
     let text = || String::from_utf8_lossy(key).into_owned();
     match tree {
-        TreeName::Meta | TreeName::Tokens | TreeName::ApiTokens => text(),
+        TreeName::Meta | TreeName::Tokens | TreeName::ApiTokens | TreeName::Users => text(),
         TreeName::Devices | TreeName::State => device(key.get(..16)),
         TreeName::Cursors => match keys::parse_cursor(key) {
             Some((device, spool)) => format!("of device {device}, spool {spool}"),
@@ -453,6 +458,7 @@ const fn lost(tree: TreeName) -> &'static str {
         TreeName::Memos => "the number of a ticket, which is found again by its key",
         TreeName::Tokens => "an enrolment token",
         TreeName::ApiTokens => "an API token",
+        TreeName::Users => "a person who signs in, who is to be made anew",
         TreeName::Days => "whether a day is merged",
         TreeName::Audit => "a line of the audit log",
     }

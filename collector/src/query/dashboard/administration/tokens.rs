@@ -4,9 +4,8 @@ use http::{HeaderMap, Uri, header};
 use rollcall_shared::id::Label;
 use rollcall_shared::time::UnixMs;
 
-use super::table;
 use crate::query::dashboard::devices::cell;
-use crate::query::dashboard::forms::{choice, field};
+use crate::query::dashboard::forms::{choice, field, own, table};
 use crate::query::dashboard::frame::time;
 use crate::query::dashboard::html::Html;
 use crate::query::http::Parameters;
@@ -243,13 +242,6 @@ fn revoke(address: &'static str, name: &'static str, value: &str, form: &str) ->
         .raw("<button type=\"submit\" class=\"quiet\" aria-label=\"Revoke ")
         .text(value)
         .raw("\">Revoke</button></form>")
-}
-
-fn own(form: &str) -> Html {
-    Html::new()
-        .raw("<input type=\"hidden\" name=\"form\" value=\"")
-        .text(form)
-        .raw("\">")
 }
 
 fn code(text: &str) -> Html {

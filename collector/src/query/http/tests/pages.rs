@@ -98,7 +98,7 @@ async fn signing_in_and_out() {
 }
 
 /// Signs in and returns the session's cookie.
-async fn session_of(router: &Router, token: &str) -> String {
+pub(super) async fn session_of(router: &Router, token: &str) -> String {
     let form = ask(router, request(Method::GET, "/sign-in", &[], "")).await;
     let body = format!("token={token}&form={}", form.form_token());
     let cookie = form.cookies().remove(0);

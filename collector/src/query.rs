@@ -53,7 +53,7 @@ pub use catalogue::{CatalogueAnswer, MetricAnswer, catalogue};
 pub use devices::{DeviceAnswer, DeviceDetail, DeviceFilter, DeviceList, LatestAnswer};
 use fleet::MOST_ROWS;
 pub use fleet::{Count, FleetFilter, FleetPage, FleetRequest, FleetRow, Health, Sort};
-pub use history::{ASLEEP_MS, History, Line, Stay, is_drawn};
+pub use history::{ASLEEP_MS, Band, History, Line, Stay, is_drawn};
 pub use incidents::{FindingAnswer, IncidentAnswer, IncidentFilter, IncidentList};
 pub use operation::{AuditAnswer, OutboxAnswer, OutboxEntry, Readiness};
 pub use page::Page;

@@ -2,15 +2,19 @@
 //! was awake, and where it was.
 //!
 //! Reports carry changes, so a value holds until the next one, as long as the laptop was awake. It was
-//! not where nothing at all came for [`ASLEEP_MS`].
+//! not where nothing at all came for [`ASLEEP_MS`]. Ranges that are longer than a chart is wide are made of
+//! roll-ups ([`rolled`]).
+
+mod rolled;
 
 use rollcall_shared::metric::{self, Kind, Metric};
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
-use super::series::{Point, thin};
+use super::series::{Point, Resolution, Window, thin};
 use super::{Query, QueryError, Viewer};
-use crate::device::SeriesKey;
+use crate::device::{DeviceState, SeriesKey};
+use crate::store::rollup::Level;
 
 /// A laptop that is awake sends something at least once an hour, since its uptime moves by more than the
 /// dead band. What is longer than this was sleep, or nobody could be reached yet.
@@ -25,6 +29,9 @@ const PICTURE_GAP_MS: i64 = 3 * 86_400_000;
 
 /// Points of each series: one for each pixel of a wide chart.
 const POINTS: usize = 1200;
+
+/// Stretches of each series where it is made of roll-ups: a year of days, and three pixels for each of them.
+const STRETCHES: usize = 400;
 
 /// Where a laptop was from when to when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +53,21 @@ pub struct Line {
     pub instance: String,
     /// By ascending time: what holds from then on; `None` where nothing is known from then on.
     pub points: Vec<(UnixMs, Option<f64>)>,
+    /// Where points are the means of stretches of time: between what the readings of each lay.
+    pub bands: Vec<Band>,
+}
+
+/// Between what and what the readings of a stretch of time lay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Band {
+    /// The first moment of the stretch.
+    pub from: UnixMs,
+    /// The first moment after it.
+    pub to: UnixMs,
+    /// The least reading.
+    pub min: f64,
+    /// The greatest reading.
+    pub max: f64,
 }
 
 /// The past of a device.
@@ -55,8 +77,8 @@ pub struct History {
     pub from: UnixMs,
     /// The last moment.
     pub to: UnixMs,
-    /// When the laptop was awake and reported.
-    pub awake: Vec<(UnixMs, UnixMs)>,
+    /// How long the stretches are whose means the points are; `None` where points are readings.
+    pub step_ms: Option<i64>,
     /// Where it was.
     pub stays: Vec<Stay>,
     /// The series, by code and instance.
@@ -64,11 +86,12 @@ pub struct History {
 }
 
 impl Query {
-    /// What a device reported from `from` to `to` in the metrics that are `wanted`.
+    /// What a device reported from `from` to `to` in the metrics that are `wanted`: readings while the range
+    /// is short, and roll-ups where it is longer or lies before what is kept of readings.
     ///
     /// # Errors
-    /// [`QueryError::NotFound`] for the device, and [`QueryError::Store`] when the history cannot be
-    /// read.
+    /// [`QueryError::NotFound`] for the device, [`QueryError::Field`] for the range, and
+    /// [`QueryError::Store`] when the history cannot be read.
     pub fn history(
         &self,
         viewer: &Viewer,
@@ -77,6 +100,22 @@ impl Query {
         wanted: impl Fn(&Metric) -> bool,
     ) -> Result<History, QueryError> {
         let state = self.visible_device(viewer, id)?;
+        let now = self.now();
+        let window = Window::new(Some(from), Some(to), Some(STRETCHES as u64), now)?;
+        let drawn = |metric: &Metric| is_drawn(metric) && wanted(metric);
+        match window.resolve(|level| self.store.oldest_at(level, now))? {
+            Resolution::Raw => self.read(&state, (from, to), drawn),
+            Resolution::Rolled(level) => self.rolled(&state, &window, level, drawn),
+        }
+    }
+
+    /// The history made of readings.
+    fn read(
+        &self,
+        state: &DeviceState,
+        (from, to): (UnixMs, UnixMs),
+        wanted: impl Fn(&Metric) -> bool,
+    ) -> Result<History, QueryError> {
         let columns = self
             .store
             .columns(state.device.id, from.plus_ms(-BEFORE_MS), to)?;
@@ -86,13 +125,7 @@ impl Query {
             .collect();
         times.sort_unstable();
         let awake = awake(&times);
-        let mut history = History {
-            from,
-            to,
-            stays: Vec::new(),
-            lines: Vec::new(),
-            awake: awake.clone(),
-        };
+        let mut history = History::empty(from, to);
         for column in columns {
             let Some(metric) = metric::by_code(column.key.metric) else {
                 continue;
@@ -100,21 +133,65 @@ impl Query {
             if *metric == metric::VANTAGE {
                 history.stays = stays(&column.points, &awake, from);
             }
-            if wanted(metric) && is_drawn(metric) {
-                let points = drawn(metric, column.points, &awake, from);
-                let instance = column.key.instance;
+            if wanted(metric) {
                 history.lines.push(Line {
                     metric,
-                    instance,
-                    points,
+                    points: drawn(metric, column.points, &awake, from),
+                    instance: column.key.instance,
+                    bands: Vec::new(),
                 });
             }
         }
-        history.awake.retain(|(_, end)| *end >= from);
-        for (begin, _) in &mut history.awake {
-            *begin = (*begin).max(from);
-        }
         Ok(history)
+    }
+
+    /// The history made of roll-ups.
+    fn rolled(
+        &self,
+        state: &DeviceState,
+        window: &Window,
+        level: Level,
+        wanted: impl Fn(&Metric) -> bool,
+    ) -> Result<History, QueryError> {
+        let (device, range) = (state.device.id, (window.from, window.to));
+        let read = |level: Level, wanted: &dyn Fn(u16, &str) -> bool| {
+            self.store
+                .rolled(device, wanted, range, level, level.width_ms())
+        };
+        let is_wanted =
+            |code: u16, _: &str| metric::by_code(code).is_some_and(|metric| wanted(metric));
+        let is_place = |code: u16, _: &str| code == metric::VANTAGE.code;
+        let step_ms = window.step_ms(level);
+        // Where a laptop was at the end of a day is where it sleeps; so its days are made of hours.
+        let (places, lines) = match level {
+            Level::Day => (read(Level::Hour, &is_place)?, read(level, &is_wanted)?),
+            _ => read(level, &|code, of| is_wanted(code, of) || is_place(code, of))?
+                .into_iter()
+                .partition(|rolled| is_place(rolled.key.metric, "")),
+        };
+        let mut history = History::empty(window.from, window.to);
+        history.step_ms = Some(step_ms);
+        let places = places.first().map_or(&[][..], |rolled| &rolled.buckets);
+        history.stays = rolled::stays(places, level, range);
+        history.lines = lines
+            .into_iter()
+            .filter_map(|line| rolled::line(line, step_ms, range))
+            .collect();
+        Ok(history)
+    }
+}
+
+impl History {
+    /// A past of which nothing is known.
+    #[must_use]
+    pub const fn empty(from: UnixMs, to: UnixMs) -> Self {
+        Self {
+            from,
+            to,
+            step_ms: None,
+            stays: Vec::new(),
+            lines: Vec::new(),
+        }
     }
 }
 
@@ -144,6 +221,7 @@ impl Query {
             metric,
             instance: key.instance,
             points: drawn(metric, points, &stretches, from),
+            bands: Vec::new(),
         })
     }
 }
@@ -369,8 +447,36 @@ mod tests {
             21,
             "twenty readings and the end"
         );
-        assert_eq!(history.awake.len(), 1);
+        assert_eq!((history.step_ms, history.lines[1].bands.len()), (None, 0));
         assert_eq!(history.stays[0].site.as_deref(), Some("Lincoln"));
         assert!(ask(example.hay.to_string()).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_longer_range_is_made_of_stretches_with_their_bands() {
+        let example = Example::new().await;
+        let viewer = Viewer::new("x", Role::Viewer, vec![label("Lincoln")]);
+        let id = example.lincoln.to_string();
+        for (days, step_minutes) in [(7, 30), (30, 120), (365, 1440)] {
+            let range = (NOW.plus_ms(-days * 86_400_000), NOW);
+            let wanted = |metric: &Metric| *metric == metric::BATTERY_CHARGE;
+            let history = example.query.history(&viewer, &id, range, wanted).unwrap();
+            assert_eq!(history.step_ms, Some(step_minutes * MINUTE), "{days} days");
+            let line = &history.lines[0];
+            let known = || line.points.iter().filter_map(|(_, value)| *value);
+            assert!(known().count() > 0 && !line.bands.is_empty(), "{line:?}");
+            let (low, high) = (
+                known().fold(f64::MAX, f64::min),
+                known().fold(f64::MIN, f64::max),
+            );
+            let least = line.bands.iter().map(|b| b.min).fold(f64::MAX, f64::min);
+            let most = line.bands.iter().map(|b| b.max).fold(f64::MIN, f64::max);
+            assert!(least <= low && high <= most, "{line:?}");
+            assert_eq!(history.stays[0].site.as_deref(), Some("Lincoln"));
+            assert!(
+                history.lines.len() == 1,
+                "where it was is no line of its own"
+            );
+        }
     }
 }

@@ -144,13 +144,20 @@ fn show_seconds(seconds: f64) -> String {
 }
 
 fn plural(number: f64, noun: &str) -> String {
-    let shown = round(number, 4);
-    let ending = match (shown.as_str(), noun.strip_suffix('y')) {
-        ("1", _) => return format!("{shown} {noun}"),
-        (_, Some(stem)) if noun != "day" => return format!("{shown} {stem}ies"),
-        _ => "s",
-    };
-    format!("{shown} {noun}{ending}")
+    match round(number, 4) {
+        shown if shown == "1" => format!("{shown} {noun}"),
+        shown => format!("{shown} {}", plural_of(noun)),
+    }
+}
+
+/// Several of something: `crash` is `crashes`, `retry` is `retries`, `day` is `days`.
+pub(crate) fn plural_of(noun: &str) -> String {
+    let hisses = ["s", "x", "z", "ch", "sh"];
+    match noun.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ if hisses.iter().any(|end| noun.ends_with(end)) => format!("{noun}es"),
+        _ => format!("{noun}s"),
+    }
 }
 
 /// The number with at most `digits` significant ones, and all of those before the point.

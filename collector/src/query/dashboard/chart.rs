@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::frame::minute;
 use super::html::Html;
-use crate::query::{History, Line, QueryError, Stay};
+use crate::evaluate::rules::quantity::plural_of;
+use crate::query::{Band, History, Line, QueryError, Stay};
 
 /// The plane on which charts are drawn; style sheets stretch it.
 const WIDTH: f64 = 1000.0;
@@ -35,6 +36,19 @@ pub(super) fn range_ms(word: Option<&str>) -> Result<i64, QueryError> {
         let words = RANGES.map(|(word, ..)| word).join(", ");
         QueryError::field("range", format!("must be one of {words}"))
     })
+}
+
+/// A stretch of time in words: the nearest of those that ranges lead to.
+pub(super) const fn stretch(ms: i64) -> &'static str {
+    match ms / 60_000 {
+        ..=15 => "a quarter of an hour",
+        16..=30 => "half an hour",
+        31..=60 => "an hour",
+        61..=120 => "two hours",
+        121..1440 => "some hours",
+        1440 => "a day",
+        _ => "some days",
+    }
 }
 
 /// How the values of a line are written.
@@ -82,7 +96,7 @@ impl Scale {
             ("d", _) => plain(1.0, "days"),
             ("1", _) => plain(1.0, ""),
             (unit, _) => match unit.strip_prefix('{').and_then(|u| u.strip_suffix('}')) {
-                Some(noun) => plain(1.0, &format!("{noun}s")),
+                Some(noun) => plain(1.0, &plural_of(noun)),
                 None => plain(1.0, unit),
             },
         }
@@ -112,7 +126,10 @@ struct Bounds {
 impl Bounds {
     /// Shares and words have fixed bounds, so that charts can be compared; others fit their values.
     fn of(line: &Line) -> Option<Self> {
-        let values = || line.points.iter().filter_map(|(_, value)| *value);
+        let values = || {
+            let of_bands = line.bands.iter().flat_map(|band| [band.min, band.max]);
+            of_points(line).chain(of_bands)
+        };
         let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
         let fitting = |low: f64, high: f64| Self { low, high };
         Some(match line.metric.kind {
@@ -191,9 +208,13 @@ pub(super) fn label(name: &str) -> String {
     })
 }
 
+/// The numbers of a line, without its gaps.
+fn of_points(line: &Line) -> impl DoubleEndedIterator<Item = f64> + '_ {
+    line.points.iter().filter_map(|(_, value)| *value)
+}
+
 fn greatest(line: &Line) -> f64 {
-    let values = line.points.iter().filter_map(|(_, value)| *value);
-    values.map(f64::abs).fold(0.0, f64::max)
+    of_points(line).map(f64::abs).fold(0.0, f64::max)
 }
 
 fn plot(line: &Line, history: &History, bounds: Bounds, scale: &Scale) -> Html {
@@ -205,7 +226,8 @@ fn plot(line: &Line, history: &History, bounds: Bounds, scale: &Scale) -> Html {
         .raw("</span></div><svg role=\"img\" viewBox=\"0 0 1000 100\" preserveAspectRatio=\"none\" aria-label=\"")
         .text(&in_words(line, scale))
         .raw("\">")
-        .put(shades(history))
+        .raw("<use href=\"#shade-away\"/><use href=\"#shade-campus\"/>")
+        .put(band(line, history, bounds))
         .put(path(line, history, bounds))
         .raw("</svg><p class=\"axis\"><span>")
         .text(&minute(history.from))
@@ -216,30 +238,63 @@ fn plot(line: &Line, history: &History, bounds: Bounds, scale: &Scale) -> Html {
 
 /// What a chart shows, for those who do not see it.
 fn in_words(line: &Line, scale: &Scale) -> String {
-    let values = || line.points.iter().filter_map(|(_, value)| *value);
+    let values = || of_points(line);
     let shown = |value: Option<f64>| value.map_or_else(String::new, |value| scale.show(value));
+    let least = values().chain(line.bands.iter().map(|band| band.min));
+    let greatest = values().chain(line.bands.iter().map(|band| band.max));
     format!(
         "{}: at first {}, at last {}, least {}, greatest {}",
         title(line),
         shown(values().next()),
         shown(values().next_back()),
-        shown(values().reduce(f64::min)),
-        shown(values().reduce(f64::max)),
+        shown(least.reduce(f64::min)),
+        shown(greatest.reduce(f64::max)),
     )
 }
 
-/// Where the laptop was on campus; what is white is off campus, asleep or unknown.
-fn shades(history: &History) -> Html {
-    let on_campus = history.stays.iter().filter(|stay| stay.site.is_some());
-    Html::new().each(on_campus, |stay| {
-        let (from, to) = (x(history, stay.from), x(history, stay.to));
+/// Where the laptop was on campus and where off campus, drawn once for all charts of a page; what is not
+/// shaded is sleep, or unknown.
+pub(super) fn places(history: &History) -> Html {
+    let shade = |name: &'static str, is_on_campus: bool| {
+        let mut steps = String::new();
+        for stay in &history.stays {
+            if stay.site.is_some() == is_on_campus {
+                let (from, to) = (x(history, stay.from), x(history, stay.to));
+                let width = (to - from).max(0.5);
+                steps += &format!("M{from:.1} 0h{width:.1}v100h-{width:.1}z");
+            }
+        }
         Html::new()
-            .raw("<rect class=\"campus\" y=\"0\" height=\"100\" x=\"")
-            .text(&format!("{from:.1}"))
-            .raw("\" width=\"")
-            .text(&format!("{:.1}", (to - from).max(0.5)))
+            .raw("<path id=\"shade-")
+            .raw(name)
+            .raw("\" class=\"")
+            .raw(name)
+            .raw("\" d=\"")
+            .text(&steps)
             .raw("\"/>")
-    })
+    };
+    Html::new()
+        .raw("<svg class=\"shared\" aria-hidden=\"true\"><defs>")
+        .put(shade("campus", true))
+        .put(shade("away", false))
+        .raw("</defs></svg>")
+}
+
+/// Between what and what the readings of each stretch lay.
+fn band(line: &Line, history: &History, bounds: Bounds) -> Html {
+    if line.bands.is_empty() {
+        return Html::new();
+    }
+    let area = |Band { from, to, min, max }: &Band| {
+        let (left, right) = (x(history, *from), x(history, *to));
+        let (low, high) = (bounds.y(*min), bounds.y(*max));
+        format!("M{left:.1} {high:.1}H{right:.1}V{low:.1}H{left:.1}z")
+    };
+    let areas: String = line.bands.iter().map(area).collect();
+    Html::new()
+        .raw("<path class=\"band\" d=\"")
+        .text(&areas)
+        .raw("\"/>")
 }
 
 fn x(history: &History, at: UnixMs) -> f64 {
@@ -273,13 +328,7 @@ fn path(line: &Line, history: &History, bounds: Bounds) -> Html {
 
 /// A small picture of a series, in colours that stand out on light and on dark ground.
 pub(super) fn sparkline(line: &Line, from: UnixMs, to: UnixMs) -> String {
-    let history = History {
-        from,
-        to,
-        awake: Vec::new(),
-        stays: Vec::new(),
-        lines: Vec::new(),
-    };
+    let history = History::empty(from, to);
     let drawn = match Bounds::of(line) {
         Some(bounds) => path(line, &history, bounds),
         None => Html::new(),
@@ -294,9 +343,15 @@ pub(super) fn sparkline(line: &Line, from: UnixMs, to: UnixMs) -> String {
     )
 }
 
+/// A number to six digits: no chart shows more, and an answer is half as long.
+fn short(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
+}
+
 /// The history as numbers.
 pub(super) fn numbers(history: &History) -> Json {
     let stays = |stay: &Stay| json!([stay.from.0, stay.to.0, stay.site]);
+    let band = |band: &Band| json!([band.from.0, band.to.0, short(band.min), short(band.max)]);
     let lines = history.lines.iter().map(|line| {
         json!({
             "metric": line.metric.name,
@@ -304,12 +359,14 @@ pub(super) fn numbers(history: &History) -> Json {
             "scale": Scale::of(line.metric, greatest(line)),
             "bounds": Bounds::of(line).map(|bounds| [bounds.low, bounds.high]),
             "t": line.points.iter().map(|(at, _)| at.0).collect::<Vec<_>>(),
-            "v": line.points.iter().map(|(_, value)| *value).collect::<Vec<_>>(),
+            "v": line.points.iter().map(|(_, value)| value.map(short)).collect::<Vec<_>>(),
+            "bands": line.bands.iter().map(band).collect::<Vec<_>>(),
         })
     });
     json!({
         "from": history.from.0,
         "to": history.to.0,
+        "step": history.step_ms,
         "stays": history.stays.iter().map(stays).collect::<Vec<_>>(),
         "lines": lines.collect::<Vec<_>>(),
     })
@@ -327,20 +384,18 @@ mod tests {
             metric,
             instance: "BAT0".to_owned(),
             points: points.collect(),
+            bands: Vec::new(),
         }
     }
 
     fn history() -> History {
         History {
-            from: UnixMs(0),
-            to: UnixMs(1000),
-            awake: Vec::new(),
             stays: vec![Stay {
                 from: UnixMs(100),
                 to: UnixMs(200),
                 site: Some("Lincoln".to_owned()),
             }],
-            lines: Vec::new(),
+            ..History::empty(UnixMs(0), UnixMs(1000))
         }
     }
 
@@ -359,10 +414,33 @@ mod tests {
             figure.contains("<span>100 %</span><span>0 %</span>"),
             "{figure}"
         );
-        assert!(
-            figure.contains("class=\"campus\" y=\"0\" height=\"100\" x=\"100.0\" width=\"100.0\"")
-        );
+        assert!(figure.contains("<use href=\"#shade-campus\"/>"), "{figure}");
+        let places = places(&history());
+        let areas = "class=\"campus\" d=\"M100.0 0h100.0v100h-100.0z\"/>\
+                     <path id=\"shade-away\" class=\"away\" d=\"\"/>";
+        assert!(places.as_str().contains(areas), "{places:?}");
         assert!(figure.contains("at first 0 %, at last 50 %, least 0 %, greatest 100 %"));
+    }
+
+    #[test]
+    fn bands_lie_between_the_least_and_the_greatest_and_widen_the_chart() {
+        let mut line = line(&metric::BATTERY_TEMPERATURE, &[Some(30.0), Some(30.0)]);
+        line.bands.push(Band {
+            from: UnixMs(0),
+            to: UnixMs(100),
+            min: 20.0,
+            max: 40.0,
+        });
+        let figure = figure(&line, &history(), "d");
+        let area = "<path class=\"band\" d=\"M0.0 0.0H100.0V100.0H0.0z\"/>";
+        assert!(figure.as_str().contains(area), "{figure:?}");
+        assert!(figure.as_str().contains("least 20 °C, greatest 40 °C"));
+        let numbers = numbers(&History {
+            lines: vec![line],
+            ..history()
+        });
+        assert_eq!(numbers["lines"][0]["bands"][0], json!([0, 100, 20.0, 40.0]));
+        assert_eq!(short(0.123_456_789), 0.123_457);
     }
 
     #[test]
@@ -382,6 +460,7 @@ mod tests {
         assert_eq!(show(&metric::BATTERY_STATE, 2.0), "full");
         assert_eq!(show(&metric::RESTART_PENDING, 1.0), "yes");
         assert_eq!(show(&metric::BATTERY_CYCLES, 312.0), "312 cycles");
+        assert_eq!(show(&metric::CRASHES, 3.0), "3 crashes");
     }
 
     #[test]

@@ -33,19 +33,23 @@
     });
   }
 
-  // Where the laptop was on campus, behind the lines.
-  function shade(plot, stays) {
+  // Where the laptop was, and between what the readings of each stretch lay, behind the line.
+  function shade(plot, stays, bands) {
     const { ctx, bbox } = plot;
+    const x = (ms) => plot.valToPos(ms / 1000, "x", true);
     ctx.save();
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
-    ctx.fillStyle = colour("--campus");
+    const [campus, away] = [colour("--campus"), colour("--away")];
     for (const [from, to, site] of stays) {
-      if (site === null) continue;
-      const left = plot.valToPos(from / 1000, "x", true);
-      const right = plot.valToPos(to / 1000, "x", true);
-      ctx.fillRect(left, bbox.top, Math.max(1, right - left), bbox.height);
+      ctx.fillStyle = site === null ? away : campus;
+      ctx.fillRect(x(from), bbox.top, Math.max(1, x(to) - x(from)), bbox.height);
+    }
+    ctx.fillStyle = colour("--band");
+    for (const [from, to, least, greatest] of bands) {
+      const [top, bottom] = [plot.valToPos(greatest, "y", true), plot.valToPos(least, "y", true)];
+      ctx.fillRect(x(from), top, Math.max(1, x(to) - x(from)), Math.max(1, bottom - top));
     }
     ctx.restore();
   }
@@ -99,7 +103,7 @@
           points: { show: false },
         }],
         hooks: {
-          drawClear: [(plot) => shade(plot, this.past.stays)],
+          drawClear: [(plot) => shade(plot, this.past.stays, this.line.bands)],
           setCursor: [(plot) => this.tell(plot.cursor.idx)],
           setSelect: [(plot) => this.onSelect(plot)],
         },
@@ -108,6 +112,7 @@
 
     draw() {
       if (this.plot) this.plot.destroy();
+      this.at = undefined;
       const times = this.line.t.map((ms) => ms / 1000);
       this.plot = new uPlot(this.options(), [times, this.line.v], this.place);
     }
@@ -115,7 +120,10 @@
     tell(at) {
       if (at === null || at === undefined || at >= this.line.t.length) return;
       this.at = at;
-      this.told.textContent = `${moment(this.line.t[at] / 1000)}: ${write(this.line.scale, this.line.v[at])}`;
+      const { t, v, bands, scale } = this.line;
+      const band = bands.find(([from, to]) => from <= t[at] && t[at] < to);
+      const range = band && v[at] !== null ? ` (${write(scale, band[2])} to ${write(scale, band[3])})` : "";
+      this.told.textContent = `${moment(t[at] / 1000)}: ${write(scale, v[at])}${range}`;
     }
 
     onSelect(plot) {
@@ -139,7 +147,7 @@
         const line = past.lines.find((each) => each.instance === this.line.instance);
         this.past = past;
         if (line) this.line = { ...line, bounds: line.bounds || this.line.bounds };
-        else this.line = { ...this.line, t: [], v: [] };
+        else this.line = { ...this.line, t: [], v: [], bands: [] };
         this.zoomed = true;
         this.draw();
         this.told.textContent = `${moment(from / 1000)} to ${moment(to / 1000)}`;
@@ -165,8 +173,8 @@
       const acts = {
         ArrowLeft: () => this.point(Math.max(0, at - 1)),
         ArrowRight: () => this.point(Math.min(last, at + 1)),
-        Home: () => this.point(0),
-        End: () => this.point(last),
+        Home: () => this.point(Math.max(0, this.line.v.findIndex((value) => value !== null))),
+        End: () => this.point(Math.max(0, this.line.v.findLastIndex((value) => value !== null))),
         "+": () => this.zoom(middle - (to - from) / 4, middle + (to - from) / 4),
         "-": () => this.zoom(from - (to - from) / 2, Math.min(Date.now(), to + (to - from) / 2)),
         0: () => this.reset(),
@@ -213,9 +221,11 @@
     clearTimeout(resizing);
     resizing = setTimeout(() => { for (const chart of charts.values()) chart.draw(); }, 150);
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    for (const chart of charts.values()) chart.draw();
-  });
+  for (const query of ["(prefers-color-scheme: dark)", "print"]) {
+    matchMedia(query).addEventListener("change", () => {
+      for (const chart of charts.values()) chart.draw();
+    });
+  }
   setInterval(() => { if (!document.hidden) load(); }, RENEW_MS);
   load();
 })();

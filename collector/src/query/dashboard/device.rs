@@ -180,9 +180,8 @@ impl DevicePage {
         if lines.is_empty() {
             return page.raw("<p class=\"empty\">Nothing of this was reported in this time.</p>");
         }
-        page.raw("<p class=\"legend muted\"><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\">")
-            .raw("<rect class=\"campus\" width=\"12\" height=\"12\"/></svg> on campus. ")
-            .raw("A gap is time in which it slept, or the reading could not be taken.</p>")
+        page.put(self.legend())
+            .put(chart::places(&self.history))
             .raw("<div class=\"charts\" data-history=\"")
             .text(&address.at(format!("/devices/{id}/history.json")).text())
             .raw("\">")
@@ -203,6 +202,30 @@ impl DevicePage {
             } else {
                 Html::new()
             })
+    }
+
+    /// What shades, bands and gaps mean.
+    fn legend(&self) -> Html {
+        let sample = |class: &'static str| {
+            Html::new()
+                .raw("<svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"")
+                .raw(class)
+                .raw("\" width=\"12\" height=\"12\"/></svg> ")
+        };
+        let bands = self.history.step_ms.map(|step_ms| {
+            sample("band")
+                .raw("between the least and the greatest of ")
+                .raw(chart::stretch(step_ms))
+                .raw(", the line is their mean. ")
+        });
+        Html::new()
+            .raw("<p class=\"legend muted\">")
+            .put(sample("campus"))
+            .raw("on campus ")
+            .put(sample("away"))
+            .raw("off campus. ")
+            .maybe(bands, |bands| bands)
+            .raw("A gap is time in which it slept, or the reading could not be taken.</p>")
     }
 
     fn readings(&self, now: UnixMs) -> Html {

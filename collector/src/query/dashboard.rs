@@ -345,12 +345,19 @@ impl Frame {
                     .raw("<h1>")
                     .text(problem.title())
                     .raw("</h1><p>")
-                    .text(problem.detail())
+                    .text(&sentence(problem.detail()))
                     .raw(".</p><p><a href=\"/\">Back to what needs attention</a></p>"),
             );
             Refused { status, page }
         }
     }
+}
+
+/// With a capital letter, as sentences begin.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
 }
 
 impl IntoResponse for Refused {

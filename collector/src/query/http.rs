@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Query, dashboard, session};
 pub(super) use guard::{Origin, PAGE_POLICY, Peer};
-pub(super) use openapi::{ENDPOINTS, Endpoint};
+pub(super) use openapi::{ENDPOINTS, Endpoint, WRITES, Write};
 pub(super) use params::Parameters;
 pub(super) use problem::Problem;
 

@@ -118,9 +118,12 @@ impl Attention {
         }
         page.raw("<p>Nothing fires at ")
             .number(self.answer.visible as u64)
-            .raw(" devices. ")
-            .number(quiet)
-            .raw(" of them were not heard of for a week, and that is not health.</p></div>")
+            .raw(" devices.")
+            .maybe((quiet > 0).then_some(quiet), |quiet| {
+                let html = Html::new().raw(" ").number(quiet);
+                html.raw(" of them were not heard of for a week, and that is not health.")
+            })
+            .raw("</p></div>")
     }
 }
 
@@ -233,13 +236,13 @@ fn urgent(urgent: &Urgent, acts: &Acts, now: UnixMs) -> Html {
         .raw("</a></h3>")
         .put(simulated_badge(device.simulated))
         .put(standing_badge(device.standing))
-        .raw("</div><p class=\"whose\">")
+        .raw("<span class=\"whose\">")
         .text(&device.site)
         .raw(" · <span class=\"muted\">")
         .text(short(&device.id))
         .raw(" · ")
         .put(place(device.vantage.as_deref()))
-        .raw("</span></p><ul class=\"findings\">")
+        .raw("</span></span></div><ul class=\"findings\">")
         .each(&urgent.alerts, |each| {
             let drawn = each.metric.is_some().then_some(each);
             Html::new()

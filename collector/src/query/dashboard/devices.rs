@@ -1,5 +1,7 @@
 //! The fleet: counts, and a table of all devices to search, to filter, to sort and to take away as CSV.
 
+mod versions;
+
 use rollcall_shared::time::UnixMs;
 
 use super::PAGE_SIZE;
@@ -7,6 +9,7 @@ use super::address::{Address, pages};
 use super::csv::{Csv, csv_time};
 use super::frame::{simulated_badge, time};
 use super::html::Html;
+use crate::device::version::AgentVersions;
 use crate::query::http::Parameters;
 use crate::query::{
     At, Count, DeviceAnswer, FleetFilter, FleetPage, FleetRequest, FleetRow, Health, MOST_ROWS,
@@ -39,6 +42,8 @@ pub(super) struct Devices {
     wanted: Wanted,
     page: usize,
     found: FleetPage,
+    /// The agents' versions by site.
+    versions: Vec<AgentVersions>,
 }
 
 /// What the address asks for.
@@ -180,10 +185,14 @@ impl Devices {
         let page = page_number(&mut given)?;
         let size = PAGE_SIZE as usize;
         let found = query.fleet(viewer, &wanted.request((page - 1) * size, size))?;
+        let mut versions = query.summary(viewer).agent_versions;
+        let site = wanted.filter.site.as_deref();
+        versions.retain(|of| site.is_none_or(|site| site == of.site));
         Ok(Self {
             wanted,
             page,
             found,
+            versions,
         })
     }
 
@@ -192,6 +201,7 @@ impl Devices {
         let pages_in_all = self.found.total.div_ceil(PAGE_SIZE as usize);
         Html::new()
             .raw("<h1>Fleet</h1>")
+            .put(versions::warning(&self.versions))
             .put(self.healths(&address))
             .put(self.filter(&address))
             .put(self.breakdown(&address))
@@ -283,6 +293,7 @@ impl Devices {
             .raw("</summary><div class=\"thirds\">")
             .each(lists, list)
             .raw("</div></details>")
+            .put(versions::table(&self.versions))
     }
 
     fn nothing(&self) -> Html {

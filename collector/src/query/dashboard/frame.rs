@@ -246,6 +246,7 @@ pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, acts: &Acts, now: Un
         AlertPlace::Device => Html::new()
             .raw(super::attention::item(alert.severity))
             .put(content)
+            .raw("<div class=\"todo\">")
             .put(details(
                 &format!("do-{}", alert.id),
                 "What to do",
@@ -256,7 +257,7 @@ pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, acts: &Acts, now: Un
                 "What to tell the family",
                 family(alert),
             ))
-            .raw("</li>"),
+            .raw("</div></li>"),
     }
 }
 

@@ -3,7 +3,7 @@
 (() => {
   const KEY = "rollcall-keys";
   const PLACES = { a: "/", f: "/devices", r: "/reachability", p: "/reports", s: "/administration" };
-  const ITEMS = "main .alerts > li, main tbody tr";
+  const ITEMS = "main .alerts > li, main tbody tr:has(a[href])";
   const HELP = [
     ["j, k", "next and previous laptop, alert or row"],
     ["Enter", "open it"],
@@ -27,7 +27,7 @@
   }
 
   function move(step) {
-    const items = [...document.querySelectorAll(ITEMS)].filter((item) => item.offsetParent !== null);
+    const items = [...document.querySelectorAll(ITEMS)].filter((item) => item.checkVisibility({ contentVisibilityAuto: true }));
     if (items.length === 0) return;
     const at = items.indexOf(current());
     const next = items[Math.min(items.length - 1, Math.max(0, at + step))];

@@ -9,9 +9,12 @@
   // A page asks at most this often, and without a change once in a while, for readings and ages.
   const REST_MS = 1500;
   const STALE_MS = 60000;
+  // When a collector that was lost is looked for again.
+  const AGAIN_MS = 5000;
   let source = null;
   let asked = performance.now();
   let waiting = null;
+  let isOver = false;
 
   function say(text) {
     if (state.textContent === text) return;
@@ -85,6 +88,7 @@
     }
     if (answer.redirected && new URL(answer.url).pathname === "/sign-in") {
       say("Signed out. Load the page again to sign in.");
+      isOver = true;
       if (source) source.close();
       return;
     }
@@ -107,16 +111,25 @@
   function open() {
     if (source) source.close();
     source = new EventSource("/events");
+    source.addEventListener("open", () => { if (!state.hidden) soon(); });
     source.addEventListener("changed", soon);
     source.addEventListener("pulse", () => {
       const isStale = performance.now() - asked > STALE_MS;
       if (isStale || !state.hidden) soon();
     });
     source.addEventListener("error", () => {
-      const isOver = source.readyState === EventSource.CLOSED;
-      say(`${isOver ? "No longer in touch with" : "Trying to reach"} the collector. This is how it was at ${main.dataset.at}.`);
-      if (isOver) setTimeout(() => { if (!document.hidden) open(); }, 15000);
+      if (isOver) return;
+      const isClosed = source.readyState === EventSource.CLOSED;
+      say(`${isClosed ? "No longer in touch with" : "Trying to reach"} the collector. This is how it was at ${main.dataset.at}.`);
+      // A page tells whether it is the collector that is gone, or who was signed in.
+      if (isClosed) setTimeout(again, AGAIN_MS);
     });
+  }
+
+  function again() {
+    if (document.hidden || isOver) return;
+    open();
+    soon();
   }
 
   // A page that nobody looks at takes no connection.
@@ -125,13 +138,17 @@
       if (source) source.close();
       source = null;
     } else {
-      open();
-      soon();
+      again();
     }
   });
   main.addEventListener("input", (event) => {
     const form = event.target.closest("form");
     if (form) form.setAttribute("data-dirty", "");
+  });
+  // What is not chosen has no place in an address that people keep.
+  main.addEventListener("formdata", (event) => {
+    if (!event.target.matches("form.filter[method=get]")) return;
+    for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
   });
   // A choice from a list needs no button.
   main.addEventListener("change", (event) => {

@@ -23,7 +23,11 @@ pub(super) fn render(matrix: &Matrix, now: UnixMs) -> Html {
         } else {
             table(matrix)
         })
-        .put(day_note(matrix, now))
+        .put(if matrix.targets.is_empty() {
+            Html::new()
+        } else {
+            day_note(matrix, now)
+        })
 }
 
 fn nothing() -> Html {
@@ -47,6 +51,7 @@ fn day_note(matrix: &Matrix, now: UnixMs) -> Html {
 
 fn table(matrix: &Matrix) -> Html {
     Html::new()
+        .raw("<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"Targets by place\">")
         .raw("<table role=\"table\" class=\"matrix\"><caption>Laptops that reached each target, of those that tried</caption>")
         .raw("<thead role=\"rowgroup\"><tr role=\"row\"><th role=\"columnheader\" scope=\"col\">Target</th>")
         .each(&matrix.vantages, |vantage| {
@@ -57,7 +62,7 @@ fn table(matrix: &Matrix) -> Html {
         })
         .raw("</tr></thead><tbody role=\"rowgroup\">")
         .each(&matrix.targets, |target| row(matrix, target))
-        .raw("</tbody></table>")
+        .raw("</tbody></table></div>")
 }
 
 fn row(matrix: &Matrix, target: &Target) -> Html {

@@ -23,7 +23,7 @@ use crate::query::{
     page, series,
 };
 use crate::store::Role;
-pub(in crate::query) use writes::WRITES;
+pub(in crate::query) use writes::{WRITES, Write};
 
 /// An address with a method.
 pub(in crate::query) struct Endpoint {

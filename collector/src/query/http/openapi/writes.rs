@@ -302,6 +302,16 @@ impl Write {
 }
 
 impl Field {
+    /// What it takes, for people.
+    pub const fn in_words(&self) -> &'static str {
+        match self.form {
+            Form::Text => "text",
+            Form::Texts => "a list of texts",
+            Form::Time => "a time",
+            Form::Seconds => "seconds, from 1 on",
+        }
+    }
+
     fn described(&self) -> Value {
         let mut schema = match self.form {
             Form::Text => json!({ "type": "string" }),

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod alertmanager;
 pub mod binaries;
+pub mod browser;
 pub mod collector;
 pub mod device;
 pub mod http;

@@ -8,6 +8,7 @@ mod api;
 mod backup;
 mod bad_input;
 mod bench;
+mod browser;
 mod clock;
 mod clones;
 mod configuration;

@@ -1,0 +1,238 @@
+//! Every page: for those who cannot see, on every width, in light and in dark, without a script, without a
+//! connection, and light enough to be there at once.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rollcall_tests::rig::browser::Window;
+use rollcall_tests::rig::patience::{PATIENCE, eventually, require};
+use rollcall_tests::rig::{repository, skip};
+use serde_json::{Value, json};
+
+use super::Desk;
+
+/// The widths of a desk, a tablet and a phone.
+const WIDTHS: [u32; 3] = [1440, 768, 390];
+
+/// What the first page may weigh on the wire, with all that it loads.
+const FIRST_PAGE_BYTES: f64 = 150_000.0;
+
+/// Within how many milliseconds the first page can be used.
+const FIRST_PAGE_MS: f64 = 1000.0;
+
+/// What is judged: the rules of WCAG up to 2.2 AA, and good practice.
+const JUDGED: &str = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']";
+
+/// Every page with a name for its picture.
+fn pages(laptop: &str) -> Vec<(&'static str, String)> {
+    let device = |more: &str| format!("/devices/{laptop}{more}");
+    vec![
+        ("attention", "/".to_owned()),
+        ("attention-site-empty", "/?site=Nowhere".to_owned()),
+        ("fleet", "/devices".to_owned()),
+        (
+            "fleet-none",
+            "/devices?search=nothing-is-called-this".to_owned(),
+        ),
+        (
+            "fleet-filtered",
+            "/devices?health=warning&sort=battery".to_owned(),
+        ),
+        ("device", device("")),
+        ("device-battery-week", device("?part=battery&range=week")),
+        ("device-network-year", device("?part=network&range=year")),
+        (
+            "device-one-hour",
+            device("?metric=hw.battery.charge&range=hour"),
+        ),
+        ("collected", device("/collected")),
+        ("reachability", "/reachability".to_owned()),
+        ("reports", "/reports".to_owned()),
+        ("administration", "/administration".to_owned()),
+        ("api-docs", "/api/docs".to_owned()),
+        ("missing", "/nowhere".to_owned()),
+        ("mistake", "/devices?sort=colour".to_owned()),
+        // Last, since it is of those who are not signed in.
+        ("sign-in", "/sign-in".to_owned()),
+    ]
+}
+
+#[test]
+fn browser_every_page_fits_and_is_accessible() {
+    let story = "every page judged by axe-core, in Chromium";
+    let axe = repository().join("tests/browser/node_modules/axe-core/axe.min.js");
+    let Ok(axe) = fs::read_to_string(axe) else {
+        return skip(
+            story,
+            "axe-core is not there (npm ci --prefix tests/browser)",
+        );
+    };
+    let Some(desk) = Desk::open(story) else {
+        return;
+    };
+    let window = desk.admin();
+    let _lesson = desk.lesson(&window);
+    let mut wrong = Vec::new();
+    for (name, path) in pages(&desk.laptop()) {
+        if name == "sign-in" {
+            let _ = window.tool("Network.clearBrowserCookies", &json!({}));
+        }
+        for scheme in ["light", "dark"] {
+            let preferences = [
+                ("prefers-color-scheme", scheme),
+                ("prefers-reduced-motion", "reduce"),
+            ];
+            window.prefer(&preferences);
+            window.resize(WIDTHS[0], 1000);
+            window.go(&desk.at(&path));
+            let charts = "document.querySelector('script[src*=\"charts.js\"]')";
+            window.wait(
+                name,
+                &format!("!{charts} || document.querySelector('[data-ready]')"),
+            );
+            for width in WIDTHS {
+                window.resize(width, 1000);
+                wrong.extend(too_wide(&window).map(|by| format!("{name} at {width}: {by}")));
+                keep(&window, &format!("{name}-{width}-{scheme}"));
+                // A tablet has the layout of a desk, and colours are the same on a phone.
+                if width == WIDTHS[0] || (width == WIDTHS[2] && scheme == "light") {
+                    let found = judge(&window, &axe);
+                    wrong.extend(
+                        found
+                            .into_iter()
+                            .map(|f| format!("{name} at {width}, {scheme}: {f}")),
+                    );
+                }
+            }
+        }
+        let traffic = window.traffic();
+        wrong.extend(
+            traffic
+                .beyond(&desk.at("/"))
+                .iter()
+                .map(|a| format!("{name} asks {a}")),
+        );
+        let refused =
+            |said: &String| !said.contains("status of 404") && !said.contains("status of 400");
+        let said = window.complaints().into_iter().filter(refused);
+        wrong.extend(said.map(|said| format!("{name}: {said}")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// How much wider than the window the page is, and what sticks out.
+fn too_wide(window: &Window) -> Option<String> {
+    let found = window.run(
+        "const width = document.documentElement.clientWidth;
+         const over = document.documentElement.scrollWidth - width;
+         if (over <= 0) return null;
+         const out = [...document.querySelectorAll('body *')]
+           .filter((each) => each.getBoundingClientRect().right > width + 1).slice(-3);
+         return `${over} pixels too wide: ${out.map((each) => each.outerHTML.slice(0, 150)).join(' | ')}`;",
+    );
+    found.as_str().map(ToOwned::to_owned)
+}
+
+/// What axe-core finds that is serious or critical.
+fn judge(window: &Window, axe: &str) -> Vec<String> {
+    let loaded = window.run("return Boolean(window.axe)");
+    if loaded != true {
+        let _ = window.run(axe);
+    }
+    let found = window.run(&format!(
+        "return window.axe.run(document, {{ runOnly: {JUDGED}, resultTypes: ['violations'] }})
+           .then((found) => found.violations
+             .filter(({{ impact }}) => impact === 'serious' || impact === 'critical')
+             .map(({{ id, nodes }}) => `${{id}}: ${{nodes.slice(0, 3).map((node) => node.html).join(' | ')}}`))"
+    ));
+    let found = found.as_array().cloned().expect("axe answers with a list");
+    let text = |found: &Value| found.as_str().map(ToOwned::to_owned);
+    found.iter().filter_map(text).collect()
+}
+
+/// Keeps a picture of the page where `ROLLCALL_SHOTS` names a folder.
+fn keep(window: &Window, name: &str) {
+    let Some(folder) = std::env::var_os("ROLLCALL_SHOTS").map(PathBuf::from) else {
+        return;
+    };
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(format!("{name}.png")), window.picture()).unwrap();
+}
+
+#[test]
+fn browser_the_first_page_is_light_and_there_at_once() {
+    let Some(desk) = Desk::open("the first page's weight and speed, in Chromium") else {
+        return;
+    };
+    let window = desk.admin();
+    let _ = window.tool("Network.enable", &json!({}));
+    let _ = window.tool(
+        "Network.setCacheDisabled",
+        &json!({ "cacheDisabled": true }),
+    );
+    // One of many loads is quick enough, whatever else the machine does meanwhile.
+    let (traffic, ms) = eventually("a first page within a second", PATIENCE, || {
+        let _ = window.traffic();
+        window.go(&desk.at("/"));
+        let timing = "const [page] = performance.getEntriesByType('navigation');
+                      return page.domContentLoadedEventEnd";
+        let ms = window.run(timing).as_f64().unwrap_or(f64::MAX);
+        require(ms < FIRST_PAGE_MS, || format!("{ms} ms"))?;
+        Ok::<_, String>((window.traffic(), ms))
+    });
+    let bytes = traffic.bytes;
+    println!("first page: {bytes:.0} bytes on the wire, usable after {ms:.0} ms");
+    assert!(bytes > 1000.0 && bytes < FIRST_PAGE_BYTES, "{bytes} bytes");
+    assert_eq!(traffic.beyond(&desk.at("/")), [""; 0], "asks elsewhere");
+}
+
+#[test]
+fn browser_a_collector_that_is_away_is_said_and_what_was_known_stays() {
+    let Some(mut desk) = Desk::open("a collector that is away, in Chromium") else {
+        return;
+    };
+    let window = desk.admin();
+    window.wait(
+        "a page that renews itself",
+        "document.querySelector('main[data-at]')",
+    );
+    let known = window.text("main h1");
+    desk.collector.stop();
+    let said = "!document.getElementById('state').hidden";
+    window.wait("that it is away", said);
+    let state = window.text("#state").unwrap_or_default();
+    assert!(state.contains("This is how it was at"), "{state}");
+    assert_eq!(window.text("main h1"), known);
+    desk.collector.run();
+    // Whether a session outlives a restart is not this story's: either the page is as it was, or it says why not.
+    let state = "document.getElementById('state')";
+    let is_back = format!("{state}.hidden || {state}.textContent.startsWith('Signed out')");
+    window.wait("that it is back", &is_back);
+}
+
+#[test]
+fn browser_pages_are_whole_without_a_script() {
+    let Some(desk) = Desk::open("pages without a script, in Chromium") else {
+        return;
+    };
+    let window = desk.driver.open();
+    let _ = window.tool(
+        "Emulation.setScriptExecutionDisabled",
+        &json!({ "value": true }),
+    );
+    window.go(&desk.at("/sign-in"));
+    desk.sign_in(&window, &desk.collector.admin_token());
+    let laptop = desk.laptop();
+    for (range, drawn) in [("day", "svg .line"), ("week", "svg .band")] {
+        window.go(&desk.at(&format!("/devices/{laptop}?part=battery&range={range}")));
+        let charts = window.count(&format!("figure {drawn}"));
+        assert!(charts > 0, "the server draws a {range}");
+        assert_eq!(window.count("figure canvas"), 0, "no script runs");
+    }
+    window.go(&desk.at("/devices"));
+    let all = window.text("caption").expect("a table has a caption");
+    window.click("#site option:nth-child(2)");
+    window.click("form.filter button");
+    window.wait_at("/devices?");
+    assert_ne!(window.text("caption").expect("a table has a caption"), all);
+}

@@ -1,0 +1,63 @@
+//! Two people at once: what one does, the other sees without loading the page again.
+
+use super::Desk;
+
+#[test]
+fn browser_what_one_acknowledges_another_sees() {
+    let Some(desk) = Desk::open("one acknowledges, another sees it, in Chromium") else {
+        return;
+    };
+    let (one, other) = (desk.admin(), desk.admin());
+    let dealt_with = "[...document.querySelectorAll('main strong')]\
+                      .filter((each) => each.textContent.includes('deals with it')).length";
+    assert_eq!(other.run(&format!("return {dealt_with}")), 0);
+    one.keys(["j", "a"]);
+    one.wait("one's own page", &format!("{dealt_with} > 0"));
+    other.wait("the other's page", &format!("{dealt_with} > 0"));
+    desk.nothing_wrong(&one);
+    desk.nothing_wrong(&other);
+}
+
+#[test]
+fn browser_a_revoked_token_ends_its_holders_session() {
+    let Some(desk) = Desk::open("a revoked token, in Chromium") else {
+        return;
+    };
+    let admin = desk.admin();
+    admin.go(&desk.at("/administration"));
+    let form = "form[action='/administration/api-tokens']";
+    admin.fill(&format!("{form} [name=name]"), "student worker");
+    let _ = admin.run(&format!(
+        "document.querySelector(\"{form} [name=role]\").value = 'viewer'"
+    ));
+    admin.click(&format!("{form} button"));
+    admin.wait("the token", "document.querySelector('code.token')");
+    let secret = admin.text("code.token").expect("it is shown");
+    let worker = desk.signed_in(&secret);
+    worker.go(&desk.at("/devices"));
+
+    admin.go(&desk.at("/administration"));
+    assert_eq!(admin.count("code.token"), 0, "it is not shown again");
+    admin.click("button[aria-label='Revoke student worker']");
+    admin.wait(
+        "that it is revoked",
+        "!document.querySelector(\"button[aria-label='Revoke student worker']\")",
+    );
+    worker.go(&desk.at("/"));
+    worker.wait_at("/sign-in");
+    desk.nothing_wrong(&admin);
+}
+
+#[test]
+fn browser_a_mistake_in_a_form_is_named_by_its_field() {
+    let Some(desk) = Desk::open("a mistake in a form, in Chromium") else {
+        return;
+    };
+    let admin = desk.admin();
+    admin.go(&desk.at("/administration"));
+    let form = "form[action='/administration/tokens']";
+    admin.fill(&format!("{form} [name=site]"), "Lincoln");
+    admin.fill(&format!("{form} [name=uses]"), "many");
+    admin.click(&format!("{form} button"));
+    admin.wait_text("#problem", "`uses` must be");
+}

@@ -1,5 +1,5 @@
 //! The faces for programs, by programs that Rollcall did not write: a fuzzer that reads the
-//! description, `promtool`, and a Prometheus.
+//! description, `promtool`, a Prometheus, and the parser of OpenTelemetry's makers.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,6 +9,7 @@ use rollcall_tests::rig::agent::Laptop;
 use rollcall_tests::rig::collector::Collector;
 use rollcall_tests::rig::patience::{PATIENCE, eventually, require};
 use rollcall_tests::rig::process::{self, Process};
+use rollcall_tests::rig::webhook::Receiver;
 use rollcall_tests::rig::{self, http, ports, repository};
 
 use crate::settings;
@@ -136,6 +137,53 @@ fn api_metrics_are_read_by_prometheus() {
         require(seen, || format!("{value}"))
     });
     drop(prometheus);
+    laptop.stop();
+    collector.stop();
+}
+
+/// What is given to a stack of OpenTelemetry is what its own parser reads, field by field.
+#[test]
+fn api_otlp_is_read_by_its_makers_parser() {
+    let python = repository().join(".venv/bin/python");
+    let mut probe = Command::new(&python);
+    let there = probe.args(["-c", "import opentelemetry.proto.collector.metrics.v1"]);
+    if !there.output().is_ok_and(|output| output.status.success()) {
+        return rig::skip(
+            "OTLP by its makers' parser",
+            "opentelemetry-proto is not installed",
+        );
+    }
+    let folder = rig::folder();
+    let (mut collector, mut laptop) = with_a_laptop(folder.path());
+    let stack = Receiver::start();
+    let feed = format!(
+        "[[feed]]\nkind = \"otlp\"\nname = \"stack\"\nurl = \"http://{}/v1/metrics\"\ninterval_s = 10\n",
+        stack.address
+    );
+    collector.stop();
+    collector.configure(&format!("{}{feed}", settings::QUICK));
+    collector.run();
+    let call = eventually("a call of OTLP", PATIENCE, || {
+        let call = stack.calls().into_iter().next();
+        call.ok_or("none yet")
+    });
+    let file = folder.path().join("call.json");
+    std::fs::write(&file, call.body.to_string()).unwrap();
+    let mut reader = Command::new(python);
+    reader.arg(repository().join("tests/src/rig/otlp.py"));
+    reader.stdin(std::fs::File::open(&file).unwrap());
+    let output = reader.output().unwrap();
+    let problem = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{problem}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let counts: Vec<u64> = said
+        .split_whitespace()
+        .map(|n| n.parse().unwrap())
+        .collect();
+    assert!(
+        counts[0] == 1 && counts[1] > 5 && counts[2] >= counts[1],
+        "{said}"
+    );
     laptop.stop();
     collector.stop();
 }

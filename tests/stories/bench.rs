@@ -69,6 +69,16 @@ fn bench_query_runs() {
 }
 
 #[test]
+fn bench_dashboard_runs() {
+    let seen = smoke("dashboard");
+    has(&seen, &["attention_p99_ms", "fleet_filtered_p99_ms"]);
+    has(
+        &seen,
+        &["laptop_history_of_30_days_p99_ms", "first_page_bytes"],
+    );
+}
+
+#[test]
 fn bench_restart_runs() {
     has(&smoke("restart"), &["rollcall_restart_s"]);
 }
@@ -118,6 +128,7 @@ fn bench_says_what_it_can_measure() {
         "ack",
         "growth",
         "agent",
+        "dashboard",
     ] {
         assert!(help.contains(name), "{help}");
     }

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from bench import ack, agent, connections, disk, growth, ingest, query, restart
+from bench import ack, agent, connections, dashboard, disk, growth, ingest, query, restart
 from bench.machine import describe_machine
 from bench.packages import Packages
 from bench.processes import Process, Stop
@@ -22,7 +22,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
 BENCHES = {
     "ingest": ingest, "disk": disk, "connections": connections, "query": query,
-    "restart": restart, "ack": ack, "growth": growth, "agent": agent,
+    "restart": restart, "ack": ack, "growth": growth, "agent": agent, "dashboard": dashboard,
 }
 
 EXPLANATION = """\

@@ -11,7 +11,7 @@ import time
 import urllib.parse
 import urllib.request
 
-from bench.processes import Process, wait_for
+from bench.processes import Process, settle, wait_for
 from bench.query import percentiles
 from bench.systems import Rollcall, free_port
 
@@ -38,22 +38,16 @@ def run(bench):
     started = time.monotonic()
     system.start()
     bench.say(f"ready after {time.monotonic() - started:.1f} s")
-    settle(bench, system)
+    rest(bench, system)
     desk = Desk(system)
     tell(bench, {name: ask(desk, paths, asked) for name, paths in questions(system).items()})
     first_page(bench, system, desk)
 
 
-def settle(bench, system):
-    """Waits until the rules have looked at everybody: the number of alerts no longer moves."""
-    last, since = None, time.monotonic()
-    deadline = since + bench.size(10, 60, 300)
-    while time.monotonic() < deadline and time.monotonic() - since < bench.size(1, 4, 20):
-        firing = system.counted("rollcall_alerts")
-        if firing != last:
-            last, since = firing, time.monotonic()
-        time.sleep(0.25)
-    bench.results.put("alerts", last)
+def rest(bench, system):
+    """Waits until the rules have looked at everybody and the days are merged, which begins 10 s after the start."""
+    settle(system.process, bench.size(1, 13, 60), bench.size(10, 60, 1200))
+    bench.results.put("alerts", system.counted("rollcall_alerts"))
 
 
 def questions(system):

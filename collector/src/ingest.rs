@@ -15,7 +15,6 @@ mod secure;
 mod session;
 mod streams;
 mod transport;
-mod trim;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -139,7 +138,6 @@ impl Ingest {
     ) -> anyhow::Result<()> {
         let shutdown = self.shared.shutdown.clone();
         let watcher = tokio::spawn(streams::end_those_of_the_revoked(Arc::clone(&self.shared)));
-        tokio::spawn(trim::after_many_have_left(Arc::clone(&self.shared)));
         let shared = Arc::clone(&self.shared);
         let laptops = shared.laptops.clone();
         let routes = self.beside(routes).prepare();

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod alert;
+mod allocator;
 pub mod audit;
 pub mod authority;
 pub mod collector;

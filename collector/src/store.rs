@@ -15,6 +15,8 @@ mod cursors;
 mod database;
 mod dense;
 mod frame;
+#[cfg(test)]
+mod guards;
 mod history;
 mod holes;
 mod hot;

@@ -13,6 +13,7 @@ use rollcall_shared::time::{Clock as _, SystemClock, UnixMs};
 use super::{LOCKED_TRIES, LOCKED_WAIT, Places, is_locked};
 use crate::config::Config;
 use crate::control::{Request, ask_for_stream, receive_export, send_import};
+use crate::store::rollup::Level;
 use crate::store::{Format, ImportOptions, ImportReport, Selection, Store, export, import};
 
 #[derive(Debug, Args)]
@@ -38,6 +39,10 @@ pub(super) struct ExportArgs {
     /// Before this time
     #[arg(long, value_parser = parse_time)]
     to: UnixMs,
+    /// What each series was like in stretches of this length, instead of every value: how often it was
+    /// read, its least, mean, greatest and last value. Kept for longer than every value is
+    #[arg(long)]
+    resolution: Option<Level>,
     /// The file, or `-` for the standard output
     #[arg(long)]
     out: PathBuf,
@@ -66,6 +71,7 @@ pub(super) fn run_export(places: &Places, args: &ExportArgs) -> anyhow::Result<(
         metric: args.metric,
         from: args.from,
         to: args.to,
+        resolution: args.resolution,
     };
     if args.out == Path::new("-") {
         let rows = write_export(places, &selection, args.format, &mut io::stdout())?;

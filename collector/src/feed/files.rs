@@ -110,6 +110,7 @@ impl Files {
             metric: metric.map(|metric| metric.code),
             from: UnixMs(day * DAY_MS),
             to: UnixMs((day + 1) * DAY_MS),
+            resolution: None,
         };
         let path = self.config.folder.join(self.file_name(day));
         // Only a whole file bears the name that others look for.

@@ -47,6 +47,8 @@ mod tests;
 mod texts;
 mod values;
 
+use std::borrow::Cow;
+
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
@@ -104,8 +106,8 @@ const FILL: usize = VALUE_BYTES - VALUE_BYTES / 16;
 /// its own where that is possible. Points come back ordered by time, series by key.
 #[must_use]
 pub fn encode(columns: &[Column]) -> Vec<Vec<u8>> {
-    let sorted: Vec<Column> = columns.iter().map(in_order_of_time).collect();
-    let mut views: Vec<View<'_>> = sorted.iter().map(Column::view).collect();
+    let sorted: Vec<Cow<'_, Column>> = columns.iter().map(in_order_of_time).collect();
+    let mut views: Vec<View<'_>> = sorted.iter().map(|column| column.view()).collect();
     views.retain(|view| !view.points.is_empty());
     views.sort_by_key(|view| view.key);
     let mut pieces = Vec::new();
@@ -141,11 +143,14 @@ impl Column {
     }
 }
 
-fn in_order_of_time(column: &Column) -> Column {
+fn in_order_of_time(column: &Column) -> Cow<'_, Column> {
+    if column.points.is_sorted_by_key(|(at, _)| *at) {
+        return Cow::Borrowed(column);
+    }
     let mut column = column.clone();
     // Equal times keep their order.
     column.points.sort_by_key(|(at, _)| *at);
-    column
+    Cow::Owned(column)
 }
 
 fn put(pieces: &mut Vec<Vec<u8>>, views: &[View<'_>]) {

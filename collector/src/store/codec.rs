@@ -1,7 +1,14 @@
 //! Bytes of our own forms: fixed numbers little-endian, lengths before what they measure.
 
+use std::cell::RefCell;
+
+use zstd::bulk::{Compressor, Decompressor};
+
 use super::StoreError;
 use super::keys::VALUE_BYTES;
+
+/// zstd at its fastest: the log lives for an hour, and so does a state.
+const LEVEL: i32 = 1;
 
 /// The most bytes that a compressed form may have when unpacked: a message's limit, 16 times.
 const UNPACKED_BYTES: usize = 16 * 1024 * 1024;
@@ -120,14 +127,30 @@ impl<'a> Decoder<'a> {
     }
 }
 
+thread_local! {
+    // A context of zstd has some hundred kilobytes, which cost more to make than a device's state to pack.
+    static COMPRESSOR: RefCell<Compressor<'static>> =
+        RefCell::new(Compressor::new(LEVEL).expect("zstd has memory for a context"));
+    static DECOMPRESSOR: RefCell<Decompressor<'static>> =
+        RefCell::new(Decompressor::new().expect("zstd has memory for a context"));
+}
+
 /// Compresses a form.
-pub(super) fn pack(bytes: &[u8], level: i32) -> Vec<u8> {
-    zstd::bulk::compress(bytes, level).expect("memory is all that compressing into memory needs")
+pub(super) fn pack(bytes: &[u8]) -> Vec<u8> {
+    let packed = COMPRESSOR.with_borrow_mut(|zstd| zstd.compress(bytes));
+    packed.expect("memory is all that compressing into memory needs")
 }
 
 /// Undoes [`pack`].
 pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Problem> {
-    zstd::bulk::decompress(bytes, UNPACKED_BYTES).map_err(|error| error.to_string())
+    // The room that the frame asks for: most have some hundred bytes.
+    let said = zstd::zstd_safe::get_frame_content_size(bytes)
+        .ok()
+        .flatten();
+    let said = said.and_then(|said| usize::try_from(said).ok());
+    let room = said.map_or(UNPACKED_BYTES, |said| said.min(UNPACKED_BYTES));
+    let unpacked = DECOMPRESSOR.with_borrow_mut(|zstd| zstd.decompress(bytes, room));
+    unpacked.map_err(|error| error.to_string())
 }
 
 /// Splits a value into pieces, each small enough for a value; the first begins with their count.

@@ -20,8 +20,12 @@ use super::holes;
 use super::tally::{self, Tally, Witness};
 use super::tape::Tape;
 
-/// Cheap reads after each commit: they let sled's epochs advance, without which memory grows.
-const DRAIN_READS: usize = 2000;
+/// Cheap reads after each commit let sled's epochs advance, without which memory grows: what it has
+/// replaced is looked at after every 128 of them, 512 pieces at a time. So many after a commit whatever its
+/// size, and so many for each of its operations, up to a fifth of a millisecond.
+const DRAIN_READS: usize = 256;
+const DRAIN_READS_PER_OP: usize = 8;
+const DRAIN_READS_AT_MOST: usize = 2000;
 
 /// How often and how long to wait for a database that was just dropped: 5 s in all, where one takes
 /// some milliseconds.
@@ -90,7 +94,11 @@ impl Database {
         Ok((database, problems))
     }
 
-    fn open_unchecked(path: &Path, trees: &[&str], cache_bytes: u64) -> Result<Self, OpenError> {
+    pub(super) fn open_unchecked(
+        path: &Path,
+        trees: &[&str],
+        cache_bytes: u64,
+    ) -> Result<Self, OpenError> {
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(cache_bytes)
@@ -145,10 +153,17 @@ impl Database {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         *tally = guarded(|| self.apply(ops, *tally))?;
         guarded(|| self.engine.flush())?;
-        self.file.sync_data()?;
+        self.sync_data()?;
         self.witness.note(tally.commits)?;
         self.tape.record(&self.name, &self.names, ops);
-        self.drain();
+        self.drain(ops.len());
+        Ok(())
+    }
+
+    /// Makes durable what the engine has written.
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()?;
+        note_synced(&self.path.join("db"));
         Ok(())
     }
 
@@ -195,7 +210,7 @@ impl Database {
     /// Lets the engine write what it holds, and keeps its memory flat.
     pub fn write_out(&self) -> io::Result<()> {
         guarded(|| self.engine.flush())?;
-        self.drain();
+        self.drain(usize::MAX);
         Ok(())
     }
 
@@ -315,11 +330,12 @@ impl Database {
         files.map_or(0, |files| files.count() as u64)
     }
 
-    fn drain(&self) {
+    fn drain(&self, ops: usize) {
         let Some(tree) = self.trees.first() else {
             return;
         };
-        for _ in 0..DRAIN_READS {
+        let reads = ops.saturating_mul(DRAIN_READS_PER_OP);
+        for _ in 0..reads.saturating_add(DRAIN_READS).min(DRAIN_READS_AT_MOST) {
             // Only its passing through sled's epoch matters.
             let _ = tree.contains_key([]);
         }
@@ -350,7 +366,7 @@ fn await_release(path: &Path) -> io::Result<()> {
 pub(super) fn sync_tree(path: &Path) -> io::Result<()> {
     sync_folder(path)?;
     match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
+        Some(parent) => sync(parent),
         None => Ok(()),
     }
 }
@@ -361,10 +377,35 @@ fn sync_folder(path: &Path) -> io::Result<()> {
         if entry.file_type()?.is_dir() {
             sync_folder(&entry.path())?;
         } else {
-            File::open(entry.path())?.sync_all()?;
+            sync(&entry.path())?;
         }
     }
-    File::open(path)?.sync_all()
+    sync(path)
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    note_synced(path);
+    Ok(())
+}
+
+#[cfg(not(test))]
+const fn note_synced(_: &Path) {}
+
+#[cfg(test)]
+fn note_synced(path: &Path) {
+    SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
+}
+
+#[cfg(test)]
+thread_local! {
+    static SYNCED: std::cell::RefCell<Vec<PathBuf>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// What this thread has synced since it was last asked.
+#[cfg(test)]
+pub(super) fn take_synced() -> Vec<PathBuf> {
+    SYNCED.take()
 }
 
 pub(super) fn io_error(path: &Path, problem: &'static str, source: io::Error) -> OpenError {

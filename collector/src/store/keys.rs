@@ -350,9 +350,9 @@ pub struct Day(pub i32);
 impl Day {
     /// The day of a time. Times outside of four-digit years count as the first or last of these.
     pub fn of(at: UnixMs) -> Self {
-        let first = days_from_civil(0, 1, 1);
-        let last = days_from_civil(9999, 12, 31);
-        let day = at.0.div_euclid(86_400_000).clamp(first, last);
+        const FIRST: i64 = days_from_civil(0, 1, 1);
+        const LAST: i64 = days_from_civil(9999, 12, 31);
+        let day = at.0.div_euclid(86_400_000).clamp(FIRST, LAST);
         Self(i32::try_from(day).expect("four-digit years are few days"))
     }
 

@@ -11,9 +11,6 @@ use super::codec::{Decoder, Encoder, Problem, pack, unpack};
 
 const VERSION: u8 = 2;
 
-/// zstd at its fastest: the log lives for an hour.
-const LEVEL: i32 = 1;
-
 /// Bytes of an entry before it is compressed, after which the next one begins. With one more message of
 /// the largest size it stays well below what may be unpacked: an entry that could not be read again
 /// would be a store that does not open.
@@ -40,7 +37,7 @@ impl EntryForm {
     }
 
     pub fn finish(self) -> Vec<u8> {
-        pack(&self.0.0, LEVEL)
+        pack(&self.0.0)
     }
 }
 

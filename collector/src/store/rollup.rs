@@ -16,8 +16,10 @@ mod roll;
 mod tests;
 pub(super) mod write;
 
+use clap::ValueEnum;
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
+use serde::{Deserialize, Serialize};
 
 use crate::device::SeriesKey;
 pub use roll::coarser;
@@ -27,13 +29,21 @@ pub(super) use roll::{roll, times_of};
 pub const HOLD_MS: i64 = 4 * 3_600_000 + 15 * 60_000;
 
 /// How long the stretches are that a roll-up tells of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum,
+)]
 pub enum Level {
-    /// A quarter of an hour.
+    /// A quarter of an hour
+    #[serde(rename = "15m")]
+    #[value(name = "15m")]
     Quarter,
-    /// An hour.
+    /// An hour
+    #[serde(rename = "1h")]
+    #[value(name = "1h")]
     Hour,
-    /// A day, in UTC.
+    /// A day, in UTC
+    #[serde(rename = "1d")]
+    #[value(name = "1d")]
     Day,
 }
 

@@ -196,6 +196,13 @@ pub(super) fn put_values(tree: usize, prefix: &[u8], values: Vec<Vec<u8>>) -> Ve
 fn by_day(columns: Vec<Column>) -> BTreeMap<Day, Vec<Column>> {
     let mut days: BTreeMap<Day, Vec<Column>> = BTreeMap::new();
     for column in columns {
+        // Points are in the order of their time, and most columns are of one day.
+        if let [(first, _), .., (last, _)] = &column.points[..]
+            && Day::of(*first) == Day::of(*last)
+        {
+            days.entry(Day::of(*first)).or_default().push(column);
+            continue;
+        }
         for points in column
             .points
             .chunk_by(|(a, _), (b, _)| Day::of(*a) == Day::of(*b))

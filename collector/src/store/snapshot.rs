@@ -22,7 +22,6 @@ use super::memory::Entry;
 use crate::device::{Latest, SeriesKey};
 
 const VERSION: u8 = 2;
-const LEVEL: i32 = 1;
 const NOTHING: Value = Value::Number(0.0);
 
 /// Packs a device's state, as one that is sealed through an entry of the log.
@@ -50,7 +49,7 @@ pub(super) fn encode(entry: &Entry, cursors: &[Cursor], sealed: u64) -> Vec<u8> 
         before = latest.since.0;
         put_value(&mut form, &NOTHING, &latest.value);
     }
-    pack(&form.0, LEVEL)
+    pack(&form.0)
 }
 
 /// Puts a packed state back, and answers with its cursors. Readings that this version's catalogue does

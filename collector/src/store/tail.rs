@@ -1,11 +1,11 @@
 //! What a device has reported since it was sealed last: frames in memory, as they are in the log.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
-use super::block::{Column, Point, Unpacked, Wanted};
+use super::block::{Column, Unpacked, Wanted};
 use super::codec::{Decoder, Problem};
 use super::frame::Chain;
 use crate::device::SeriesKey;
@@ -62,17 +62,10 @@ impl Segment {
 
     /// The times of all reports, and the points of the series that are wanted, in the order of their time.
     pub fn unpack(&self, wanted: Wanted<'_>) -> Result<Unpacked, Problem> {
-        let mut points: BTreeMap<SeriesKey, Vec<Point>> = BTreeMap::new();
-        let mut times = Vec::new();
+        let (mut columns, mut times) = (Columns::default(), Vec::new());
         let mut add = |at: UnixMs, key: &SeriesKey, value: &Value| {
-            if !wanted(key.metric, &key.instance) {
-                return;
-            }
-            match points.get_mut(key) {
-                Some(points) => points.push((at, value.clone())),
-                None => {
-                    points.insert(key.clone(), vec![(at, value.clone())]);
-                }
+            if wanted(key.metric, &key.instance) {
+                columns.add(at, key, value);
             }
         };
         let (mut form, mut chain) = (Decoder(&self.bytes), Chain::default());
@@ -82,12 +75,52 @@ impl Segment {
         }
         times.sort_unstable();
         times.dedup();
-        let column = |(key, mut points): (SeriesKey, Vec<Point>)| {
-            points.sort_by_key(|(at, _)| *at);
-            Column { key, points }
-        };
-        let columns = points.into_iter().map(column).collect();
+        let columns = columns.finish();
         Ok(Unpacked { times, columns })
+    }
+}
+
+/// Columns as they come, a report after the other.
+#[derive(Debug, Default)]
+struct Columns {
+    columns: Vec<Column>,
+    places: HashMap<SeriesKey, usize>,
+    /// Where the next reading belongs, if it comes in the order of the report before.
+    next: usize,
+}
+
+impl Columns {
+    fn add(&mut self, at: UnixMs, key: &SeriesKey, value: &Value) {
+        let is_next = self.columns.get(self.next);
+        let place = match is_next.is_some_and(|column| column.key == *key) {
+            true => self.next,
+            false => self.place_of(key),
+        };
+        self.columns[place].points.push((at, value.clone()));
+        self.next = (place + 1) % self.columns.len();
+    }
+
+    fn place_of(&mut self, key: &SeriesKey) -> usize {
+        if let Some(place) = self.places.get(key) {
+            return *place;
+        }
+        let place = self.columns.len();
+        self.places.insert(key.clone(), place);
+        self.columns.push(Column {
+            key: key.clone(),
+            points: Vec::new(),
+        });
+        place
+    }
+
+    /// By key, each with its points in the order of their time.
+    fn finish(self) -> Vec<Column> {
+        let mut columns = self.columns;
+        for column in &mut columns {
+            column.points.sort_by_key(|(at, _)| *at);
+        }
+        columns.sort_by(|a, b| a.key.cmp(&b.key));
+        columns
     }
 }
 

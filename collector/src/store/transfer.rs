@@ -14,11 +14,25 @@
 //! CSV has these columns. A JSON line has them as keys, `value` with its own type. In Parquet `value`
 //! is a number and `flag` and `text` have columns of their own. Rows are ordered by device, then by
 //! time.
+//!
+//! With a [`Level`] a file has a row for each stretch of time instead, which tells what a series was like
+//! in it. It begins with the same four columns (`time` is the stretch's first moment), and goes on with
+//!
+//! | column | |
+//! |---|---|
+//! | count | the reports in which the series was read, or stood as it had been read before |
+//! | min, mean, max | of numbers; the mean is that over the reports |
+//! | last | the last good value |
+//! | unavailable | why there was none, where `count` is 0 |
+//!
+//! In Parquet `last` is a number and `flag` and `text` have columns of their own. What is rolled up cannot
+//! be imported.
 
 mod export;
 mod formats;
 mod import;
 mod parquet_file;
+mod rolled;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -28,6 +42,7 @@ use rollcall_shared::reading::Reading;
 use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
+use super::rollup::Level;
 use crate::device::Device;
 
 pub use export::{ExportError, export};
@@ -49,6 +64,9 @@ pub struct Selection {
     pub from: UnixMs,
     /// Before this time.
     pub to: UnixMs,
+    /// Stretches of time of this length that begin in it, instead of every value.
+    #[serde(default)]
+    pub resolution: Option<Level>,
 }
 
 impl Selection {
@@ -56,6 +74,10 @@ impl Selection {
         self.device.is_none_or(|id| id == device.id)
             && self.site.as_ref().is_none_or(|site| *site == device.site)
             && (self.group.is_none() || self.group == device.group)
+    }
+
+    fn has_metric(&self, code: u16) -> bool {
+        self.metric.is_none_or(|metric| metric == code)
     }
 }
 

@@ -46,6 +46,9 @@ pub(super) struct Options {
     /// Seal what was appended, as time would.
     #[arg(long)]
     seal: bool,
+    /// Then merge the days and weeks that are over, as time would.
+    #[arg(long)]
+    merge: bool,
 }
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
@@ -83,6 +86,9 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
         if options.seal {
             store.seal(SystemClock.now().wall).await.context("seal")?;
         }
+    }
+    if options.merge {
+        store.merge(SystemClock.now().wall).await.context("merge")?;
     }
     println!(
         "{}",

@@ -47,7 +47,7 @@ def of_rollcall(bench, files, devices, senders, rate, seconds, month, year):
     system = bench.system(Rollcall)
     system.enrol(devices, senders)
     first = max(month, year) * 1440
-    system.fill(files["past"], 1)
+    system.fill(files["past"], 1, merge=True)
     system.fill(files["fleet"], devices, first_sequence=first + 1)
     system.start()
     device = system.first_laptop()

@@ -99,11 +99,12 @@ class Rollcall(System):
                                      "--connections", connections, "--out", self.fleet])
         self.devices = devices
 
-    def fill(self, series, devices, first_sequence=1, seal=True):
+    def fill(self, series, devices, first_sequence=1, seal=True, merge=False):
         """History past the wire, while the collector does not run."""
         return json.loads(self.tool("rollcall-bench", [
             "fill", "--data", self.data, "--series", series, "--fleet", self.fleet, "--devices", devices,
-            "--first-sequence", first_sequence, *(["--seal"] if seal else [])]))
+            "--first-sequence", first_sequence, *(["--seal"] if seal else []),
+            *(["--merge"] if merge else [])]))
 
     def seal(self):
         """Seals everything, as time would, while the collector does not run; tells what that costs."""

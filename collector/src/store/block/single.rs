@@ -80,9 +80,6 @@ mod writing {
     use super::super::super::keys::VALUE_BYTES;
     use super::*;
 
-    /// zstd's default: blocks live for a year.
-    const LEVEL: i32 = 3;
-
     /// Packs points into blocks, each small enough for a value.
     pub(in super::super::super) fn encode(points: &[Point]) -> Vec<Vec<u8>> {
         points.chunks(POINTS).flat_map(encode_or_halve).collect()
@@ -107,7 +104,7 @@ mod writing {
             Some(numbers) => put_numbers(&mut form, &numbers),
             None => put_mixed(&mut form, points),
         }
-        pack(&form.0, LEVEL)
+        pack(&form.0)
     }
 
     fn put_times(form: &mut Encoder, points: &[Point]) {

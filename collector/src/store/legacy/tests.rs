@@ -85,7 +85,7 @@ fn entry_bytes(minutes: std::ops::RangeInclusive<i64>) -> Vec<u8> {
     let mut form = Encoder::default();
     form.u8(ENTRY);
     put_arrival(&mut form, &arrival);
-    pack(&form.0, 1)
+    pack(&form.0)
 }
 
 fn snapshot_bytes(through: u64, state: &DeviceState) -> Vec<u8> {
@@ -105,7 +105,7 @@ fn snapshot_bytes(through: u64, state: &DeviceState) -> Vec<u8> {
         };
         form.bytes(&reading.encode_to_vec());
     }
-    pack(&form.0, 1)
+    pack(&form.0)
 }
 
 fn block_op(seal: u64, minutes: std::ops::RangeInclusive<i64>) -> super::super::database::Op {

@@ -93,6 +93,7 @@ fn everything() -> Selection {
         metric: None,
         from: UnixMs(0),
         to: NOW,
+        resolution: None,
     }
 }
 
@@ -199,6 +200,126 @@ async fn parquet_holds_what_csv_holds() {
         let value = number.or(flag).or(row.get_string(6).cloned());
         assert_eq!(value.unwrap_or_default(), record[4]);
         assert_eq!(row.get_string(7).cloned().unwrap_or_default(), record[5]);
+    }
+    assert!(expected.next().is_none());
+}
+
+/// The records of a file, without their mean, which merging rounds.
+fn without_mean(csv: &[u8]) -> Vec<Vec<String>> {
+    let records = csv::Reader::from_reader(csv).into_records();
+    let fields = records.map(|record| record.unwrap().iter().map(str::to_owned).collect());
+    let mut all: Vec<Vec<String>> = fields.collect();
+    all.iter_mut().for_each(|fields| drop(fields.remove(6)));
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stretches_go_out_whether_they_are_merged_or_not() {
+    let from = tempfile::tempdir().unwrap();
+    let store = filled(from.path()).await;
+    for level in Level::ALL {
+        let selection = Selection {
+            resolution: Some(level),
+            // Not at the start of a stretch: the first is the next that begins.
+            from: NOW.plus_ms(-20 * DAY_MS + 1),
+            ..everything()
+        };
+        let (rows, before) = exported(&store, &selection, Format::Csv);
+        let text = String::from_utf8(before.clone()).unwrap();
+        let head = "time,device,metric,instance,count,min,mean,max,last,unavailable";
+        assert_eq!(text.lines().next(), Some(head));
+        let (_, jsonl) = exported(&store, &selection, Format::Jsonl);
+        assert_eq!(rows, jsonl.split(|byte| *byte == b'\n').count() as u64 - 1);
+        let records = without_mean(&before);
+        for record in &records {
+            let at: jiff::Timestamp = record[0].parse().unwrap();
+            assert!(at.as_millisecond() >= selection.from.0, "{record:?}");
+            assert_eq!(at.as_millisecond() % level.width_ms(), 0, "{record:?}");
+        }
+        store.seal(NOW).await.unwrap();
+        store.merge(NOW).await.unwrap();
+        let (_, after) = exported(&store, &selection, Format::Csv);
+        assert!(without_mean(&after) == records, "{level:?}");
+    }
+    // A whole day of one report an hour, from its own values.
+    let metric = Some(metric::BATTERY_CHARGE.code);
+    let device = Some(DeviceId::from_bytes([1; 16]));
+    let start = UnixMs(NOW.0.div_euclid(DAY_MS) * DAY_MS - 7 * DAY_MS);
+    let of_day = Selection {
+        metric,
+        device,
+        from: start,
+        to: start.plus_ms(DAY_MS),
+        ..everything()
+    };
+    let (_, jsonl) = exported(&store, &of_day, Format::Jsonl);
+    let lines = jsonl
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    let values: Vec<f64> = lines
+        .map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()["value"].as_f64())
+        .map(Option::unwrap)
+        .collect();
+    let resolution = Some(Level::Day);
+    let (rows, jsonl) = exported(
+        &store,
+        &Selection {
+            resolution,
+            ..of_day
+        },
+        Format::Jsonl,
+    );
+    let told: serde_json::Value = serde_json::from_slice(&jsonl).unwrap();
+    assert_eq!((rows, &told["count"]), (1, &serde_json::json!(24)));
+    let near = |name: &str, expected: f64, by: f64| {
+        let found = told[name].as_f64().unwrap();
+        assert!(
+            (found - expected).abs() <= by,
+            "{name}: {found} for {expected}"
+        );
+    };
+    near(
+        "min",
+        values.iter().copied().fold(f64::MAX, f64::min),
+        1e-12,
+    );
+    near(
+        "max",
+        values.iter().copied().fold(f64::MIN, f64::max),
+        1e-12,
+    );
+    near("last", *values.last().unwrap(), 1e-12);
+    near("mean", values.iter().sum::<f64>() / 24.0, 1e-3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parquet_holds_the_stretches_that_csv_holds() {
+    let from = tempfile::tempdir().unwrap();
+    let store = filled(from.path()).await;
+    let selection = Selection {
+        resolution: Some(Level::Hour),
+        ..everything()
+    };
+    let (_, csv) = exported(&store, &selection, Format::Csv);
+    let (_, parquet) = exported(&store, &selection, Format::Parquet);
+    let mut expected = csv::Reader::from_reader(&csv[..]).into_records();
+    let reader = SerializedFileReader::new(bytes::Bytes::from(parquet)).unwrap();
+    for row in reader.get_row_iter(None).unwrap() {
+        let (row, record) = (row.unwrap(), expected.next().unwrap().unwrap());
+        let at = UnixMs(row.get_timestamp_millis(0).unwrap());
+        assert_eq!(at.to_string(), record[0]);
+        for at in 1..4 {
+            assert_eq!(row.get_string(at).unwrap(), &record[at]);
+        }
+        assert_eq!(row.get_long(4).unwrap().to_string(), record[4]);
+        let number = |at| row.get_double(at).map(|number| number.to_string());
+        for at in 5..8 {
+            assert_eq!(number(at).unwrap_or_default(), record[at]);
+        }
+        let flag = row.get_bool(9).map(|flag| flag.to_string());
+        let last = number(8).or(flag).or(row.get_string(10).cloned());
+        assert_eq!(last.unwrap_or_default(), record[8]);
+        assert_eq!(row.get_string(11).cloned().unwrap_or_default(), record[9]);
     }
     assert!(expected.next().is_none());
 }

@@ -19,6 +19,7 @@
 pub mod cause;
 mod follow;
 mod group;
+mod split;
 pub mod traits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,10 @@ const FLAP_LONGEST_MS: i64 = 12 * 3_600_000;
 /// How long most devices must have recovered before a shared incident is closed: two rounds of
 /// measurements.
 const RECOVERED_MS: i64 = 5 * 60_000;
+
+/// How long after the end of a shared incident a laptop must still show its symptom to have another reason:
+/// two rounds of measurements, which reach each laptop that is awake.
+const SEEN_AGAIN_MS: i64 = 10 * 60_000;
 
 /// How long channels are not told again of an incident that merely grows.
 const GROWING_MS: i64 = 15 * 60_000;
@@ -186,6 +191,7 @@ impl<'a> Desk<'a> {
             }
             match known {
                 Some(id) => members.entry(id).or_default().push(alert),
+                None if is_left_over(scene, alert) => {}
                 None => waiting.push((alert, false)),
             }
         }
@@ -248,6 +254,20 @@ impl<'a> Desk<'a> {
     fn shared(&self, alert: &Alert) -> Option<&'a Shared> {
         self.rule(alert)?.shared.as_ref()
     }
+}
+
+/// Whether an alert is what an incident that is over has left: the laptop was not heard of since then, asleep
+/// as a rule. Absence is not health, so it fires on; but nobody is told again before it was seen again.
+fn is_left_over(scene: &Scene<'_>, alert: &Alert) -> bool {
+    let Some(id) = alert.incident else {
+        return false;
+    };
+    let over = match scene.incidents.get(&id) {
+        Some(incident) => incident.closed,
+        // It is in the history: it was closed so long ago at least.
+        None => Some(scene.now.plus_ms(-REOPEN_MS)),
+    };
+    over.is_some_and(|over| alert.observed <= over.plus_ms(SEEN_AGAIN_MS))
 }
 
 fn is_open(incident: &Incident) -> bool {

@@ -82,6 +82,9 @@ pub struct Shared {
     pub symptom: String,
     /// The fewest laptops that are one incident.
     pub at_least: u32,
+    /// Whether as many as that are one incident though they share nothing: a list to be worked off, such
+    /// as laptops without encryption, and no fault that each of them has. It ends with the last of them.
+    pub collect: bool,
     /// How long an alert waits for others, in milliseconds.
     pub gather_ms: i64,
     /// How far apart alerts of one cause may begin, in milliseconds.

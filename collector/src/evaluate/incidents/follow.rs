@@ -1,6 +1,7 @@
 //! What becomes of open incidents: findings go, devices recover, acknowledgements run out.
 
-use super::{Desk, GROWING_MS, devices_of, hold_ms, is_open};
+use super::group::collects;
+use super::{Desk, GROWING_MS, SEEN_AGAIN_MS, devices_of, hold_ms, is_open};
 use crate::alert::Alert;
 use crate::incident::{Cause, Incident};
 use crate::notification::Event;
@@ -25,11 +26,11 @@ impl<'a> Desk<'a> {
         let is_less = self.mark_resolved(&mut incident, members);
         incident.devices = devices_of(members);
         incident.most_devices = incident.most_devices.max(incident.devices);
-        if has_recovered(&incident) {
+        if self.has_recovered(&incident) {
             let since = *incident.recovered.get_or_insert(self.scene.now);
             let close_at = since.plus_ms(hold_ms(&incident));
             if close_at <= self.scene.now {
-                return self.close(incident, members);
+                return self.close(incident);
             }
             self.wake_at(close_at);
         } else {
@@ -40,6 +41,13 @@ impl<'a> Desk<'a> {
             !is_quiet && (self.acknowledgement_ran_out(&mut incident) || self.has_lapsed(members));
         let is_dealt_with = incident.acknowledged.is_some();
         let has_grown = self.has_grown(&incident, members);
+        let has_halved = has_halved(&before, &incident);
+        if has_grown || has_halved {
+            let found = self.narrower(&incident, members);
+            if !found.is_empty() {
+                return self.split(incident, members, &found);
+            }
+        }
         if !is_quiet && (ran_out || has_grown || (is_less && !is_dealt_with)) {
             self.note_worst(&mut incident, members);
             return self.tell(incident, Event::Updated);
@@ -48,7 +56,8 @@ impl<'a> Desk<'a> {
         if !is_quiet {
             self.note_worst(&mut incident, members);
         }
-        if is_worth_storing(&before, &incident) {
+        // What has fallen to half is stored, so that it is not asked again why.
+        if has_halved || is_worth_storing(&before, &incident) {
             self.put(incident);
         }
     }
@@ -91,12 +100,13 @@ impl<'a> Desk<'a> {
         is_less && !members.is_empty() && matches!(incident.cause, Cause::Device(_))
     }
 
-    /// Closes it. Devices that have not recovered have another reason: they wait no longer.
-    fn close(&mut self, mut incident: Incident, members: &[&'a Alert]) {
-        self.waiting
-            .extend(members.iter().map(|alert| (*alert, true)));
+    /// Closes it. Laptops that have not recovered have another reason if they go on to show the symptom:
+    /// see `is_left_over`.
+    fn close(&mut self, mut incident: Incident) {
         self.members.remove(&incident.id);
         incident.end(self.scene.now);
+        // Who is still awake is looked at again when that can be told.
+        self.wake_at(self.scene.now.plus_ms(SEEN_AGAIN_MS + 1));
         self.tell(incident, Event::Resolved);
     }
 
@@ -110,6 +120,22 @@ impl<'a> Desk<'a> {
         }
         incident.acknowledged = None;
         true
+    }
+
+    /// One laptop is well when nothing is found any more, and so is a list; many with one cause are when
+    /// three of four are.
+    fn has_recovered(&self, incident: &Incident) -> bool {
+        match &incident.cause {
+            Cause::Shared { symptom, .. } if !self.is_list(symptom) => {
+                incident.devices.saturating_mul(4) <= incident.most_devices
+            }
+            _ => incident.devices == 0,
+        }
+    }
+
+    /// Whether laptops that show this are a list to be worked off.
+    pub(super) fn is_list(&self, symptom: &str) -> bool {
+        self.rules_of(symptom).into_iter().any(collects)
     }
 
     /// Whether the desk must hear that it is worse than it was told: twice as many devices, or graver.
@@ -128,12 +154,10 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// One laptop is well when nothing is found any more; many are when three of four are.
-fn has_recovered(incident: &Incident) -> bool {
-    match incident.cause {
-        Cause::Device(_) => incident.devices == 0,
-        Cause::Shared { .. } => incident.devices.saturating_mul(4) <= incident.most_devices,
-    }
+/// Whether the laptops of a shared cause have become half of what they were.
+fn has_halved(before: &Incident, after: &Incident) -> bool {
+    let is_half = |incident: &Incident| incident.devices.saturating_mul(2) <= after.most_devices;
+    matches!(after.cause, Cause::Shared { .. }) && is_half(after) && !is_half(before)
 }
 
 /// A crowd's count changes with every lid: it is stored when it has grown by an eighth.

@@ -6,6 +6,7 @@ use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 
 use super::cause::{Found, causes};
+use super::split::describe;
 use super::traits::Traits;
 use super::{Desk, REOPEN_MS, add_finding, devices_of, is_open, mark, new_incident};
 use crate::alert::{Alert, Audience};
@@ -141,9 +142,17 @@ impl<'a> Desk<'a> {
         for found in causes(&exposed, at_least) {
             self.open_shared(symptom, instance, &found, &affected, pool);
         }
+        if rules.iter().any(|rule| collects(rule)) {
+            let left = pool.waiting.iter().map(|(alert, _)| *alert);
+            let left: Vec<&Alert> = left.chain(pool.single.iter().map(|(a, _)| *a)).collect();
+            let found = collected(devices_of(&left), exposed.len());
+            if found.affected >= at_least {
+                self.open_shared(symptom, instance, &found, &affected, pool);
+            }
+        }
     }
 
-    fn rules_of(&self, symptom: &str) -> Vec<&'a Rule> {
+    pub(super) fn rules_of(&self, symptom: &str) -> Vec<&'a Rule> {
         let rules = self.scene.rules.rules.iter().map(|rule| &**rule);
         rules
             .filter(|rule| rule.shared.as_ref().is_some_and(|s| s.symptom == symptom))
@@ -191,19 +200,9 @@ impl<'a> Desk<'a> {
             scope: found.scope.clone(),
         };
         let mut incident = new_incident(cause, shared.audience, alerts[0], self.scene.now);
-        incident.title = format!(
-            "{} {}",
-            shared.title.replace("{instance}", instance),
-            found.scope
-        );
-        incident.site = match &found.scope {
-            Scope::SiteNetwork(site) => site.parse().ok(),
-            _ => None,
-        };
-        incident.confidence = Some(found.confidence);
+        describe(&mut incident, shared, instance, found);
         incident.devices = devices_of(&alerts);
         incident.most_devices = incident.devices;
-        incident.exposed = found.exposed;
         alerts.iter().take(FINDINGS).for_each(|alert| {
             add_finding(&mut incident, alert);
         });
@@ -289,6 +288,22 @@ impl<'a> Desk<'a> {
                     .is_some_and(|at| at.plus_ms(REOPEN_MS) > self.scene.now)
         };
         candidates.filter(fits).max_by_key(|i| i.closed).cloned()
+    }
+}
+
+/// Whether a rule's laptops are one list, whatever they share.
+pub(super) fn collects(rule: &Rule) -> bool {
+    rule.shared.as_ref().is_some_and(|shared| shared.collect)
+}
+
+/// What stands for the cause of a list.
+fn collected(affected: u32, exposed: usize) -> Found {
+    let exposed = u32::try_from(exposed).unwrap_or(u32::MAX);
+    Found {
+        scope: Scope::Everywhere,
+        affected,
+        exposed,
+        confidence: f64::from(affected) / f64::from(exposed.max(1)),
     }
 }
 

@@ -22,6 +22,7 @@ struct District {
     firing: BTreeMap<AlertKey, Alert>,
     incidents: BTreeMap<IncidentId, Incident>,
     silenced: BTreeSet<DeviceId>,
+    asleep: BTreeSet<DeviceId>,
     lapsed: BTreeSet<AlertId>,
     told: Vec<(IncidentId, Event)>,
     now: UnixMs,
@@ -61,6 +62,7 @@ impl District {
             firing: BTreeMap::new(),
             incidents: BTreeMap::new(),
             silenced: BTreeSet::new(),
+            asleep: BTreeSet::new(),
             lapsed: BTreeSet::new(),
             told: Vec::new(),
             now: START,
@@ -108,6 +110,12 @@ impl District {
     }
 
     fn decide(&mut self) {
+        let awake = self
+            .firing
+            .values_mut()
+            .filter(|a| !self.asleep.contains(&a.key.device));
+        let now = self.now;
+        awake.for_each(|alert| alert.observed = now);
         let firing: Vec<_> = self.firing.values().cloned().collect();
         let silenced = &self.silenced;
         let until = self.now.plus_ms(HOUR);
@@ -242,9 +250,17 @@ fn a_site_s_outage_is_one_ticket_with_its_late_comers_and_closes_when_most_recov
     assert_eq!(incident.site.as_ref().unwrap().as_str(), "site-03");
     assert!(district.count(Event::Updated) <= 2, "growth is told seldom");
     let few: BTreeSet<DeviceId> = struck[..3].iter().copied().collect();
+    district.asleep.insert(struck[0]);
     district.recover(|key| !few.contains(&key.device));
-    district.run(10 * MINUTE);
+    district.run(20 * MINUTE);
     assert_eq!(district.count(Event::Resolved), 1);
+    assert_eq!(
+        district.open().count(),
+        2,
+        "one went to sleep during the outage"
+    );
+    district.asleep.clear();
+    district.run(MINUTE);
     assert_eq!(
         district.open().count(),
         3,
@@ -558,4 +574,79 @@ fn an_acknowledged_alert_is_told_again_when_that_lapses() {
     district.lapsed.clear();
     district.run(HOUR);
     assert_eq!(district.count(Event::Updated), 1);
+}
+
+/// The line of the whole district comes back, and what stays out are two schools with troubles of their own.
+#[test]
+fn an_incident_of_two_causes_is_split() {
+    let mut district = District::new(4, 200);
+    let struck = district.where_(|traits| !traits.off_campus);
+    district.fire_all(&struck, "no-platform-at-school", "");
+    district.run(10 * MINUTE);
+    assert_eq!(
+        district.titles(),
+        ["No learning platform can be reached everywhere"]
+    );
+    let first = district.open().next().unwrap().id;
+    let two = district.where_(|t| ["site-00", "site-01"].contains(&t.site_network.as_str()));
+    let two: BTreeSet<DeviceId> = two.into_iter().collect();
+    district.recover(|key| !two.contains(&key.device));
+    district.run(10 * MINUTE);
+    assert_eq!(
+        district.titles(),
+        [
+            "No learning platform can be reached at site-00",
+            "No learning platform can be reached at site-01"
+        ]
+    );
+    assert!(
+        district.open().any(|incident| incident.id == first),
+        "the ticket goes on as one"
+    );
+    assert!(district.open().all(|incident| incident.devices == 100));
+    assert_eq!(
+        (
+            district.count(Event::Fired),
+            district.count(Event::Resolved)
+        ),
+        (2, 0)
+    );
+    district.recover(|_| true);
+    district.run(10 * MINUTE);
+    assert_eq!(
+        (district.open().count(), district.count(Event::Resolved)),
+        (0, 2)
+    );
+}
+
+/// Here and there a laptop is not encrypted: that is a list for somebody, and not thirty tickets.
+#[test]
+fn what_is_worked_off_is_one_list_that_ends_with_its_last_laptop() {
+    let mut district = District::new(10, 200);
+    let scattered: Vec<DeviceId> = district.where_(|_| true).into_iter().step_by(67).collect();
+    district.fire_all(&scattered, "disk-not-encrypted", "");
+    district.run(2 * HOUR);
+    assert_eq!(district.titles(), ["Disk is not encrypted"]);
+    let list = district.open().next().unwrap().id;
+    let late = district.where_(|_| true)[1];
+    district.fire(late, "disk-not-encrypted", "");
+    district.run(10 * MINUTE);
+    assert!(
+        district
+            .firing
+            .values()
+            .all(|alert| alert.incident == Some(list))
+    );
+    district.recover(|key| key.device != late);
+    district.run(DAY);
+    assert_eq!(
+        (district.open().count(), district.count(Event::Resolved)),
+        (1, 0)
+    );
+    district.recover(|_| true);
+    district.run(HOUR);
+    assert_eq!(
+        (district.open().count(), district.count(Event::Fired)),
+        (0, 1)
+    );
 }

@@ -82,6 +82,8 @@ pub(super) struct RuleTable {
 pub(super) struct SharedTable {
     pub symptom: Option<Word>,
     pub at_least: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub collect: bool,
     pub gather: Option<Word>,
     pub within: Option<Word>,
     pub audience: Option<Word>,

@@ -52,6 +52,7 @@ fn shared_of(rule: &RuleTable, spanned: &Spanned<SharedTable>) -> Checked<Shared
     Ok(Shared {
         symptom: symptom.into_inner(),
         at_least: at_least(table.at_least.as_ref())?,
+        collect: table.collect,
         gather_ms: gather(table.gather.as_ref())?,
         within_ms: time("shared.within", table.within.as_ref(), WITHIN_MS)?,
         audience: choose("shared.audience", &audience, "audience", &audiences)?,

@@ -7,11 +7,15 @@
 
 pub mod battery;
 pub mod drive;
+pub mod habit;
 pub mod metrics;
 pub mod past;
+pub mod peers;
+pub mod rate;
 pub mod space;
 
 mod outlook;
+mod standing;
 
 use rollcall_shared::time::UnixMs;
 

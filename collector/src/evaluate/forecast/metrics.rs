@@ -44,6 +44,46 @@ forecasts! {
         "How much a drive looks like those that failed soon; from 5 points on it is failing.";
     DRIVE_WORDS = 60021, "forecast.physical_disk.words", "", Kind::Text,
         "What gave the drive its points.";
+    CHARGER_SHORTFALL = 60030, "forecast.charger.shortfall", "1", Kind::Gauge{low:0.0,high:1.0},
+        "Share of the power of its peers' chargers that the best charger of two weeks lacks.";
+    CHARGER_WORDS = 60031, "forecast.charger.words", "", Kind::Text,
+        "The charger beside those of its peers, in words.";
+    BATTERY_FALLS = 60032, "forecast.battery.falls", "{fall}", Kind::Gauge{low:0.0,high:100.0},
+        "Times in 60 days that the laptop went out though its battery told of 15 % or more.";
+    BATTERY_FALLS_WORDS = 60033, "forecast.battery.falls.words", "", Kind::Text,
+        "When the battery gave out, in words.";
+    HEAT_ABOVE_PEERS = 60040, "forecast.temperature.above_peers", "Cel", Kind::Gauge{low:0.0,high:200.0},
+        "Degrees by which it is hotter than its peers would be at its load; 0 where that is not unusual.";
+    HEAT_RISE = 60041, "forecast.temperature.rise", "Cel", Kind::Gauge{low:0.0,high:200.0},
+        "Degrees by which it is hotter than in the weeks before; 0 where that is not unusual.";
+    HEAT_WORDS = 60042, "forecast.temperature.words", "", Kind::Text,
+        "Its heat beside its peers and its past, in words.";
+    WAIT_ABOVE_PEERS = 60043, "forecast.waiting.above_peers", "1", Kind::Gauge{low:0.0,high:1.0},
+        "Share of time that programs wait more than on its peers; 0 where that is not unusual.";
+    WAIT_RISE = 60044, "forecast.waiting.rise", "1", Kind::Gauge{low:0.0,high:1.0},
+        "Share of time that programs wait more than in the weeks before; 0 where that is not unusual.";
+    THROTTLING_ABOVE_PEERS = 60045, "forecast.throttling.above_peers", "1/h", Kind::Gauge{low:0.0,high:1_000_000.0},
+        "Times an hour that heat slows it more than its peers; 0 where that is not unusual.";
+    SLOW_WORDS = 60046, "forecast.slow.words", "", Kind::Text,
+        "How slow it is beside its peers and its past, in words.";
+    BOOT_ABOVE_PEERS = 60050, "forecast.boot.above_peers", "s", Kind::Gauge{low:0.0,high:900.0},
+        "Seconds that it takes longer to start than its peers; 0 where that is not unusual.";
+    BOOT_RISE = 60051, "forecast.boot.rise", "s", Kind::Gauge{low:0.0,high:900.0},
+        "Seconds that it takes longer to start than it used to; 0 where that is not unusual.";
+    BOOT_WORDS = 60052, "forecast.boot.words", "", Kind::Text,
+        "How long it takes to start, in words.";
+    CRASH_EXCESS = 60060, "forecast.crashes.excess", "{crash}", Kind::Gauge{low:0.0,high:1_000_000.0},
+        "Crashes of 30 days beyond those of its peers; 0 where so many are chance.";
+    CRASH_WORDS = 60061, "forecast.crashes.words", "", Kind::Text,
+        "Its crashes beside those of its peers, in words.";
+    UPDATES_FAILING = 60062, "forecast.updates.failing", "d", Kind::Gauge{low:0.0,high:400.0},
+        "Days in which updates have failed without one that succeeded.";
+    UPDATES_WORDS = 60063, "forecast.updates.words", "", Kind::Text,
+        "Since when updates fail, here and on its peers, in words.";
+    LINK_DROPS_RISE = 60070, "forecast.link.drops.rise", "1/h", Kind::Gauge{low:0.0,high:1_000_000.0},
+        "Times an hour that its links drop more than in the weeks before; 0 where that is not unusual.";
+    LINK_DROPS_WORDS = 60071, "forecast.link.drops.words", "", Kind::Text,
+        "How often its links drop, in words.";
 }
 
 /// The metric with this name, of the catalogue or of a forecast.

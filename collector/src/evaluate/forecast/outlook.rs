@@ -9,12 +9,15 @@ use rollcall_shared::time::UnixMs;
 
 use super::battery::{self, BatteryForecast, BatteryHistory, Line};
 use super::drive::{self, DriveHistory, DriveKind};
+use super::habit::{Habits, Sample};
 use super::metrics::{
-    BATTERY_REPLACEMENT, BATTERY_SETTLED_HEALTH, BATTERY_WORDS, DRIVE_RISK, DRIVE_WORDS,
-    FILESYSTEM_FULL, FILESYSTEM_WORDS, NOT_FORESEEN_DAYS,
+    BATTERY_REPLACEMENT, BATTERY_SETTLED_HEALTH, BATTERY_WORDS, CHARGER_SHORTFALL, DRIVE_RISK,
+    DRIVE_WORDS, FILESYSTEM_FULL, FILESYSTEM_WORDS, NOT_FORESEEN_DAYS,
 };
 use super::past::{News, Past};
+use super::peers::{Kind, Peers, Summary};
 use super::space::{self, Space};
+use super::standing::Standing;
 use super::{DAY_MS, Point};
 use crate::device::{DeviceState, Latest, Latests, SeriesKey};
 
@@ -25,6 +28,9 @@ const STANDS_MS: i64 = DAY_MS / 4;
 /// How long the forecast of a file system stands at least: its use moves with every report, and a
 /// trend of weeks does not.
 const SPACE_STANDS_MS: i64 = 10 * 60_000;
+
+/// How long what is said of its days stands at least: a day's mean moves with every report.
+const HABITS_STAND_MS: i64 = 60 * 60_000;
 
 /// Batteries, drives and file systems of one device that forecasts are made for.
 const INSTANCES: usize = 64;
@@ -49,6 +55,11 @@ pub struct Outlook {
     /// When the forecasts of file systems were made, and whether something new came after.
     space_made: Option<UnixMs>,
     space_is_new: bool,
+    habits: Habits,
+    habits_made: Option<UnixMs>,
+    /// What it adds to what is usual among its peers, as of when its habits were judged.
+    summary: Summary,
+    peers: Arc<Peers>,
     readings: Arc<Latests>,
 }
 
@@ -59,17 +70,40 @@ impl Outlook {
         &mut self.past
     }
 
+    /// The days, to be filled from the store.
+    pub fn habits_mut(&mut self) -> &mut Habits {
+        self.made = None;
+        &mut self.habits
+    }
+
+    /// What the laptop adds to what is usual among its peers.
+    #[must_use]
+    pub const fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Compares with these peers from when the forecasts are made next.
+    pub fn set_peers(&mut self, peers: &Arc<Peers>) {
+        self.peers = Arc::clone(peers);
+    }
+
     /// The readings of the forecasts at `now`. Without a past they rest on the latest readings alone:
     /// health is as read, and nothing has grown yet.
     pub fn readings(&mut self, state: &DeviceState, now: UnixMs) -> Arc<Latests> {
         let news = self.past.observe(state);
         self.space_is_new |= news.space;
+        let has_happened = Sample::of(state).is_some_and(|sample| self.habits.note(&sample));
+        let is_habit_old = self
+            .habits_made
+            .is_none_or(|made| !(0..HABITS_STAND_MS).contains(&now.since(made)));
         let is_old = self.made.is_none_or(|made| now.since(made) >= STANDS_MS);
         let is_space_old = self
             .space_made
             .is_none_or(|made| !(0..SPACE_STANDS_MS).contains(&now.since(made)));
         let due = News {
             space: self.space_is_new && is_space_old,
+            // Nothing of the days is news before the laptop tells something.
+            habits: news.habits || has_happened || is_habit_old,
             ..news
         };
         if is_old {
@@ -118,6 +152,18 @@ impl Outlook {
         if parts.drive {
             let drives = drives(state);
             found.extend(drives.iter().flat_map(|name| self.drive(state, name, now)));
+        }
+        if parts.habits {
+            let standing = Standing {
+                past: &self.past,
+                habits: &self.habits,
+                kind: Kind::of(state),
+                peers: &self.peers,
+                now,
+            };
+            self.summary = standing.summary();
+            found.extend(standing.readings());
+            self.habits_made = Some(now);
         }
         let dated = found.iter().map(|reading| {
             dated(
@@ -220,7 +266,9 @@ impl Outlook {
 
 /// Whether a forecast is about one of these parts.
 fn is_of(parts: News, forecast: u16) -> bool {
-    if forecast >= DRIVE_RISK.code {
+    if forecast >= CHARGER_SHORTFALL.code {
+        parts.habits
+    } else if forecast >= DRIVE_RISK.code {
         parts.drive
     } else if forecast >= FILESYSTEM_FULL.code {
         parts.space

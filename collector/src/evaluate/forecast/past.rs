@@ -21,7 +21,7 @@ const THINNED_MS: i64 = DAY_MS / 4;
 pub const REACH_MS: i64 = 400 * DAY_MS;
 
 /// The metrics that forecasts are made from.
-static INPUTS: [&Metric; 14] = [
+static INPUTS: [&Metric; 18] = [
     &metric::BATTERY_DESIGN_CAPACITY,
     &metric::BATTERY_FULL_CAPACITY,
     &metric::BATTERY_HEALTH,
@@ -36,6 +36,10 @@ static INPUTS: [&Metric; 14] = [
     &metric::NVME_AVAILABLE_SPARE,
     &metric::NVME_SPARE_THRESHOLD,
     &metric::NVME_MEDIA_ERRORS,
+    &metric::CRASHES,
+    &metric::UNEXPECTED_SHUTDOWNS,
+    &metric::UPDATES_FAILED,
+    &metric::CHARGER_POWER,
 ];
 
 /// SMART attributes that forecasts are made from.
@@ -56,6 +60,8 @@ pub struct News {
     pub space: bool,
     /// Of a drive.
     pub drive: bool,
+    /// Of how the laptop fares: crashes, updates, its charger, its days.
+    pub habits: bool,
 }
 
 impl News {
@@ -64,11 +70,14 @@ impl News {
         battery: true,
         space: true,
         drive: true,
+        habits: true,
     };
 
     const fn note(&mut self, metric: u16) {
         if metric == metric::FILESYSTEM_UTILIZATION.code {
             self.space = true;
+        } else if metric <= metric::CRASHES.code || metric == metric::CHARGER_POWER.code {
+            self.habits = true;
         } else if metric <= metric::BATTERY_HEALTH.code {
             self.battery = true;
         } else {

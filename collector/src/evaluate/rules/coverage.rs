@@ -37,6 +37,41 @@ const FORECAST_OF: &[(&Metric, &[&Metric])] = &[
             &metric::NVME_MEDIA_ERRORS,
         ],
     ),
+    (&metrics::CHARGER_SHORTFALL, &[&metric::CHARGER_POWER]),
+    (
+        &metrics::BATTERY_FALLS,
+        &[
+            &metric::BATTERY_CHARGE,
+            &metric::CHARGER_CONNECTED,
+            &metric::UNEXPECTED_SHUTDOWNS,
+        ],
+    ),
+    (
+        &metrics::HEAT_ABOVE_PEERS,
+        &[
+            &metric::TEMPERATURE,
+            &metric::CPU_UTILIZATION,
+            &metric::HOST_VENDOR,
+            &metric::HOST_MODEL,
+            &metric::OS_BUILD,
+        ],
+    ),
+    (
+        &metrics::WAIT_RISE,
+        &[
+            &metric::PRESSURE_CPU,
+            &metric::PRESSURE_MEMORY,
+            &metric::PRESSURE_IO,
+        ],
+    ),
+    (
+        &metrics::THROTTLING_ABOVE_PEERS,
+        &[&metric::THROTTLE_EVENTS],
+    ),
+    (&metrics::BOOT_RISE, &[&metric::UPTIME]),
+    (&metrics::CRASH_EXCESS, &[&metric::CRASHES]),
+    (&metrics::UPDATES_FAILING, &[&metric::UPDATES_FAILED]),
+    (&metrics::LINK_DROPS_RISE, &[&metric::LINK_DROPS]),
 ];
 
 /// Metrics that no default rule looks at, and why.
@@ -46,24 +81,12 @@ pub const WITHOUT_RULE: &[(&str, &str)] = &[
         "It says what the laptop is, and selects the rules that are for it.",
     ),
     (
-        "os.build_id",
-        "It says what the laptop runs; incidents look for what laptops share in it.",
-    ),
-    (
         "os.updates.pending",
         "Updates that wait are normal; that they fail or stay away is told by updates-failing.",
     ),
     (
         "os.updates.security_pending",
         "The same: what matters is that they do not come, which updates-failing tells.",
-    ),
-    (
-        "host.vendor",
-        "It says what the laptop is; tickets and selectors name it.",
-    ),
-    (
-        "host.model",
-        "It says what the laptop is; incidents and selectors look at it.",
     ),
     (
         "host.serial_number",
@@ -130,10 +153,6 @@ pub const WITHOUT_RULE: &[(&str, &str)] = &[
     (
         "system.paging.utilization",
         "Swap in use is normal; that something waits for memory is memory-pressure.",
-    ),
-    (
-        "system.cpu.throttle_events",
-        "Processors slow down by design for moments; staying at the limit is overheating.",
     ),
     (
         "hw.fan.speed",
@@ -247,10 +266,6 @@ pub const WITHOUT_RULE: &[(&str, &str)] = &[
     (
         "system.network.link.roams",
         "It counts since the agent started, and walking through a school is no fault.",
-    ),
-    (
-        "system.network.link.drops",
-        "It counts since the start, and closing the lid is among it; reachability tells what a pupil feels.",
     ),
     (
         "network.proxy.kind",

@@ -127,6 +127,34 @@ pub(super) const ALL: &[(&str, &str)] = &[
         include_str!("../../../rules/runbooks/crashing.md"),
     ),
     (
+        "charger-wrong",
+        include_str!("../../../rules/runbooks/charger-wrong.md"),
+    ),
+    (
+        "battery-collapses",
+        include_str!("../../../rules/runbooks/battery-collapses.md"),
+    ),
+    (
+        "hotter-than-peers",
+        include_str!("../../../rules/runbooks/hotter-than-peers.md"),
+    ),
+    (
+        "slower-than-before",
+        include_str!("../../../rules/runbooks/slower-than-before.md"),
+    ),
+    (
+        "boots-slowly",
+        include_str!("../../../rules/runbooks/boots-slowly.md"),
+    ),
+    (
+        "crashes-more-than-peers",
+        include_str!("../../../rules/runbooks/crashes-more-than-peers.md"),
+    ),
+    (
+        "link-drops",
+        include_str!("../../../rules/runbooks/link-drops.md"),
+    ),
+    (
         "drive-hot",
         include_str!("../../../rules/runbooks/drive-hot.md"),
     ),

@@ -1,3 +1,5 @@
+mod habits;
+
 use proptest::prelude::*;
 use rollcall_shared::metric::{self, Metric};
 
@@ -583,6 +585,7 @@ fn each_default_rule_is_documented_and_tested() {
         .iter()
         .map(|case| case.rule)
         .chain(["not-seen", "disk-filling"])
+        .chain(habits::rules())
         .collect();
     let rules = RuleSet::built_in();
     for rule in &rules.rules {

@@ -5,6 +5,7 @@ pub mod version;
 
 use std::sync::Arc;
 
+use rollcall_shared::configuration::Schedule;
 use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::metric::Metric;
@@ -18,6 +19,17 @@ pub use latest::{Latest, Latests};
 
 /// Codes from here on are the collector's own: forecasts, which no agent may send.
 pub const FORECAST_CODES: u16 = 60_000;
+
+/// Reports that follow each other within this many intervals belong to one time awake: an agent that
+/// is awake has a report at each fast interval in which something changed, and at each sending
+/// interval in any case.
+const AWAKE_INTERVALS: i64 = 3;
+
+/// Reports further apart than this have a sleep between them, in milliseconds.
+#[must_use]
+pub fn awake_gap_ms(schedule: &Schedule) -> i64 {
+    AWAKE_INTERVALS * i64::from(schedule.fast_s.max(schedule.send_s)) * 1000
+}
 
 /// Whether a device may speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

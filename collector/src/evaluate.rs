@@ -13,12 +13,14 @@ pub mod due;
 pub mod forecast;
 pub mod incidents;
 pub mod outlooks;
+pub mod rehearsal;
 pub mod rules;
 pub mod trial;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rollcall_shared::configuration::Schedule;
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::{Clock, UnixMs};
 use tokio::sync::broadcast::Receiver;
@@ -200,12 +202,10 @@ impl Evaluator {
         })
     }
 
-    /// A change is read within a fast interval, and then waits to be sent with others.
     fn new_round(&self) -> Round {
-        let schedule = self.store.configuration().schedule;
         Round {
             rules: self.book.rules(),
-            lag_ms: (i64::from(schedule.send_s) + i64::from(schedule.fast_s)) * 1000,
+            lag_ms: lag_ms(&self.store.configuration().schedule),
         }
     }
 
@@ -257,6 +257,12 @@ impl Evaluator {
         // A panic leaves at worst a device that is looked at once too often.
         self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long a change may be on its way: it is read within a fast interval, and then waits to be sent with
+/// others.
+fn lag_ms(schedule: &Schedule) -> i64 {
+    (i64::from(schedule.send_s) + i64::from(schedule.fast_s)) * 1000
 }
 
 /// The changes of a device's alerts.

@@ -117,6 +117,12 @@ impl Fleet {
         }
     }
 
+    /// What befalls it.
+    #[must_use]
+    pub const fn event(&self) -> Option<Event> {
+        self.event
+    }
+
     pub(crate) const fn chance(&self) -> Chance {
         Chance::seeded(self.seed)
     }
@@ -166,6 +172,10 @@ impl Laptop {
         let local = self.school.zone.local(at);
         let plan = DayPlan::of(self, local.day);
         let span = plan.span_at(local.second)?;
+        let event = self.event;
+        if event.is_some_and(|event| event.closes_lid(self, span.place, at)) {
+            return None;
+        }
         let battery = Battery::of(self, at);
         Some(Moment {
             at,

@@ -12,6 +12,8 @@ mod messages;
 mod questions;
 mod stopwatch;
 
+pub(crate) use stopwatch::Stopwatch;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,7 +33,7 @@ use rollcall_shared::time::{Clock, Now, SinceBootMs, UnixMs};
 use serde::Serialize;
 
 use messages::Sender;
-use stopwatch::{Stopwatch, resident_bytes};
+use stopwatch::resident_bytes;
 
 /// Appends that are under way at a time: streams of laptops, each with one message.
 const APPENDING: usize = 512;

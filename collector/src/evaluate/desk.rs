@@ -2,6 +2,7 @@
 //! channels are to be told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::time::UnixMs;
@@ -16,7 +17,7 @@ use crate::device::{DeviceState, Standing};
 use crate::incident::{Cause, Incident, IncidentId, IncidentState, SITES};
 use crate::mark::{Marks, Subject};
 use crate::notification::{DEVICES, Event};
-use crate::notify::route::{Concerned, device_name, notifications};
+use crate::notify::route::{Concerned, Route, device_name, notifications};
 use crate::silence::{Silence, silenced_until};
 use crate::store::{Store, StoreError, Write};
 
@@ -32,78 +33,39 @@ impl Evaluator {
         // Somebody may acknowledge or silence meanwhile.
         let _decision = self.store.exclusive().await;
         let now = self.clock.now().wall;
-        let firing = self.store.firing_alerts();
-        let incidents = self.store.incidents();
-        let words = Words::of(&self.store, now);
-        let decision = self.decision(&firing, &incidents, &words, now);
-        let next = decision.next;
-        self.carry_out(decision, &firing, now).await?;
-        self.forget_lapsed(words).await?;
-        self.archive(&incidents, now).await?;
-        let rest = now.plus_ms(LONGEST_REST_MS);
-        Ok(next.map_or(rest, |next| next.min(rest)))
-    }
-
-    fn decision(
-        &self,
-        firing: &[Alert],
-        incidents: &BTreeMap<IncidentId, Incident>,
-        words: &Words,
-        now: UnixMs,
-    ) -> Decision {
         let rules = self.book.rules();
-        let quiet = |alert: &Alert| {
-            let state = self.store.device(alert.key.device)?;
-            words.quiet_until(&rules, &state, alert, now)
-        };
-        decide(&Scene {
+        let words = Words::of(&self.store, now);
+        let floor = Floor {
             rules: &rules,
-            firing,
-            incidents,
-            held: &|alert: &Alert| held_until(&rules, alert, now).max(quiet(alert)),
-            quiet: &quiet,
-            lapsed: &words.lapsed,
-            fleet: &StoredFleet(&self.store),
+            firing: &self.store.firing_alerts(),
+            incidents: &self.store.incidents(),
+            words: &words,
+            laptops: &self.store,
+            routes: &self.routes,
             now,
-        })
+        };
+        let decision = floor.decide();
+        let next = floor.next(&decision);
+        let archived = floor.archived();
+        self.commit_by_pieces(floor.carry_out(decision)).await?;
+        self.forget_lapsed(words).await?;
+        for some in archived.chunks(WRITES) {
+            self.store.commit(some.to_vec()).await?;
+        }
+        Ok(next)
     }
 
-    async fn carry_out(
-        &self,
-        decision: Decision,
-        firing: &[Alert],
-        now: UnixMs,
-    ) -> Result<(), StoreError> {
-        let members = members(&decision, firing);
-        let mut incidents = decision.incidents;
+    /// Commits pieces, each of which must be one batch, some at a time.
+    async fn commit_by_pieces(&self, pieces: Vec<Vec<Write>>) -> Result<(), StoreError> {
         let mut writes = Vec::new();
-        for (id, event) in decision.told {
-            // What channels are told and the incident that it is about are one batch.
-            let Some(mut incident) = incidents.remove(&id) else {
-                continue;
-            };
-            let concerned = self.concerned(&incident, members.get(&id));
-            if !concerned.sites.is_empty() {
-                incident.sites = concerned.sites.iter().take(SITES).cloned().collect();
-            }
-            let told = notifications(&mut incident, event, &concerned, &self.routes, now);
-            log(&incident, event);
-            writes.push(Write::PutIncident(incident));
-            writes.extend(told.into_iter().map(Write::PutNotification));
+        for piece in pieces {
+            writes.extend(piece);
             if writes.len() >= WRITES {
                 self.store.commit(std::mem::take(&mut writes)).await?;
             }
         }
-        writes.extend(incidents.into_values().map(Write::PutIncident));
-        for alert in firing {
-            if let Some(id) = decision.assigned.get(&alert.key) {
-                let mut alert = alert.clone();
-                alert.incident = Some(*id);
-                writes.push(Write::PutAlert(alert));
-            }
-        }
-        for writes in writes.chunks(WRITES) {
-            self.store.commit(writes.to_vec()).await?;
+        if !writes.is_empty() {
+            self.store.commit(writes).await?;
         }
         Ok(())
     }
@@ -125,23 +87,118 @@ impl Evaluator {
         }
         Ok(())
     }
+}
 
-    /// Moves incidents that cannot be opened again any more to the history.
-    async fn archive(
-        &self,
-        incidents: &BTreeMap<IncidentId, Incident>,
-        now: UnixMs,
-    ) -> Result<(), StoreError> {
+/// Where laptops are kept: the store, or a rehearsal's memory.
+pub(super) trait Laptops: Sync {
+    /// One of them; `None` where it is gone.
+    fn laptop(&self, device: DeviceId) -> Option<Arc<DeviceState>>;
+
+    /// All of them.
+    fn laptops(&self) -> Vec<Arc<DeviceState>>;
+}
+
+impl Laptops for Store {
+    fn laptop(&self, device: DeviceId) -> Option<Arc<DeviceState>> {
+        self.device(device)
+    }
+
+    fn laptops(&self) -> Vec<Arc<DeviceState>> {
+        self.devices()
+    }
+}
+
+/// What lies before the desk at one moment. What it decides, and what is written of that, follows from
+/// this alone.
+pub(super) struct Floor<'a> {
+    /// The rules in force.
+    pub rules: &'a RuleSet,
+    /// Every alert that fires.
+    pub firing: &'a [Alert],
+    /// Incidents that are open or may be opened again.
+    pub incidents: &'a BTreeMap<IncidentId, Incident>,
+    /// What people said.
+    pub words: &'a Words,
+    /// The fleet.
+    pub laptops: &'a dyn Laptops,
+    /// The channels.
+    pub routes: &'a [Route],
+    /// The collector's time.
+    pub now: UnixMs,
+}
+
+impl Floor<'_> {
+    /// What is to become of the incidents.
+    pub fn decide(&self) -> Decision {
+        let quiet = |alert: &Alert| {
+            let state = self.laptops.laptop(alert.key.device)?;
+            self.words.quiet_until(self.rules, &state, alert, self.now)
+        };
+        decide(&Scene {
+            rules: self.rules,
+            firing: self.firing,
+            incidents: self.incidents,
+            held: &|alert: &Alert| held_until(self.rules, alert, self.now).max(quiet(alert)),
+            quiet: &quiet,
+            lapsed: &self.words.lapsed,
+            fleet: &KnownFleet(self.laptops),
+            now: self.now,
+        })
+    }
+
+    /// When the desk has to look again at the latest.
+    pub fn next(&self, decision: &Decision) -> UnixMs {
+        let rest = self.now.plus_ms(LONGEST_REST_MS);
+        decision.next.map_or(rest, |next| next.min(rest))
+    }
+
+    /// What a decision writes, in pieces that are one batch each: an incident, and what channels are told
+    /// of it.
+    pub fn carry_out(&self, decision: Decision) -> Vec<Vec<Write>> {
+        let members = members(&decision, self.firing);
+        let mut incidents = decision.incidents;
+        let mut pieces = Vec::new();
+        for (id, event) in decision.told {
+            let Some(mut incident) = incidents.remove(&id) else {
+                continue;
+            };
+            let concerned = self.concerned(&incident, members.get(&id));
+            if !concerned.sites.is_empty() {
+                incident.sites = concerned.sites.iter().take(SITES).cloned().collect();
+            }
+            let told = notifications(&mut incident, event, &concerned, self.routes, self.now);
+            log(&incident, event);
+            let told = told.into_iter().map(Write::PutNotification);
+            pieces.push(
+                std::iter::once(Write::PutIncident(incident))
+                    .chain(told)
+                    .collect(),
+            );
+        }
+        pieces.extend(
+            incidents
+                .into_values()
+                .map(|incident| vec![Write::PutIncident(incident)]),
+        );
+        for alert in self.firing {
+            if let Some(id) = decision.assigned.get(&alert.key) {
+                let mut alert = alert.clone();
+                alert.incident = Some(*id);
+                pieces.push(vec![Write::PutAlert(alert)]);
+            }
+        }
+        pieces
+    }
+
+    /// Incidents that cannot be opened again any more go to the history.
+    pub fn archived(&self) -> Vec<Write> {
         let is_past = |incident: &&Incident| {
             let closed = incident.closed.map(|at| at.plus_ms(REOPEN_MS));
-            incident.state == IncidentState::Closed && closed.is_some_and(|end| end <= now)
+            incident.state == IncidentState::Closed && closed.is_some_and(|end| end <= self.now)
         };
-        let past: Vec<&Incident> = incidents.values().filter(is_past).collect();
-        for some in past.chunks(WRITES) {
-            let writes = some.iter().map(|i| Write::ArchiveIncident((*i).clone()));
-            self.store.commit(writes.collect()).await?;
-        }
-        Ok(())
+        let past = self.incidents.values().filter(is_past);
+        past.map(|incident| Write::ArchiveIncident(incident.clone()))
+            .collect()
     }
 
     fn concerned(&self, incident: &Incident, members: Option<&BTreeSet<DeviceId>>) -> Concerned {
@@ -151,7 +208,7 @@ impl Evaluator {
         }
         let states: Vec<_> = devices
             .iter()
-            .filter_map(|device| self.store.device(*device))
+            .filter_map(|device| self.laptops.laptop(*device))
             .collect();
         let sites: BTreeSet<Label> = states.iter().map(|s| s.device.site.clone()).collect();
         Concerned {
@@ -166,7 +223,8 @@ impl Evaluator {
 }
 
 /// What people said that bears on what channels are told.
-struct Words {
+#[derive(Default)]
+pub(super) struct Words {
     silences: Vec<Silence>,
     marks: BTreeMap<Subject, Marks>,
     /// Alerts whose acknowledgement has run out.
@@ -174,6 +232,16 @@ struct Words {
 }
 
 impl Words {
+    /// Silences alone: nobody has acknowledged anything.
+    pub fn of_silences(silences: &[Silence], now: UnixMs) -> Self {
+        let mut silences = silences.to_vec();
+        silences.retain(|silence| !silence.is_over(now));
+        Self {
+            silences,
+            ..Self::default()
+        }
+    }
+
     fn of(store: &Store, now: UnixMs) -> Self {
         let mut marks = store.all_marks();
         marks.retain(|_, marks| marks.acknowledged.is_some());
@@ -229,17 +297,17 @@ fn held_until(rules: &RuleSet, alert: &Alert, now: UnixMs) -> Option<UnixMs> {
     is_held.then(|| now.plus_ms(HELD_MS))
 }
 
-/// The fleet as the store knows it.
-struct StoredFleet<'a>(&'a Store);
+/// The fleet as it is known.
+struct KnownFleet<'a>(&'a dyn Laptops);
 
-impl Fleet for StoredFleet<'_> {
+impl Fleet for KnownFleet<'_> {
     fn laptop(&self, device: DeviceId) -> Option<(Traits, Label)> {
-        let state = self.0.device(device)?;
+        let state = self.0.laptop(device)?;
         Some((Traits::of(&state), state.device.site.clone()))
     }
 
     fn exposed(&self, rules: &[&Rule], instance: &str) -> Vec<(DeviceId, Traits)> {
-        let states = self.0.devices();
+        let states = self.0.laptops();
         let exposed = states
             .iter()
             .filter(|state| rules.iter().any(|rule| is_exposed(rule, state, instance)));

@@ -19,18 +19,13 @@ use super::keys::{Day, Place, Week};
 use super::records::{ApiTokenRecord, EnrolmentTokenRecord};
 use super::tail::{Segment, Tail};
 use crate::alert::{Alert, AlertKey};
-use crate::device::{Device, DeviceState, Latests};
+use crate::device::{Device, DeviceState, Latests, awake_gap_ms};
 use crate::incident::{Incident, IncidentId};
 use crate::mark::{Marks, Subject};
 use crate::memo::{Memo, MemoKey};
 use crate::notification::{Notification, NotificationKey};
 use crate::silence::{Silence, SilenceId};
 use crate::user::User;
-
-/// Reports that follow each other within this many intervals belong to one time awake: an agent that
-/// is awake has a report at each fast interval in which something changed, and at each sending
-/// interval in any case.
-const AWAKE_INTERVALS: i64 = 3;
 
 /// A message whose reports are all this much older than the last one is history.
 const PAST_MS: i64 = 3_600_000;
@@ -429,8 +424,7 @@ impl Memory {
     }
 
     fn awake_gap_ms(&self) -> i64 {
-        let schedule = self.configuration.schedule;
-        AWAKE_INTERVALS * i64::from(schedule.fast_s.max(schedule.send_s)) * 1000
+        awake_gap_ms(&self.configuration.schedule)
     }
 }
 

@@ -100,7 +100,10 @@ pub fn write_links(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
     let hours = moment.at.since(moment.booted) as f64 / 3_600_000.0;
     sheet.number(&metric::LINK_ERRORS, name, (hours * 3.0).floor());
     sheet.number(&metric::LINK_ROAMS, name, (hours * 1.5).floor());
-    sheet.number(&metric::LINK_DROPS, name, (hours * 0.2).floor());
+    let of_event = laptop.event.map_or(0.0, |event| {
+        event.link_drops(laptop, moment.booted, moment.at)
+    });
+    sheet.number(&metric::LINK_DROPS, name, (hours * 0.2).floor() + of_event);
 }
 
 /// Writes where the laptop is and what it reaches of `targets`.

@@ -19,6 +19,9 @@ pub enum Scenario {
     /// An update that comes to one model within three days breaks its Wi-Fi again and again, until
     /// the next update two weeks later.
     WifiUpdate,
+    /// At the first school everybody goes out for 25 minutes: lids are closed, and one laptop in ten is
+    /// carried along open, out of its network's reach.
+    FireDrill,
     /// For a week a login page stands before the first school's network, for every third laptop.
     CaptivePortal,
     /// The batteries of one model lose a hundredth of their capacity a day, down to a third.
@@ -61,6 +64,10 @@ pub struct Effect {
 /// Whom the events that befall one model befall: laptops of the third model in the list.
 const MODEL: &str = "ProBook x360 11 G7 EE";
 
+/// How long a fire drill lasts, in seconds, and the share of laptops that are carried out open.
+const DRILL_S: i64 = 25 * 60;
+const CARRIED_OPEN: f64 = 0.1;
+
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
@@ -100,6 +107,7 @@ impl Event {
                 let installed = after((laptop.own(Topic::Patch) * 3.0 * DAY_MS as f64) as i64);
                 ("wifi-broken", model(), installed, Some(after(14 * DAY_MS)))
             }
+            Scenario::FireDrill => ("fire-drill", site(), self.from, Some(after(DRILL_S * 1000))),
             Scenario::CaptivePortal => {
                 ("captive-portal", site(), self.from, Some(after(7 * DAY_MS)))
             }
@@ -123,7 +131,9 @@ impl Event {
 
     fn befalls(&self, laptop: &Laptop) -> bool {
         match self.scenario {
-            Scenario::SchoolOutage | Scenario::FullDisks => laptop.school.index == 0,
+            Scenario::SchoolOutage | Scenario::FullDisks | Scenario::FireDrill => {
+                laptop.school.index == 0
+            }
             Scenario::DistrictOutage => true,
             Scenario::WifiUpdate | Scenario::BatteryBatch | Scenario::DeadClocks => {
                 laptop.machine.model == MODEL
@@ -151,6 +161,7 @@ impl Event {
             Scenario::SchoolOutage if place == Place::Campus => Some(Outage::Gateway),
             Scenario::DistrictOutage if place == Place::Campus => Some(Outage::Tcp),
             Scenario::CaptivePortal if place == Place::Campus => Some(Outage::Portal),
+            Scenario::FireDrill if place == Place::Campus => Some(Outage::Link),
             Scenario::WifiUpdate => {
                 // Ten minutes with and ten minutes without, two of five.
                 let slot = laptop.chance.of(Topic::Slot, at.seconds().div_euclid(600));
@@ -158,6 +169,31 @@ impl Event {
             }
             _ => None,
         }
+    }
+
+    /// Whether it closes the laptop's lid.
+    pub(super) fn closes_lid(&self, laptop: &Laptop, place: Place, at: UnixMs) -> bool {
+        self.scenario == Scenario::FireDrill
+            && place == Place::Campus
+            && self.effect_at(laptop, at).is_some()
+            && laptop.own(Topic::Slot) >= CARRIED_OPEN
+    }
+
+    /// How often the laptop's link has dropped by it since it was started.
+    pub(super) fn link_drops(&self, laptop: &Laptop, booted: UnixMs, at: UnixMs) -> f64 {
+        if self.scenario != Scenario::WifiUpdate || self.effect_at(laptop, at).is_none() {
+            return 0.0;
+        }
+        let slot_ms = 600_000;
+        let begins = self
+            .effect(laptop)
+            .map_or(at, |effect| effect.from.max(booted));
+        let slots = begins.0.div_euclid(slot_ms)..=at.0.div_euclid(slot_ms);
+        let down = |slot: i64| {
+            self.outage(laptop, Place::Campus, UnixMs(slot * slot_ms))
+                .is_some()
+        };
+        slots.filter(|slot| down(*slot) && !down(slot - 1)).count() as f64
     }
 
     /// The share of its capacity that a battery has lost by it.

@@ -1,0 +1,436 @@
+//! A district at its desk: simulated laptops through the collector's own decisions, so that what is counted
+//! are the tickets that a help desk would get.
+//!
+//! ```text
+//! simulator -> reports, as an agent would send them -> Rehearsal (evaluate, incidents, routes) -> tickets
+//! ```
+//! Nothing is waited for: a school day of a thousand laptops takes seconds. Days that only have to be lived
+//! through are glanced at: each laptop is seen once, for some minutes.
+
+pub mod figures;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use rollcall_collector::alert::{Audience, Severity};
+use rollcall_collector::device::{Device, Standing};
+use rollcall_collector::evaluate::rehearsal::{Delivered, Rehearsal};
+use rollcall_collector::evaluate::rules::RuleSet;
+use rollcall_collector::incident::{Cause, Incident, IncidentState};
+use rollcall_collector::notification::Event as Told;
+use rollcall_collector::notify::route::Route;
+use rollcall_shared::configuration::Schedule;
+use rollcall_shared::metric::CLOCK_OFFSET;
+use rollcall_shared::reading::Reading;
+use rollcall_shared::time::{UnixMs, civil_from_days, days_from_civil};
+
+use crate::simulator::calendar::{DAY_S, DayKind, Local, Zone, kind_of};
+use crate::simulator::scenario::{Event, Scenario};
+use crate::simulator::{Changes, DayPlan, Fleet, Laptop, Moment, Outage, Place, Probe, TARGETS};
+
+/// The channel that opens tickets.
+const TICKETS: &str = "tickets";
+
+/// The channel of the coaches, who read a digest.
+const COACHES: &str = "coaches";
+
+/// How long a laptop that is glanced at stays connected, at most: shorter than every hold by the minute.
+const GLANCE_MS: i64 = 9 * 60_000;
+
+const DAY_MS: i64 = DAY_S as i64 * 1000;
+
+/// Where the collector stands, and so whose outage hides whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stands {
+    /// In the district's own data centre, behind its line to the internet.
+    InTheDistrict,
+    /// Somewhere on the internet.
+    OnTheInternet,
+}
+
+/// A ticket that was opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ticket {
+    /// When.
+    pub opened: UnixMs,
+    /// Whose work it is.
+    pub audience: Audience,
+    /// Its subject.
+    pub title: String,
+    /// The most devices that it has had.
+    pub devices: u32,
+    /// Whether it is about many laptops with one cause.
+    pub is_shared: bool,
+    /// Whether it was closed again.
+    pub is_closed: bool,
+}
+
+/// Simulated laptops and the collector that they report to.
+pub struct District {
+    laptops: Vec<Pupil>,
+    event: Option<Event>,
+    stands: Stands,
+    schedule: Schedule,
+    now: UnixMs,
+    /// What is rehearsed.
+    pub rehearsal: Rehearsal,
+}
+
+/// A laptop, and what its agent remembers.
+struct Pupil {
+    laptop: Laptop,
+    changes: Changes,
+    spool: Vec<Delivered>,
+    is_connected: bool,
+    day: i64,
+    /// When its lid is open on that day, in seconds.
+    open: Vec<(u32, u32)>,
+}
+
+/// What a laptop did in a step.
+struct Step {
+    connected: Option<bool>,
+    reports: Vec<Delivered>,
+}
+
+impl District {
+    /// Laptops of a fleet from `from` on, under the default rules and `calendar`, a `[calendar]` table.
+    ///
+    /// # Panics
+    /// Where the calendar is not right.
+    #[must_use]
+    pub fn new(fleet: Fleet, devices: u32, stands: Stands, calendar: &str, from: UnixMs) -> Self {
+        let text = format!("extend-default = true\n{calendar}");
+        let rules = RuleSet::parse("district.toml", &text).expect("the calendar is right");
+        let schedule = Schedule::default();
+        let mut rehearsal = Rehearsal::new(rules, routes(), &schedule);
+        let laptops: Vec<Pupil> = (0..devices)
+            .map(|number| Pupil::new(fleet.laptop(number)))
+            .collect();
+        for pupil in &laptops {
+            rehearsal.enrol(pupil.device(from));
+        }
+        Self {
+            laptops,
+            event: fleet.event(),
+            stands,
+            schedule,
+            now: from,
+            rehearsal,
+        }
+    }
+
+    /// The moment that it has come to.
+    #[must_use]
+    pub const fn now(&self) -> UnixMs {
+        self.now
+    }
+
+    /// Lives through some time with a look at every laptop each `step_ms`; at least once in a quarter of an
+    /// hour, or laptops seem to sleep in between.
+    pub fn live(&mut self, until: UnixMs, step_ms: i64) {
+        while self.now < until {
+            self.step(step_ms);
+            self.rehearsal.look(self.now);
+        }
+    }
+
+    /// One step of all laptops; what comes of it is not looked at yet.
+    pub fn step(&mut self, step_ms: i64) {
+        let at = self.now.plus_ms(step_ms);
+        let (schedule, event, stands) = (self.schedule, self.event, self.stands);
+        let steps = in_parallel(&mut self.laptops, |pupil| {
+            pupil.step(at, step_ms, &schedule, |moment| {
+                reaches(stands, event, moment)
+            })
+        });
+        self.now = at;
+        for (pupil, step) in self.laptops.iter().zip(steps) {
+            let id = pupil.laptop.device_id();
+            if let Some(connected) = step.connected {
+                self.rehearsal.set_connected(id, connected, at);
+            }
+            if !step.reports.is_empty() {
+                self.rehearsal.deliver(id, at, step.reports);
+            }
+        }
+    }
+
+    /// Lives through whole days with one glance at each laptop a day.
+    pub fn glance(&mut self, until: UnixMs) {
+        while self.now < until {
+            let end = self.now.plus_ms(DAY_MS).min(until);
+            self.glance_until(end);
+        }
+    }
+
+    fn glance_until(&mut self, end: UnixMs) {
+        let (from, event, stands) = (self.now, self.event, self.stands);
+        let seen = in_parallel(&mut self.laptops, |pupil| {
+            pupil.glance(from..end, |moment| reaches(stands, event, moment))
+        });
+        let mut visits: Vec<(usize, Delivered)> = seen
+            .into_iter()
+            .enumerate()
+            .filter_map(|(pupil, report)| Some((pupil, report?)))
+            .collect();
+        visits.sort_by_key(|(_, report)| report.0);
+        let mut at = from;
+        let mut visits = visits.into_iter().peekable();
+        while at < end {
+            at = at.plus_ms(GLANCE_MS).min(end);
+            let mut here = Vec::new();
+            while let Some((pupil, report)) = visits.next_if(|(_, report)| report.0 <= at) {
+                let id = self.laptops[pupil].laptop.device_id();
+                self.rehearsal.set_connected(id, true, report.0);
+                self.rehearsal.deliver(id, report.0, vec![report]);
+                here.push(id);
+            }
+            self.rehearsal.look(at);
+            for id in here {
+                self.rehearsal.set_connected(id, false, at);
+            }
+        }
+        self.now = end;
+    }
+
+    /// The tickets that were opened within a time.
+    #[must_use]
+    pub fn tickets(&self, during: &Range<UnixMs>) -> Vec<Ticket> {
+        self.opened(TICKETS, during)
+    }
+
+    /// What coaches read in their digests that was found within a time.
+    #[must_use]
+    pub fn digest(&self, during: &Range<UnixMs>) -> Vec<Ticket> {
+        self.opened(COACHES, during)
+    }
+
+    fn opened(&self, channel: &str, during: &Range<UnixMs>) -> Vec<Ticket> {
+        let latest: BTreeMap<_, &Incident> = self
+            .rehearsal
+            .incidents()
+            .map(|incident| (incident.id, incident))
+            .collect();
+        let told = self.rehearsal.told().iter().filter(|told| {
+            told.key.channel == channel
+                && told.event == Told::Fired
+                && during.contains(&told.created)
+        });
+        told.map(|told| {
+            let incident = latest.get(&told.incident.id).copied();
+            let incident = incident.unwrap_or(&told.incident);
+            Ticket {
+                opened: told.created,
+                audience: incident.audience,
+                title: incident.title.clone(),
+                devices: incident.most_devices,
+                is_shared: matches!(incident.cause, Cause::Shared { .. }),
+                is_closed: incident.state == IncidentState::Closed,
+            }
+        })
+        .collect()
+    }
+}
+
+impl Pupil {
+    fn new(laptop: Laptop) -> Self {
+        Self {
+            laptop,
+            changes: Changes::default(),
+            spool: Vec::new(),
+            is_connected: false,
+            day: i64::MIN,
+            open: Vec::new(),
+        }
+    }
+
+    fn device(&self, enrolled: UnixMs) -> Device {
+        let laptop = &self.laptop;
+        Device {
+            id: laptop.device_id(),
+            site: laptop
+                .school()
+                .name
+                .parse()
+                .expect("a school's name is a label"),
+            group: None,
+            enrolled,
+            fingerprint: laptop.fingerprint(),
+            vendor: laptop.vendor().to_owned(),
+            model: laptop.model(),
+            agent_version: "0.1.0".to_owned(),
+            standing: Standing::Active,
+            cloned_from: None,
+        }
+    }
+
+    fn step(
+        &mut self,
+        at: UnixMs,
+        step_ms: i64,
+        schedule: &Schedule,
+        reaches: impl Fn(&Moment) -> bool,
+    ) -> Step {
+        let moment = self
+            .may_be_open(at)
+            .then(|| self.laptop.moment(at))
+            .flatten();
+        let online = moment.as_ref().is_some_and(&reaches);
+        if let Some(moment) = &moment
+            && let Some(report) = self.report(moment, step_ms, schedule)
+        {
+            self.spool.push(report);
+        }
+        let connected = (online != self.is_connected).then_some(online);
+        self.is_connected = online;
+        let reports = if online {
+            std::mem::take(&mut self.spool)
+        } else {
+            Vec::new()
+        };
+        Step { connected, reports }
+    }
+
+    /// Whether the lid may be open: asked of every laptop at every step, so the day's plan is kept.
+    fn may_be_open(&mut self, at: UnixMs) -> bool {
+        let local = self.laptop.school().zone.local(at);
+        if local.day != self.day {
+            self.day = local.day;
+            let plan = DayPlan::of(&self.laptop, local.day);
+            self.open = plan.spans().iter().map(|s| (s.from, s.to)).collect();
+        }
+        let within = |(from, to): &(u32, u32)| (*from..*to).contains(&local.second);
+        self.open.iter().any(within)
+    }
+
+    fn report(&mut self, moment: &Moment, step_ms: i64, schedule: &Schedule) -> Option<Delivered> {
+        let at = moment.at;
+        let full = self.changes.is_full_due(at, schedule.full_s);
+        let mut readings = if full {
+            self.laptop.read(moment, Probe::ALL, &TARGETS)
+        } else {
+            let due = Probe::due(schedule, at.plus_ms(-step_ms), at);
+            self.laptop.read(moment, due, &TARGETS)
+        };
+        readings.push(self.clock_offset(at));
+        let changed = self.changes.take(at, readings, full)?;
+        Some((at, changed.full, changed.readings))
+    }
+
+    /// A full report from the middle of the day's first time with the lid open, where it gets through.
+    fn glance(
+        &self,
+        during: Range<UnixMs>,
+        reaches: impl Fn(&Moment) -> bool,
+    ) -> Option<Delivered> {
+        let zone = self.laptop.school().zone;
+        let local = zone.local(UnixMs(during.start.0.midpoint(during.end.0)));
+        let plan = DayPlan::of(&self.laptop, local.day);
+        let middles = plan.spans().iter().map(|span| {
+            zone.moment(Local {
+                day: local.day,
+                second: span.from.midpoint(span.to),
+            })
+        });
+        let mut moments = middles
+            .filter(|at| during.contains(at))
+            .filter_map(|at| self.laptop.moment(at));
+        let moment = moments.find(reaches)?;
+        let mut readings = self.laptop.read(&moment, Probe::ALL, &TARGETS);
+        readings.push(self.clock_offset(moment.at));
+        Some((moment.at, true, readings))
+    }
+
+    /// What the collector adds when a message comes, in tenths of a second.
+    fn clock_offset(&self, at: UnixMs) -> Reading {
+        let tenths = (self.laptop.skew_ms(at) as f64 / 100.0).round();
+        Reading::number(&CLOCK_OFFSET, "", tenths / 10.0)
+    }
+}
+
+/// Whether a laptop reaches the collector.
+fn reaches(stands: Stands, event: Option<Event>, moment: &Moment) -> bool {
+    let is_cut = event.is_some_and(|event| {
+        event.scenario == Scenario::DistrictOutage
+            && (0..3 * 3_600_000).contains(&moment.at.since(event.from))
+    });
+    match (stands, moment.place) {
+        (Stands::OnTheInternet, _) => moment.is_online(),
+        (Stands::InTheDistrict, Place::Home) => moment.is_online() && !is_cut,
+        // The school's own network and the line to the district are whole; what is behind is not.
+        (Stands::InTheDistrict, Place::Campus) => {
+            matches!(moment.outage, None | Some(Outage::Tcp | Outage::Dns))
+        }
+    }
+}
+
+/// The calendar of the simulated schools, holidays and summers included, from August 2026 on.
+#[must_use]
+pub fn calendar() -> String {
+    let days = days_from_civil(2026, 8, 1)..days_from_civil(2027, 9, 10);
+    let free = days.filter(|day| matches!(kind_of(*day), DayKind::Holiday | DayKind::Summer));
+    let dates: Vec<String> = free
+        .map(|day| {
+            let (year, month, date) = civil_from_days(day);
+            format!("\"{year}-{month:02}-{date:02}\"")
+        })
+        .collect();
+    format!(
+        "{}holidays = [{}]\n",
+        calendar_without_holidays(),
+        dates.join(", ")
+    )
+}
+
+/// The same, where nobody has entered holidays.
+#[must_use]
+pub fn calendar_without_holidays() -> String {
+    "[calendar]\ntime-zone = \"America/New_York\"\nhours = \"08:00-15:30\"\n".to_owned()
+}
+
+/// A time of a day in the first schools' zone.
+#[must_use]
+pub fn at(year: i64, month: u32, date: u32, hour: u32, minute: u32) -> UnixMs {
+    Zone::Eastern.moment(Local {
+        day: days_from_civil(year, month, date),
+        second: hour * 3600 + minute * 60,
+    })
+}
+
+fn routes() -> Vec<Route> {
+    let route = |channel: &str, audiences: &[Audience]| Route {
+        channel: channel.to_owned(),
+        audiences: audiences.to_vec(),
+        sites: Vec::new(),
+        min_severity: Severity::Info,
+    };
+    let desk = [
+        Audience::HelpDesk,
+        Audience::NetworkTeam,
+        Audience::Broadcast,
+    ];
+    vec![
+        route(TICKETS, &desk),
+        route(COACHES, &[Audience::TechnologyCoach]),
+    ]
+}
+
+/// Asks every laptop, on all processors; the answers are in their order.
+fn in_parallel<T: Send>(laptops: &mut [Pupil], ask: impl Fn(&mut Pupil) -> T + Sync) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let each = laptops.len().div_ceil(threads).max(1);
+    let ask = &ask;
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = laptops
+            .chunks_mut(each)
+            .map(|some| scope.spawn(move || some.iter_mut().map(ask).collect::<Vec<T>>()))
+            .collect();
+        let answers = asked
+            .into_iter()
+            .map(|asked| asked.join().expect("a laptop answers"));
+        answers.flatten().collect()
+    })
+}

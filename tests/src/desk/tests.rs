@@ -1,0 +1,126 @@
+//! The days on which a help desk drowns, each with the number of tickets that it got.
+
+use super::*;
+
+const MINUTE: i64 = 60_000;
+
+/// Laptops of six schools.
+const LAPTOPS: u32 = 2400;
+
+fn fleet(scenario: Option<(Scenario, UnixMs)>) -> Fleet {
+    let fleet = Fleet::new(7);
+    scenario.map_or(fleet, |(scenario, from)| {
+        fleet.with(Event { scenario, from })
+    })
+}
+
+/// The tickets that a day like this is feared for: what is out of reach, and what is missed.
+fn of_the_day(tickets: &[Ticket]) -> Vec<&Ticket> {
+    let words = [
+        "platform",
+        "reached",
+        "not been seen",
+        "login page",
+        "Wi-Fi",
+    ];
+    let is_of_the_day = |ticket: &&Ticket| words.iter().any(|word| ticket.title.contains(word));
+    tickets.iter().filter(is_of_the_day).collect()
+}
+
+/// No laptop and audience has two tickets at one time.
+fn assert_one_ticket_a_laptop(rehearsal: &Rehearsal) {
+    let mut seen = BTreeMap::new();
+    for incident in rehearsal.incidents() {
+        if let (Cause::Device(device), IncidentState::Open) = (&incident.cause, incident.state) {
+            let before = seen.insert((*device, incident.audience), incident.id);
+            assert_eq!(before, None, "{device} has two tickets");
+        }
+    }
+}
+
+fn show(tickets: &[Ticket]) -> String {
+    let mut by_title: BTreeMap<(bool, &str), (u32, u32)> = BTreeMap::new();
+    for ticket in tickets {
+        let entry = by_title
+            .entry((ticket.is_shared, &ticket.title))
+            .or_default();
+        *entry = (entry.0 + 1, entry.1.max(ticket.devices));
+    }
+    let lines = by_title.iter().map(|((shared, title), (count, devices))| {
+        format!("{count} x {title} (shared {shared}, at most {devices} devices)")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn story_a_fire_drill() {
+    let drill = at(2026, 10, 7, 10, 0);
+    let mut district = District::new(
+        fleet(Some((Scenario::FireDrill, drill))),
+        LAPTOPS,
+        Stands::OnTheInternet,
+        &calendar(),
+        at(2026, 10, 1, 2, 0),
+    );
+    district.glance(at(2026, 10, 7, 2, 0));
+    district.live(at(2026, 10, 7, 9, 0), 15 * MINUTE);
+    district.live(at(2026, 10, 7, 12, 0), 5 * MINUTE);
+    let tickets = district.tickets(&(drill..district.now()));
+    assert_eq!(of_the_day(&tickets).len(), 0, "{}", show(&tickets));
+    // What was wrong with single laptops before, and was found meanwhile.
+    assert!(tickets.len() < 40, "{}", show(&tickets));
+    assert_one_ticket_a_laptop(&district.rehearsal);
+}
+
+#[test]
+fn story_an_internet_outage_of_the_whole_district() {
+    for stands in [Stands::InTheDistrict, Stands::OnTheInternet] {
+        let cut = at(2026, 10, 7, 9, 30);
+        let mut district = District::new(
+            fleet(Some((Scenario::DistrictOutage, cut))),
+            LAPTOPS,
+            stands,
+            &calendar(),
+            at(2026, 10, 5, 2, 0),
+        );
+        district.glance(at(2026, 10, 7, 2, 0));
+        district.live(at(2026, 10, 7, 9, 0), 15 * MINUTE);
+        district.live(at(2026, 10, 7, 14, 0), 10 * MINUTE);
+        let tickets = district.tickets(&(cut..district.now()));
+        let titles: Vec<&str> = of_the_day(&tickets)
+            .iter()
+            .map(|t| t.title.as_str())
+            .collect();
+        match stands {
+            Stands::InTheDistrict => {
+                let expected = ["No learning platform can be reached everywhere"];
+                assert_eq!(titles, expected, "{}", show(&tickets));
+                let ticket = of_the_day(&tickets)[0];
+                assert!(ticket.devices > 1500 && ticket.is_closed, "{ticket:?}");
+            }
+            // Nobody hears of it before it is over, and then it is nobody's work any more.
+            Stands::OnTheInternet => assert!(titles.is_empty(), "{}", show(&tickets)),
+        }
+        assert!(tickets.len() < 100, "{}", show(&tickets));
+        assert_one_ticket_a_laptop(&district.rehearsal);
+    }
+}
+
+#[test]
+fn a_month_is_counted() {
+    let options = figures::Options {
+        devices: 60,
+        days: 4,
+        before: 10,
+        step: 15,
+        seed: 1,
+        json: None,
+    };
+    let counted = figures::measure(&options);
+    assert!(counted.evaluations > 100 && counted.device_rules_per_cpu_s > 0.0);
+    assert!(counted.tickets_of_the_beginning > 0.0, "{counted:?}");
+    let clocks = &counted.scores["wrong clock"];
+    assert_eq!((clocks.recall, clocks.precision), (1.0, 1.0), "{clocks:?}");
+    let table = figures::table(&counted);
+    assert!(table.contains("tickets for the help desk") && table.contains("device rules"));
+}

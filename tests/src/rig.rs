@@ -9,6 +9,7 @@ pub mod binaries;
 pub mod browser;
 pub mod collector;
 pub mod device;
+pub mod gate;
 pub mod http;
 pub mod load;
 pub mod patience;

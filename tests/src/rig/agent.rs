@@ -5,6 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rollcall_agent::paths::Paths;
+use rollcall_agent::spool::{Spool, SpoolLimits};
+use rollcall_shared::limits;
+
 use super::patience::PATIENCE;
 use super::process::{self, Finished, Process};
 use super::{binaries, repository};
@@ -24,6 +28,7 @@ pub struct Laptop {
     config: PathBuf,
     environment: Vec<(String, String)>,
     launcher: Vec<String>,
+    program: PathBuf,
     process: Option<Process>,
 }
 
@@ -44,6 +49,7 @@ impl Laptop {
             root,
             environment: vec![("NO_COLOR".to_owned(), "1".to_owned())],
             launcher: Vec::new(),
+            program: binaries::agent(),
             process: None,
         };
         laptop.configure("");
@@ -136,6 +142,11 @@ impl Laptop {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Has later runs and commands be those of this program.
+    pub fn install(&mut self, program: PathBuf) {
+        self.program = program;
+    }
+
     /// Has its agent started through another program, such as one that changes its clock.
     pub fn launch_by(&mut self, launcher: &[&str]) {
         self.launcher = launcher.iter().map(|&word| word.to_owned()).collect();
@@ -200,10 +211,10 @@ impl Laptop {
         let mut command = match words.next() {
             Some(first) => {
                 let mut command = Command::new(first);
-                command.args(words).arg(binaries::agent());
+                command.args(words).arg(&self.program);
                 command
             }
-            None => Command::new(binaries::agent()),
+            None => Command::new(&self.program),
         };
         command
             .arg("--data")
@@ -236,4 +247,21 @@ pub fn copy_tree(from: &Path, to: &Path) {
         };
         copied.unwrap_or_else(|e| panic!("{}: {e}", source.display()));
     }
+}
+
+/// The sequence of the last report that the spool of this data folder was given, also while its agent runs.
+///
+/// # Panics
+/// When there is no spool.
+#[must_use]
+pub fn last_sequence(data: &Path) -> u64 {
+    // The spool is its agent's alone, so a copy is opened.
+    let copy = super::folder();
+    copy_tree(&Paths::new(data).spool(), copy.path());
+    let limits = SpoolLimits {
+        bytes: limits::SPOOL_BYTES,
+        segment_bytes: limits::SPOOL_SEGMENT_BYTES,
+    };
+    let (spool, _) = Spool::open(copy.path(), limits).expect("the copy of a spool opens");
+    spool.stats().last.0
 }

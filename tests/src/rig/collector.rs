@@ -26,6 +26,7 @@ pub struct Collector {
     /// The address at which agents reach it.
     pub grpc: SocketAddr,
     environment: Vec<(String, String)>,
+    program: PathBuf,
     process: Option<Process>,
 }
 
@@ -56,6 +57,19 @@ impl Collector {
     /// When that fails.
     #[must_use]
     pub fn initialised_at(folder: &Path, config: &str, addresses: &[&str]) -> Self {
+        Self::made(binaries::collector(), folder, config, addresses)
+    }
+
+    /// Initialises one by another program than today's, without running it.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn initialised_by(program: PathBuf, folder: &Path, config: &str) -> Self {
+        Self::made(program, folder, config, &["127.0.0.1"])
+    }
+
+    fn made(program: PathBuf, folder: &Path, config: &str, addresses: &[&str]) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let collector = Self {
             folder: folder.to_owned(),
@@ -64,6 +78,7 @@ impl Collector {
             http: any,
             grpc: any,
             environment: Vec::new(),
+            program,
             process: None,
         };
         collector.configure(config);
@@ -78,6 +93,11 @@ impl Collector {
     /// Sets a variable of the environment of later runs.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Has later runs and commands be those of today's program.
+    pub fn update(&mut self) {
+        self.program = binaries::collector();
     }
 
     /// Writes its configuration, which a running collector takes up by itself.
@@ -102,7 +122,7 @@ impl Collector {
     /// Starts its process without waiting.
     pub fn spawn(&mut self) {
         let _ = fs::remove_file(self.data.join("run.json"));
-        let mut command = Command::new(binaries::collector());
+        let mut command = Command::new(&self.program);
         command
             .arg("run")
             .arg("--data")
@@ -167,7 +187,7 @@ impl Collector {
 
     /// Runs another command of its binary on the same data.
     pub fn command(&self, arguments: &[&str]) -> Finished {
-        let mut command = Command::new(binaries::collector());
+        let mut command = Command::new(&self.program);
         command.args(arguments).arg("--data").arg(&self.data);
         process::run(&mut command, PATIENCE)
     }
@@ -253,6 +273,19 @@ impl Collector {
     ) -> Result<Vec<Value>, String> {
         let to = wall_clock().plus_ms(60_000).0;
         self.series_between(device, metric, instance, (from.0.max(to - SERIES_MS), to))
+    }
+
+    /// The points of one series whose time lies between these, each included.
+    ///
+    /// # Errors
+    /// As [`Collector::get`].
+    pub fn points_between(
+        &self,
+        device: &str,
+        (metric, instance): (&str, &str),
+        (from, to): (UnixMs, UnixMs),
+    ) -> Result<Vec<Value>, String> {
+        self.series_between(device, metric, instance, (from.0, to.0))
     }
 
     /// Halves the time until an answer leaves nothing out.

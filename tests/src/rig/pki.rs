@@ -23,7 +23,17 @@ impl Pki {
     /// When the files cannot be written.
     #[must_use]
     pub fn make(folder: &Path) -> Self {
-        let made = make().expect("certificates for this machine can be made");
+        // A name distinct from the server's, since OpenSSL takes a certificate for self-signed by them.
+        Self::of(folder, "Test authority")
+    }
+
+    /// As [`Pki::make`], with an authority of this name.
+    ///
+    /// # Panics
+    /// When the files cannot be written.
+    #[must_use]
+    pub fn of(folder: &Path, authority: &str) -> Self {
+        let made = make(authority).expect("certificates for this machine can be made");
         let write = |name: &str, text: &str| {
             let file = folder.join(name);
             fs::write(&file, text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
@@ -43,14 +53,11 @@ struct Made {
     key: String,
 }
 
-fn make() -> Result<Made, rcgen::Error> {
+fn make(name: &str) -> Result<Made, rcgen::Error> {
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // Distinct names, since OpenSSL takes a certificate for self-signed by them.
-    authority
-        .distinguished_name
-        .push(DnType::CommonName, "Test authority");
+    authority.distinguished_name.push(DnType::CommonName, name);
     let authority_certificate = authority.self_signed(&authority_key)?;
     let issuer = Issuer::new(authority, authority_key);
 

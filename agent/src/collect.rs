@@ -362,6 +362,10 @@ pub fn has_way_out() -> Option<bool> {
 /// The kernel's own identity of this boot; a new one for each start of the agent where it has none.
 #[must_use]
 pub fn boot_id(roots: &Roots) -> BootId {
+    // Elsewhere there is no such folder, or somebody has made one.
+    if !cfg!(target_os = "linux") {
+        return BootId::generate();
+    }
     let text = source::text(&roots.proc.join("sys/kernel/random/boot_id"));
     text.ok()
         .and_then(|text| text.parse().ok())

@@ -24,11 +24,17 @@ ACTION_TYPE = 1 + 0x400 + 0x800 + 0x2000
 # Where they stand in the order of what the installer does, whatever wixl makes of it.
 SEQUENCE = {
     "MarkUpdate": 1401,
-    "RemoveExistingProducts": 1402,
+    # Within the transaction that InstallInitialize (1500) begins: where the new version fails, the old one is put back.
+    "RemoveExistingProducts": 1501,
     "SetForget": 3600,
     "ForgetData": 3601,
     "SetToken": 5750,
     "TakeToken": 5751,
+    # InstallServices is 5800, StartServices 5900.
+    "SettleService": 5810,
+    # Behind InstallFinalize, which is 6600.
+    "ForgetToken": 6610,
+    "ForgetTakeToken": 6611,
 }
 
 
@@ -104,6 +110,6 @@ def queries():
     told.append("UPDATE `CustomAction` SET `Type`=51 WHERE `Type`=2099")
     # At once, and whatever becomes of it the update goes on.
     told.append("UPDATE `CustomAction` SET `Type`=65 WHERE `Action`='MarkUpdate'")
-    for name in ("TakeToken", "ForgetData"):
+    for name in ("TakeToken", "ForgetData", "SettleService"):
         told.append(f"UPDATE `CustomAction` SET `Type`={ACTION_TYPE} WHERE `Action`='{name}'")
     return ["-q", *told]

@@ -6,7 +6,11 @@
    MarkUpdate leaves a mark before an update has the old version uninstalled. Windows tells the old version by
    UPGRADINGPRODUCTCODE, and Wine does not: identity and reports must not depend on that alone.
 
-   ForgetData removes the agent's folder with all that is in it, unless it is marked so. CustomActionData: FOLDER. */
+   ForgetData removes the agent's folder with all that is in it, unless it is marked so. CustomActionData: FOLDER.
+
+   SettleService puts the service's program in quotes and has it start late and again after a failure, before it is
+   started first. The tables cannot say the latter, and not every installer engine quotes a path with spaces: Windows
+   would try `C:\Program.exe` first, as the system. */
 #include <windows.h>
 #include <msi.h>
 #include <msiquery.h>
@@ -120,5 +124,55 @@ __declspec(dllexport) UINT __stdcall TakeToken(MSIHANDLE install) {
   DWORD failure = write_token(file, token, &access);
   LocalFree(access.lpSecurityDescriptor);
   SecureZeroMemory(data, sizeof data);
+  return failure == ERROR_SUCCESS ? ERROR_SUCCESS : ERROR_INSTALL_FAILURE;
+}
+
+/* The command line with its program in quotes: the program ends at the first ".exe" that a space or the end follows. */
+static BOOL quoted(const WCHAR *line, WCHAR *into) {
+  int length = lstrlenW(line), program;
+  if (line[0] == L'"' || length + 3 > LONGEST) return FALSE;
+  for (program = 4; program <= length; program++) {
+    const WCHAR *end = line + program;
+    if ((*end == 0 || *end == L' ') && CompareStringW(LOCALE_INVARIANT, NORM_IGNORECASE, end - 4, 4, L".exe", 4) == CSTR_EQUAL)
+      break;
+  }
+  if (program > length) return FALSE;
+  into[0] = L'"';
+  CopyMemory(into + 1, line, program * sizeof(WCHAR));
+  into[program + 1] = L'"';
+  lstrcpyW(into + program + 2, line + program);
+  return TRUE;
+}
+
+static DWORD quote_program(SC_HANDLE service) {
+  BYTE buffer[8192];
+  WCHAR line[LONGEST];
+  DWORD needed;
+  QUERY_SERVICE_CONFIGW *config = (QUERY_SERVICE_CONFIGW *)buffer;
+  if (!QueryServiceConfigW(service, config, sizeof buffer, &needed)) return GetLastError();
+  if (!quoted(config->lpBinaryPathName, line)) return ERROR_SUCCESS;
+  if (!ChangeServiceConfigW(service, SERVICE_NO_CHANGE, SERVICE_NO_CHANGE, SERVICE_NO_CHANGE, line, NULL, NULL, NULL,
+                            NULL, NULL, NULL))
+    return GetLastError();
+  return ERROR_SUCCESS;
+}
+
+__declspec(dllexport) UINT __stdcall SettleService(MSIHANDLE install) {
+  /* As the agent's own registration has them: after 10 s, a minute, ten minutes; a day without forgets them. */
+  SC_ACTION restarts[3] = {{SC_ACTION_RESTART, 10000}, {SC_ACTION_RESTART, 60000}, {SC_ACTION_RESTART, 600000}};
+  SERVICE_FAILURE_ACTIONSW failures = {86400, NULL, NULL, 3, restarts};
+  SERVICE_DELAYED_AUTO_START_INFO late = {TRUE};
+  SC_HANDLE manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT);
+  if (manager == NULL) return ERROR_INSTALL_FAILURE;
+  SC_HANDLE service =
+      OpenServiceW(manager, L"rollcall-agent", SERVICE_QUERY_CONFIG | SERVICE_CHANGE_CONFIG | SERVICE_START);
+  DWORD failure = service == NULL ? GetLastError() : quote_program(service);
+  if (service != NULL) {
+    /* Without one of these the service runs as well, and sets it itself at its start. */
+    ChangeServiceConfig2W(service, SERVICE_CONFIG_FAILURE_ACTIONS, &failures);
+    ChangeServiceConfig2W(service, SERVICE_CONFIG_DELAYED_AUTO_START_INFO, &late);
+    CloseServiceHandle(service);
+  }
+  CloseServiceHandle(manager);
   return failure == ERROR_SUCCESS ? ERROR_SUCCESS : ERROR_INSTALL_FAILURE;
 }

@@ -67,6 +67,43 @@ impl Wine {
         finished.stdout
     }
 
+    /// Runs a program of Windows or of Wine to its end.
+    pub fn program(&self, words: &[&str]) -> Finished {
+        process::run(self.base("wine").args(words), PATIENCE)
+    }
+
+    /// Runs the installer engine without a window, with its whole log in a file of this machine.
+    pub fn msiexec(&self, words: &[&str], log: &Path) -> Finished {
+        let log = Self::path(log);
+        self.program(&[&["msiexec"], words, &["/qn", "/l*v", &log]].concat())
+    }
+
+    /// A file of the prefix, named as on drive C.
+    #[must_use]
+    pub fn on_drive_c(&self, path: &str) -> PathBuf {
+        self.prefix
+            .join("drive_c")
+            .join(path.trim_start_matches('/'))
+    }
+
+    /// Every key and value below a key of the registry: `key|value`, or `key|` for the key itself.
+    ///
+    /// # Panics
+    /// When Wine cannot export it.
+    #[must_use]
+    pub fn registry_lines(&self, key: &str) -> Vec<String> {
+        let file = self.prefix.join("exported.reg");
+        let exported = self.program(&["reg", "export", key, &Self::path(&file), "/y"]);
+        assert!(exported.status.success(), "{exported:?}");
+        let bytes = fs::read(&file).expect("what was exported can be read");
+        let _ = fs::remove_file(&file);
+        let units: Vec<u16> = bytes
+            .chunks_exact(2)
+            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+            .collect();
+        lines_of_export(&String::from_utf16_lossy(&units))
+    }
+
     /// How a Windows program finds a file of this machine.
     #[must_use]
     pub fn path(file: &Path) -> String {
@@ -75,7 +112,9 @@ impl Wine {
 
     fn base(&self, program: &str) -> Command {
         let mut command = Command::new(program);
+        // On drive C, where paths of this machine such as `/proc` lead nowhere, as on Windows.
         command
+            .current_dir(self.prefix.join("drive_c"))
             .env("WINEPREFIX", &self.prefix)
             .env("WINEARCH", "win64")
             .env("WINEDEBUG", "-all")
@@ -92,5 +131,41 @@ impl Drop for Wine {
         let mut command = self.base("wineserver");
         let _ = command.arg("--kill").status();
         let _ = fs::remove_dir_all(&self.prefix);
+    }
+}
+
+fn lines_of_export(text: &str) -> Vec<String> {
+    let mut key = "";
+    let mut lines = Vec::new();
+    for line in text
+        .lines()
+        .skip(1)
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            key = name;
+            lines.push(format!("{key}|"));
+        } else {
+            lines.push(format!("{key}|{line}"));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_an_export_name_their_key() {
+        let text = "\u{feff}Windows Registry Editor Version 5.00\r\n\r\n[HKLM\\A]\r\n\"b\"=\"c\"\r\n\r\n[HKLM\\D]\r\n";
+        assert_eq!(
+            lines_of_export(text),
+            ["HKLM\\A|", "HKLM\\A|\"b\"=\"c\"", "HKLM\\D|"]
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rollcall_agent::settings::policy::REGISTRY_KEY;
 use rollcall_tests::rig;
 use rollcall_tests::rig::process;
 
@@ -62,7 +63,30 @@ fn a_package_for_windows_has_the_tables_that_it_should() {
         (kind("SetToken"), kind("KeepCollector")),
         ("51".to_owned(), "51".to_owned())
     );
+    assert_eq!(kind("SettleService"), "11265");
     assert_eq!(kind("MarkUpdate"), "65");
+    let order = table(&one, "InstallExecuteSequence");
+    let at = |name: &str| {
+        let line = order.iter().find(|line| line[0] == name);
+        line.unwrap_or_else(|| panic!("no {name}"))[2]
+            .parse::<u32>()
+            .unwrap()
+    };
+    let rises = |names: &[&str]| assert!(names.is_sorted_by_key(|name| at(name)), "{names:?}");
+    // The old version goes within the transaction that puts it back where the new one fails.
+    rises(&[
+        "InstallInitialize",
+        "RemoveExistingProducts",
+        "InstallFiles",
+    ]);
+    rises(&["InstallServices", "SettleService", "StartServices"]);
+    rises(&[
+        "SetToken",
+        "TakeToken",
+        "InstallFinalize",
+        "ForgetToken",
+        "ForgetTakeToken",
+    ]);
     let registry: String = table(&one, "Registry").concat().concat();
     assert!(
         !registry.contains("TOKEN"),
@@ -74,6 +98,49 @@ fn a_package_for_windows_has_the_tables_that_it_should() {
     let of = |name: &str| next.iter().find(|line| line[0] == name).unwrap()[1].clone();
     assert_eq!(of("UpgradeCode"), value("UpgradeCode"));
     assert_ne!(of("ProductCode"), value("ProductCode"));
+}
+
+/// The template for Group Policy and Intune: each text has its words, and each setting is one that the agent reads.
+#[test]
+fn the_policy_template_is_whole_and_names_settings_that_are_read() {
+    let windows = rig::repository().join("deploy/windows");
+    let template = fs::read_to_string(windows.join("rollcall-agent.admx")).unwrap();
+    let words = fs::read_to_string(windows.join("en-US/rollcall-agent.adml")).unwrap();
+    let read = fs::read_to_string(rig::repository().join("agent/src/settings.rs")).unwrap();
+    let named = |before: &str, after: char| -> Vec<String> {
+        let parts = template.split(before).skip(1);
+        parts
+            .map(|part| part.split(after).next().unwrap().to_owned())
+            .collect()
+    };
+    let texts = named("$(string.", ')');
+    assert!(texts.len() > 6, "{texts:?}");
+    for id in texts {
+        assert!(
+            words.contains(&format!("<string id=\"{id}\">")),
+            "no words for {id}"
+        );
+    }
+    for id in named("$(presentation.", ')') {
+        assert!(
+            words.contains(&format!("<presentation id=\"{id}\">")),
+            "no presentation {id}"
+        );
+    }
+    let settings = named("valueName=\"", '"');
+    assert!(settings.len() >= 3, "{settings:?}");
+    for name in settings {
+        assert!(
+            read.contains(&format!("\"{name}\")")),
+            "the agent reads no {name}"
+        );
+    }
+    for key in named(" key=\"", '"') {
+        assert!(
+            REGISTRY_KEY.ends_with(&format!("\\{key}")),
+            "the agent reads no {key}"
+        );
+    }
 }
 
 /// The rows of a table, without its three lines of head.

@@ -70,6 +70,60 @@ fn make_template() -> Result<PathBuf, &'static str> {
     Ok(folder.join("root"))
 }
 
+/// What management tools need in a system: Ansible and Puppet themselves, and the `systemctl` that they call.
+const MANAGED: &[&str] = &["ansible-core", "puppet-agent", "systemd"];
+
+/// As [`possible`], for a system with management tools in it.
+///
+/// # Errors
+/// In words, for a story that is skipped.
+pub fn managed_possible() -> Result<(), &'static str> {
+    possible()?;
+    managed_template().map(drop)
+}
+
+fn managed_template() -> Result<PathBuf, &'static str> {
+    static MADE: std::sync::OnceLock<Result<PathBuf, &'static str>> = std::sync::OnceLock::new();
+    MADE.get_or_init(make_managed_template).clone()
+}
+
+fn make_managed_template() -> Result<PathBuf, &'static str> {
+    let base = template()?;
+    let above = base.parent().ok_or("the template has no folder")?;
+    let folder = above.with_file_name("debian-tree-managed");
+    if folder.join("complete").exists() {
+        return Ok(folder.join("root"));
+    }
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).map_err(|_| "the build folder cannot be written")?;
+    let mut tree = SystemTree::copy_of(&base, &folder);
+    let write =
+        |at: &str, text: &str| fs::write(tree.path(at), text).expect("a tree can be written");
+    write(
+        "/etc/apt/apt.conf.d/99-tests",
+        "APT::Install-Recommends \"false\";\n",
+    );
+    let _ = fs::copy("/etc/resolv.conf", tree.path("/etc/resolv.conf"));
+    // No service starts while the tree is made, or later.
+    write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(tree.path("/usr/sbin/policy-rc.d"), mode).expect("a mode can be set");
+    let install = format!(
+        "apt-get -qq update && apt-get -qq -y install {}",
+        MANAGED.join(" ")
+    );
+    let done = tree.run_within(MAKING, &["sh", "-c", &install], &[]);
+    tree.unmount();
+    if !done.status.success() {
+        return Err(
+            "Ansible and Puppet could not be installed in a tree; is Debian's mirror in reach?",
+        );
+    }
+    let _ = fs::remove_dir_all(tree.path("/var/cache/apt/archives"));
+    fs::write(folder.join("complete"), "").map_err(|_| "the build folder cannot be written")?;
+    Ok(tree.root.clone())
+}
+
 impl SystemTree {
     /// A copy of the template below `folder`.
     ///
@@ -77,8 +131,23 @@ impl SystemTree {
     /// When there is no template, or it cannot be copied.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
-        let root = folder.join("tree");
         let template = template().expect("`possible` was asked before");
+        Self::copy_of(&template, &folder.join("tree"))
+    }
+
+    /// A copy of the template with management tools below `folder`.
+    ///
+    /// # Panics
+    /// When there is no such template, or it cannot be copied.
+    #[must_use]
+    pub fn managed(folder: &Path) -> Self {
+        let template = managed_template().expect("`managed_possible` was asked before");
+        Self::copy_of(&template, &folder.join("tree"))
+    }
+
+    fn copy_of(template: &Path, folder: &Path) -> Self {
+        let root = folder.join("root");
+        fs::create_dir_all(folder).expect("a folder can be made");
         let mut copy = Command::new("cp");
         let _ = process::run(copy.arg("-a").arg(template).arg(&root), STEP).success();
         let mut tree = Self {
@@ -142,13 +211,17 @@ impl SystemTree {
 
     /// Runs a command in the tree with variables of its environment.
     pub fn run_with(&self, words: &[&str], variables: &[(&str, &str)]) -> Finished {
+        self.run_within(STEP, words, variables)
+    }
+
+    fn run_within(&self, limit: Duration, words: &[&str], variables: &[(&str, &str)]) -> Finished {
         let mut command = Command::new("chroot");
         command.arg(&self.root).args(words).env_clear();
         command
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("DEBIAN_FRONTEND", "noninteractive")
             .envs(variables.iter().copied());
-        process::run(&mut command, STEP)
+        process::run(&mut command, limit)
     }
 
     /// Installs a package file of this machine by dpkg.
@@ -184,6 +257,7 @@ impl SystemTree {
             "*/var/cache/debconf",
             "*/var/log",
             "*/var/lib/rpm",
+            "*/root/.rpmdb",
         ] {
             find.args(["-o", "-path", book]);
         }

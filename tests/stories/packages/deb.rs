@@ -131,19 +131,7 @@ fn a_deb_that_was_interrupted_is_mended_by_the_next_try() {
         let mut command = Command::new("setsid");
         command.arg("chroot").arg(&tree.root);
         command.args(["dpkg", "--install", "/var/tmp/agent.deb"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let waited = rig::patience::wall_clock();
-        eventually("the moment of the cut", PATIENCE, || {
-            let now = rig::patience::wall_clock();
-            require(now.since(waited) >= after_ms, || "not yet".to_owned())
-        });
-        if child.try_wait().unwrap().is_none() {
-            cut += 1;
-        }
-        let group = format!("-{}", child.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
-        let _ = child.wait();
+        cut += u32::from(is_cut(&mut command, after_ms));
         // What a deployment tool does next: the same once more.
         let _ = tree.run(&["dpkg", "--configure", "-a"]);
         let _ = tree
@@ -267,6 +255,24 @@ fn debian_packages_are_as_dpkg_wants_them() {
         };
         assert!(depends.split(',').all(known), "{depends}");
     }
+}
+
+/// Starts a command in a session of its own and kills all of it after so long; whether it was still at work.
+pub fn is_cut(command: &mut Command, after_ms: u64) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let waited = rig::patience::since_boot();
+    eventually("the moment of the cut", PATIENCE, || {
+        let passed = rig::patience::since_boot().since(waited);
+        require(passed >= Duration::from_millis(after_ms), || {
+            "not yet".to_owned()
+        })
+    });
+    let at_work = child.try_wait().unwrap().is_none();
+    let group = format!("-{}", child.id());
+    let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+    let _ = child.wait();
+    at_work
 }
 
 /// Lines of one listing alone, marked as diff does.

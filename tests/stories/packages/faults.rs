@@ -13,24 +13,36 @@ use rollcall_tests::rig::patience::{PATIENCE, eventually, require};
 use rollcall_tests::rig::process::{self, Process};
 use rollcall_tests::rig::system_tree::SystemTree;
 
-use super::built;
 use super::deb::tree;
+use super::{built, rpm};
 use crate::settings::QUICK;
 
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
-/// A system with the .deb, whose service is run by hand as systemd would.
+/// A system with the agent's package, whose service is run by hand as systemd would.
 struct Installed {
     tree: SystemTree,
     folder: std::path::PathBuf,
 }
 
+/// Which package a day is told of.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Deb,
+    Rpm,
+}
+
 impl Installed {
-    fn new(story: &str, folder: &Path) -> Option<Self> {
+    fn new(kind: Kind, story: &str, folder: &Path) -> Option<Self> {
+        if matches!(kind, Kind::Rpm) && !rpm::possible(story) {
+            return None;
+        }
         let tree = tree(story, folder)?;
-        let _ = tree
-            .install(&built().now("rollcall-agent_", ".deb"))
-            .success();
+        let done = match kind {
+            Kind::Deb => tree.install(&built().now("rollcall-agent_", ".deb")),
+            Kind::Rpm => rpm::install(&tree, &built().now("rollcall-agent-", ".x86_64.rpm")),
+        };
+        let _ = done.success();
         Some(Self {
             tree,
             folder: folder.to_owned(),
@@ -93,8 +105,36 @@ impl Installed {
 
 #[test]
 fn an_installed_package_outlives_a_wrong_token() {
+    outlives_a_wrong_token(Kind::Deb);
+}
+
+#[test]
+fn an_installed_package_outlives_a_dead_collector() {
+    outlives_a_dead_collector(Kind::Deb);
+}
+
+#[test]
+fn an_installed_package_outlives_a_clock_in_2001() {
+    outlives_a_clock_in_2001(Kind::Deb);
+}
+
+#[test]
+fn an_installed_package_outlives_having_no_network() {
+    outlives_having_no_network(Kind::Deb);
+}
+
+/// The same days one after the other, since a tree each takes its time.
+#[test]
+fn an_installed_rpm_package_outlives_the_same_days() {
+    outlives_a_wrong_token(Kind::Rpm);
+    outlives_a_dead_collector(Kind::Rpm);
+    outlives_a_clock_in_2001(Kind::Rpm);
+    outlives_having_no_network(Kind::Rpm);
+}
+
+fn outlives_a_wrong_token(kind: Kind) {
     let folder = rig::folder();
-    let Some(installed) = Installed::new("a wrong token", folder.path()) else {
+    let Some(installed) = Installed::new(kind, "a wrong token", folder.path()) else {
         return;
     };
     let mut collector = Collector::start(folder.path(), QUICK);
@@ -113,10 +153,9 @@ fn an_installed_package_outlives_a_wrong_token() {
     collector.stop();
 }
 
-#[test]
-fn an_installed_package_outlives_a_dead_collector() {
+fn outlives_a_dead_collector(kind: Kind) {
     let folder = rig::folder();
-    let Some(installed) = Installed::new("a dead collector", folder.path()) else {
+    let Some(installed) = Installed::new(kind, "a dead collector", folder.path()) else {
         return;
     };
     let mut collector = Collector::start(folder.path(), QUICK);
@@ -132,8 +171,7 @@ fn an_installed_package_outlives_a_dead_collector() {
     collector.stop();
 }
 
-#[test]
-fn an_installed_package_outlives_a_clock_in_2001() {
+fn outlives_a_clock_in_2001(kind: Kind) {
     if !Path::new(FAKETIME).exists() {
         return rig::skip(
             "an installed package in 2001",
@@ -141,7 +179,7 @@ fn an_installed_package_outlives_a_clock_in_2001() {
         );
     }
     let folder = rig::folder();
-    let Some(installed) = Installed::new("a clock in 2001", folder.path()) else {
+    let Some(installed) = Installed::new(kind, "a clock in 2001", folder.path()) else {
         return;
     };
     fs::copy(FAKETIME, installed.tree.path("/usr/lib/libfaketime.so")).unwrap();
@@ -172,8 +210,7 @@ fn an_installed_package_outlives_a_clock_in_2001() {
     collector.stop();
 }
 
-#[test]
-fn an_installed_package_outlives_having_no_network() {
+fn outlives_having_no_network(kind: Kind) {
     if rig::program("unshare").is_none() || rig::program("ip").is_none() {
         return rig::skip(
             "an installed package without network",
@@ -181,7 +218,7 @@ fn an_installed_package_outlives_having_no_network() {
         );
     }
     let folder = rig::folder();
-    let Some(installed) = Installed::new("no network", folder.path()) else {
+    let Some(installed) = Installed::new(kind, "no network", folder.path()) else {
         return;
     };
     let mut collector = Collector::start(folder.path(), QUICK);

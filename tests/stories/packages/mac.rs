@@ -1,6 +1,7 @@
 //! The flat package of macOS, opened here. Its program stands in for one of a Mac: nothing runs.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -8,6 +9,7 @@ use rollcall_tests::rig;
 use rollcall_tests::rig::process;
 use rollcall_tests::rig::repository;
 
+use super::deb::tree;
 use super::{BUILDING, package};
 
 #[test]
@@ -102,6 +104,84 @@ fn a_package_for_macos_opens_and_holds_what_it_should() {
             .exists()
     );
     assert_eq!(uninstall(&["--all"]).status.code(), Some(2));
+}
+
+/// By a launchctl that only tells how it was called: what it does is for a Mac to show.
+#[test]
+fn scripts_of_the_package_for_macos_stop_and_start_the_daemon() {
+    let folder = rig::folder();
+    let Some(tree) = tree("the scripts of the .pkg", folder.path()) else {
+        return;
+    };
+    for script in ["preinstall", "postinstall"] {
+        let ours = repository().join("deploy/macos/scripts").join(script);
+        fs::copy(ours, tree.path("/var/tmp").join(script)).unwrap();
+    }
+    let launchctl = tree.path("/usr/bin/launchctl");
+    fs::write(
+        &launchctl,
+        "#!/bin/sh\necho \"$*\" >> /var/tmp/calls\nexit ${FAILS:-0}\n",
+    )
+    .unwrap();
+    fs::set_permissions(&launchctl, fs::Permissions::from_mode(0o755)).unwrap();
+    let run = |script: &str, volume: &str, fails: &str| {
+        let words = [
+            "sh",
+            &format!("/var/tmp/{script}"),
+            "agent.pkg",
+            volume,
+            volume,
+            "/",
+        ];
+        let _ = tree.run_with(&words, &[("FAILS", fails)]).success();
+        let calls = fs::read_to_string(tree.path("/var/tmp/calls")).unwrap_or_default();
+        let _ = fs::remove_file(tree.path("/var/tmp/calls"));
+        calls
+    };
+    let data = "Library/Application Support/Rollcall";
+    let stops = "bootout system/org.rollcall.agent\n";
+    let starts = "bootstrap system /Library/LaunchDaemons/org.rollcall.agent.plist\n";
+    assert_eq!(run("preinstall", "/", "0"), stops);
+    assert_eq!(run("preinstall", "/", "1"), stops, "there was none to stop");
+    assert_eq!(run("postinstall", "/", "0"), starts);
+    let mode = fs::metadata(tree.path(data)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    // A daemon that does not start now starts with the Mac: no reason for a half-installed state.
+    assert!(run("postinstall", "/", "1").starts_with(starts));
+    assert_eq!(
+        run("postinstall", "/Volumes/Image", "0"),
+        "",
+        "another volume"
+    );
+    assert!(tree.path("/Volumes/Image").join(data).is_dir());
+}
+
+/// Both are property lists, the daemon's program is the package's, and the settings are those that are read.
+#[test]
+fn property_lists_for_macos_are_sound() {
+    let script = "import plistlib, sys\n\
+         daemon, profile = (plistlib.load(open(name, 'rb')) for name in sys.argv[1:])\n\
+         assert daemon['Label'] == 'org.rollcall.agent' and daemon['RunAtLoad'] and daemon['KeepAlive']\n\
+         assert daemon['ProgramArguments'] == ['/usr/local/bin/rollcall-agent', 'run'], daemon\n\
+         assert profile['PayloadType'] == 'Configuration' and profile['PayloadScope'] == 'System'\n\
+         values = [one for one in profile['PayloadContent'] if one['PayloadType'] == 'org.rollcall.agent'][0]\n\
+         print(*sorted(key for key in values if not key.startswith('Payload')))\n";
+    let mac = repository().join("deploy/macos");
+    let mut command = Command::new("python3");
+    command.args(["-c", script]);
+    command.args([
+        mac.join("org.rollcall.agent.plist"),
+        mac.join("rollcall-agent.mobileconfig"),
+    ]);
+    let settings = process::run(&mut command, BUILDING).success();
+    assert_eq!(settings.trim(), "Collector Token");
+    let read = fs::read_to_string(repository().join("agent/src/settings.rs")).unwrap();
+    for name in settings.split_whitespace() {
+        assert!(
+            read.contains(&format!("\"{name}\")")),
+            "the agent reads no {name}"
+        );
+    }
 }
 
 #[test]

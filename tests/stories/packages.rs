@@ -6,7 +6,10 @@ mod faults;
 mod guides;
 mod mac;
 mod msi;
+mod pages;
 mod rpm;
+mod server;
+mod windows;
 
 use std::fs;
 use std::path::{Path, PathBuf};

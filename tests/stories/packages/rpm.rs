@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rollcall_tests::rig;
+use rollcall_tests::rig::patience::{eventually, require, wall_clock};
 use rollcall_tests::rig::process::{self, Finished};
 use rollcall_tests::rig::system_tree::SystemTree;
 
@@ -128,8 +129,23 @@ fn an_rpm_that_was_interrupted_is_mended_by_the_next_try() {
         command.args(["rpm", "--root"]).arg(&tree.root);
         command.args(["--install", "--nodeps"]).arg(&package);
         cut += u32::from(is_cut(&mut command, after_ms));
+        // rpm names what it unpacks by the second, and meets its own leftovers within the same one.
+        let second = wall_clock().0 / 1000;
+        eventually("the next second", STEP, || {
+            require(wall_clock().0 / 1000 > second, || "the same".to_owned())
+        });
         // What a deployment tool does next: the same once more.
         let _ = install(&tree, &package).success();
+        let programs = fs::read_dir(tree.path("/usr/bin")).unwrap().flatten();
+        let names = programs.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let left: Vec<String> = names
+            .filter(|name| name.starts_with("rollcall-agent;"))
+            .collect();
+        assert_eq!(
+            left,
+            Vec::<String>::new(),
+            "what the cut left is taken away"
+        );
         let verified = rpm(
             &tree,
             &["--verify", "--nodeps"],

@@ -54,6 +54,7 @@ pub struct Settings {
 pub struct Collector {
     data: PathBuf,
     store: Store,
+    clock: Arc<dyn Clock>,
     book: RuleBook,
     ingest: Ingest,
     tls: Arc<ArcSwap<ServerConfig>>,
@@ -80,7 +81,7 @@ impl Collector {
         let now = clock.now().wall;
         let store = Store::open(&data, config.store_options(), now)?;
         let authority = Arc::new(Authority::open(&data, config.certificate_life())?);
-        let book = RuleBook::open(config.rules.clone())?;
+        let book = RuleBook::adopt(config.rules.clone(), &store, clock.as_ref()).await?;
         let notifier = Notifier::build(&store, &book, &config.channel, &clock)?;
         let evaluator = Evaluator::new(
             store.clone(),
@@ -119,10 +120,16 @@ impl Collector {
             book.clone(),
             Arc::clone(&clock),
         )?;
-        let upkeep = Upkeep::new(store.clone(), authority, Arc::clone(&tls), clock);
+        let upkeep = Upkeep::new(
+            store.clone(),
+            authority,
+            Arc::clone(&tls),
+            Arc::clone(&clock),
+        );
         Ok(Self {
             data,
             store,
+            clock,
             book,
             ingest,
             tls,
@@ -176,6 +183,7 @@ impl Collector {
         stages.spawn(self.follower.run(ending.clone()));
         stages.spawn(self.upkeep.run(ending.clone()));
         let (http, control, book) = (self.http, self.control, self.book);
+        let (store, clock) = (self.store, self.clock);
         let (for_http, for_control) = (ending.clone(), ending.clone());
         stages.spawn(async move {
             http.run(for_http).await;
@@ -187,7 +195,7 @@ impl Collector {
         });
         stages.spawn(async move {
             // Without a file there is nothing to watch, which is no reason to end.
-            book.watch(ending.clone()).await;
+            book.watch(&store, clock.as_ref(), ending.clone()).await;
             ending.cancelled().await;
             Ok(())
         });

@@ -7,6 +7,7 @@ mod capacity;
 mod channel;
 mod check;
 mod init;
+mod inventory;
 mod run;
 mod show;
 mod transfer;
@@ -111,6 +112,9 @@ enum Command {
     /// Take in a file as `export` writes it, also while the collector runs; rows that are there already
     /// are left out
     Import(transfer::ImportArgs),
+    /// The inventory: asset tags, schools, loans and rosters
+    #[command(subcommand)]
+    Inventory(inventory::InventoryCommand),
     /// Check the configuration file and the rules that it names
     CheckConfig,
     /// Rules
@@ -322,6 +326,7 @@ impl CommandLine {
             Command::Check(args) => check::check(&places, &args),
             Command::Export(args) => transfer::run_export(&places, &args),
             Command::Import(args) => transfer::run_import(&places, &args),
+            Command::Inventory(command) => inventory::run(&places, &command),
             Command::CheckConfig => check_config(&places),
             Command::Rules(RulesCommand::Check { file }) => check_rules(Some(file)),
             Command::Rules(RulesCommand::Test { tests, rules }) => test_rules(&tests, rules),
@@ -438,7 +443,7 @@ async fn execute_here(places: &Places, request: &Request) -> anyhow::Result<Answ
     let store = Store::open(&places.data, config.store_options(), now)?;
     let authority = Authority::open(&places.data, config.certificate_life())?;
     // Rules that are not right are no reason to refuse a token.
-    let rules = RuleBook::open(config.rules.clone());
+    let rules = RuleBook::adopt(config.rules.clone(), &store, &SystemClock).await;
     let rules = rules.map_or_else(|_| Arc::new(RuleSet::built_in()), |book| book.rules());
     let done = execute(
         &store,

@@ -28,7 +28,7 @@ pub use execute::{execute, execute_for};
 pub use socket::{
     ControlServer, ask, ask_for_backup, ask_for_check, ask_for_stream, ask_for_upkeep,
 };
-pub use transfer::{receive_export, send_import};
+pub use transfer::{receive_export, send_import, send_inventory};
 pub(crate) use users::{execute as change_users, line_of as user_line};
 
 /// What is to be done.
@@ -149,6 +149,11 @@ pub enum Request {
     Import {
         /// How.
         options: ImportOptions,
+    },
+    /// Take in files of the inventory that are sent after the answer, and say what came of it.
+    InventoryImport {
+        /// Whether only to look.
+        dry_run: bool,
     },
     /// Do something about what was found.
     Act {

@@ -7,6 +7,7 @@ pub mod backtest;
 pub mod book;
 pub mod calendar;
 pub mod condition;
+pub mod derived;
 mod desk;
 pub mod device;
 pub mod due;
@@ -27,7 +28,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio_util::sync::CancellationToken;
 
+use crate::asset::Inventory;
 use crate::device::DeviceState;
+use crate::inventory::readings;
 use crate::notify::route::Route;
 use crate::store::{Change, Store, StoreError, Write};
 use book::RuleBook;
@@ -76,6 +79,7 @@ pub struct Found {
 /// What a round holds to, for all of its devices.
 struct Round {
     rules: Arc<RuleSet>,
+    inventory: Arc<Inventory>,
     lag_ms: i64,
 }
 
@@ -114,8 +118,10 @@ impl Evaluator {
                     _ = timer.tick() => {}
                 }
             }
-            let is_told = incidents_changed(&mut changes);
-            let done = self.round_and_desk(is_all, is_told, &mut attend_at).await;
+            let heard = heard(&mut changes);
+            let done = self
+                .round_and_desk(is_all || heard.inventory, heard.incidents, &mut attend_at)
+                .await;
             is_all = done.is_err();
             match done {
                 Ok(()) => {}
@@ -206,6 +212,7 @@ impl Evaluator {
         Round {
             rules: self.book.rules(),
             lag_ms: lag_ms(&self.store.configuration().schedule),
+            inventory: self.store.inventory(),
         }
     }
 
@@ -215,7 +222,7 @@ impl Evaluator {
         let Some(known) = self.store.device(device) else {
             return Vec::new();
         };
-        let (state, stand_until) = self.with_forecasts(known, now);
+        let (state, stand_until) = self.with_forecasts(known, &round.inventory, now);
         let open = self.store.open_alerts_of(device);
         let moment = Moment {
             now,
@@ -236,10 +243,25 @@ impl Evaluator {
     fn with_forecasts(
         &self,
         state: Arc<DeviceState>,
+        inventory: &Inventory,
         now: UnixMs,
     ) -> (Arc<DeviceState>, Option<UnixMs>) {
         let Some((forecasts, until)) = self.outlooks.of(&state, now) else {
             return (state, Some(now.plus_ms(UNREAD_MS)));
+        };
+        let said = readings::readings(&state.device, inventory, now);
+        let (forecasts, until) = if said.is_empty() {
+            (forecasts, until)
+        } else {
+            let joined = readings::joined(&forecasts, &state.forecasts, &said, now);
+            let same = joined == *state.forecasts;
+            let joined = if same {
+                Arc::clone(&state.forecasts)
+            } else {
+                joined.into()
+            };
+            // What is late is late from the next day on.
+            (joined, until.min(tomorrow(now)))
         };
         if Arc::ptr_eq(&forecasts, &state.forecasts) {
             return (state, Some(until));
@@ -276,16 +298,36 @@ fn writes_of(changes: Vec<AlertChange>) -> Vec<Write> {
     writes.collect()
 }
 
-/// Whether somebody changed an incident since this was last asked; a listener that lags has to assume so.
-fn incidents_changed(changes: &mut Receiver<Change>) -> bool {
-    let mut is_changed = false;
+/// What changed beside devices.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heard {
+    incidents: bool,
+    inventory: bool,
+}
+
+/// What somebody changed since this was last asked; a listener that lags has to assume everything.
+fn heard(changes: &mut Receiver<Change>) -> Heard {
+    let mut heard = Heard::default();
     loop {
         match changes.try_recv() {
-            Ok(change) => is_changed |= change == Change::Incidents,
-            Err(TryRecvError::Lagged(_)) => is_changed = true,
-            Err(TryRecvError::Empty | TryRecvError::Closed) => return is_changed,
+            Ok(Change::Incidents) => heard.incidents = true,
+            Ok(Change::Inventory) => heard.inventory = true,
+            Ok(_) => {}
+            Err(TryRecvError::Lagged(_)) => {
+                heard = Heard {
+                    incidents: true,
+                    inventory: true,
+                };
+            }
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return heard,
         }
     }
+}
+
+/// When the next day begins in UTC.
+fn tomorrow(now: UnixMs) -> UnixMs {
+    const DAY_MS: i64 = 86_400_000;
+    UnixMs((now.0.div_euclid(DAY_MS) + 1) * DAY_MS)
 }
 
 fn log(change: &AlertChange) {

@@ -41,8 +41,14 @@ pub const DEVICES: usize = 20;
 pub struct DeviceName {
     /// Its identity.
     pub id: DeviceId,
-    /// What it is, such as its vendor and model.
+    /// What it is, such as its vendor and model, with its asset tag where the inventory knows it.
     pub name: String,
+    /// Its asset tag.
+    #[serde(default)]
+    pub tag: Option<String>,
+    /// Its school, as the inventory says.
+    #[serde(default)]
+    pub school: Option<String>,
 }
 
 /// Which change of which incident is told to which channel. Those of one incident sort in the order in

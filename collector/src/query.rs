@@ -18,12 +18,14 @@ pub mod grpc;
 mod history;
 pub mod http;
 mod incidents;
+mod inventory;
 mod operation;
 mod page;
 mod past;
 pub mod prometheus;
 mod reachability;
 mod reports;
+mod rules;
 mod series;
 mod session;
 mod summary;
@@ -103,11 +105,12 @@ fn shown_by(test: &Test) -> Option<&'static str> {
         return None;
     };
     let sources = readings.faults.iter().filter_map(|condition| {
-        Some(match condition.metric.name {
+        let compared = crate::evaluate::derived::source(condition.metric);
+        Some(match compared.name {
             name if name.starts_with("forecast.battery") => metric::BATTERY_HEALTH.name,
             name if name.starts_with("forecast.filesystem") => metric::FILESYSTEM_UTILIZATION.name,
             name if name.starts_with("forecast.physical_disk") => metric::DRIVE_REALLOCATED.name,
-            _ if is_drawn(condition.metric) => condition.metric.name,
+            _ if is_drawn(compared) => compared.name,
             _ => return None,
         })
     });
@@ -171,6 +174,12 @@ pub enum QueryError {
     /// There is no such thing, or the viewer may not see it; the two look the same.
     #[error("no {0}")]
     NotFound(String),
+    /// Rules that are not right.
+    #[error("{0}")]
+    Rules(crate::evaluate::rules::RuleError),
+    /// Somebody else changed it meanwhile.
+    #[error("{0}")]
+    Conflict(String),
     /// The viewer's role does not reach this.
     #[error("{0}")]
     Forbidden(&'static str),

@@ -56,8 +56,10 @@ use rollcall_shared::time::UnixMs;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::alert::{Alert, AlertId, AlertKey, AlertState};
+use crate::asset::{Asset, Inventory, Pupil, Word};
 use crate::audit::AuditLine;
 use crate::device::{Device, DeviceState, Latests};
+use crate::edition::Edition;
 use crate::incident::{Incident, IncidentId};
 use crate::mark::{Marks, Subject};
 use crate::memo::{Memo, MemoKey};
@@ -175,6 +177,18 @@ pub enum Write {
     PutMemo(Memo),
     /// Removes what a channel remembers.
     RemoveMemo(MemoKey),
+    /// Makes a version of the rules; its number is new.
+    PutEdition(Edition),
+    /// Forgets a version of the rules.
+    RemoveEdition(u32),
+    /// Makes or replaces a laptop of the inventory.
+    PutAsset(Asset),
+    /// Forgets a laptop of the inventory.
+    RemoveAsset(Word),
+    /// Makes or replaces a pupil of a roster.
+    PutPupil(Pupil),
+    /// Forgets a pupil of a roster.
+    RemovePupil(Word),
     /// Makes or replaces an API token.
     PutApiToken(ApiTokenRecord),
     /// Removes an API token, by name.
@@ -202,6 +216,8 @@ pub enum Change {
     Outbox,
     /// The agents' configuration.
     Configuration,
+    /// The inventory.
+    Inventory,
 }
 
 /// Why the store does not do what it was asked.
@@ -708,6 +724,24 @@ impl Store {
         self.shared().memory().marks.clone()
     }
 
+    /// The versions of the rules, by number.
+    #[must_use]
+    pub fn editions(&self) -> BTreeMap<u32, Arc<Edition>> {
+        self.shared().memory().editions.clone()
+    }
+
+    /// What the inventory says of a device.
+    #[must_use]
+    pub fn asset_of(&self, device: &Device) -> Option<Arc<Asset>> {
+        self.shared().memory().inventory.of(device).cloned()
+    }
+
+    /// The inventory as it is now.
+    #[must_use]
+    pub fn inventory(&self) -> Arc<Inventory> {
+        Arc::clone(&self.shared().memory().inventory)
+    }
+
     /// The enrolment tokens, by id.
     #[must_use]
     pub fn tokens(&self) -> Vec<EnrolmentTokenRecord> {
@@ -810,7 +844,12 @@ impl Write {
             | Self::RemoveMarks(_) => Some(Change::Incidents),
             Self::PutNotification(_) | Self::RemoveNotification(_) => Some(Change::Outbox),
             Self::PutConfiguration(_) => Some(Change::Configuration),
+            Self::PutAsset(_) | Self::RemoveAsset(_) | Self::PutPupil(_) | Self::RemovePupil(_) => {
+                Some(Change::Inventory)
+            }
             Self::PutToken(_)
+            | Self::PutEdition(_)
+            | Self::RemoveEdition(_)
             | Self::PutMemo(_)
             | Self::RemoveMemo(_)
             | Self::PutApiToken(_)

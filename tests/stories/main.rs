@@ -19,6 +19,8 @@ mod day;
 mod durability;
 mod enrolment;
 mod faulty_mail;
+mod implicit_tls;
+mod inventory;
 mod offline;
 mod older;
 mod packages;

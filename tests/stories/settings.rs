@@ -29,6 +29,17 @@ pub fn quick_rule(folder: &Path, name: &str) -> PathBuf {
     file
 }
 
+/// Adds one of the default rules, as it is, to those that [`quick_rule`] wrote.
+pub fn add_default_rule(folder: &Path, name: &str) {
+    let default = repository().join("collector/rules/default.toml");
+    let text = std::fs::read_to_string(&default).unwrap();
+    let wanted = format!("\nname = \"{name}\"\n");
+    let rule = text.split("[[rule]]").find(|rule| rule.contains(&wanted));
+    let file = folder.join("rules.toml");
+    let known = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{known}\n[[rule]]{}", rule.unwrap())).unwrap();
+}
+
 /// Two rules of one laptop's battery that fire and clear within a second, whatever was before: its charge
 /// is low, and it has had many cycles.
 pub fn battery_rules(folder: &Path) -> PathBuf {
@@ -58,12 +69,17 @@ pub fn with_channels(folder: &Path, port: u16, pki: &Pki, receiver: &Receiver) -
 
 /// A configuration that tells a mail server.
 pub fn with_mail(folder: &Path, port: u16, pki: &Pki) -> String {
+    with_mail_by(folder, port, pki, "starttls")
+}
+
+/// A configuration that tells a mail server with this `security`.
+pub fn with_mail_by(folder: &Path, port: u16, pki: &Pki, security: &str) -> String {
     let rules = quick_rule(folder, "battery-worn");
     let password = folder.join("smtp-password");
     std::fs::write(&password, PASSWORD).unwrap();
     format!(
         "rules = \"{}\"\n{QUICK}\n[[channel]]\nname = \"mail\"\nkind = \"smtp\"\n\
-         host = \"localhost\"\nport = {port}\nsecurity = \"starttls\"\nca_file = \"{}\"\n\
+         host = \"localhost\"\nport = {port}\nsecurity = \"{security}\"\nca_file = \"{}\"\n\
          username = \"{USER}\"\npassword_file = \"{}\"\n\
          from = \"Rollcall <rollcall@school.example>\"\nto = [\"help-desk@school.example\"]\n",
         rules.display(),

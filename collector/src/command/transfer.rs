@@ -172,13 +172,13 @@ fn tell(report: &ImportReport, is_dry: bool) {
     );
 }
 
-fn open(places: &Places) -> anyhow::Result<Store> {
+pub(super) fn open(places: &Places) -> anyhow::Result<Store> {
     let config = Config::read(places.config.as_deref())?;
     let now = SystemClock.now().wall;
     Ok(Store::open(&places.data, config.store_options(), now)?)
 }
 
-fn silent(places: &Places) -> String {
+pub(super) fn silent(places: &Places) -> String {
     format!(
         "{} is in use by a collector that does not answer on its control.sock",
         places.data.display()

@@ -70,6 +70,7 @@ pub async fn execute(
         | Request::Check
         | Request::Upkeep
         | Request::Export { .. }
+        | Request::InventoryImport { .. }
         | Request::Import { .. } => {
             Err("what takes long is sent after the answer, and not executed".to_owned())
         }

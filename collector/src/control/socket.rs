@@ -155,6 +155,10 @@ impl ControlServer {
                 wanted = Some(Wanted::Transfer(Transfer::Import(options)));
                 Ok(Answer::Done)
             }
+            Ok(Request::InventoryImport { dry_run }) => {
+                wanted = Some(Wanted::Transfer(Transfer::Inventory(dry_run)));
+                Ok(Answer::Done)
+            }
             Ok(request) => self.execute(request).await,
             Err(error) => Err(format!("the request cannot be read: {error}")),
         };
@@ -217,6 +221,9 @@ impl ControlServer {
                 Transfer::Export(selection, format) => {
                     transfer::send_export(&store, &stream, &selection, format)
                 }
+                Transfer::Inventory(dry_run) => {
+                    transfer::receive_inventory(&store, &stream, dry_run, now, &runtime)
+                }
                 Transfer::Import(options) => {
                     transfer::receive_import(&store, &stream, &options, now, runtime)
                 }
@@ -274,6 +281,8 @@ enum Transfer {
     Export(Selection, Format),
     /// How it is imported.
     Import(ImportOptions),
+    /// Files of the inventory, and whether only to look.
+    Inventory(bool),
 }
 
 impl Drop for ControlServer {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use rollcall_shared::time::UnixMs;
 use tokio::runtime::Handle;
 
+use crate::inventory::{self, InventoryFile, InventoryReport};
 use crate::store::{Format, ImportOptions, ImportReport, Selection, Store, export, import};
 
 /// How long the other side may do nothing.
@@ -23,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Bytes of a frame.
 const FRAME_BYTES: usize = 64 * 1024;
+
+/// Bytes of an inventory's files: as JSON writes them they are at most twice as long.
+const INVENTORY_BYTES: u64 = 2 * inventory::IMPORT_BYTES as u64;
 
 /// Bytes of a report or an end: a thousand problems of some hundred bytes.
 const REPORT_BYTES: u64 = 1024 * 1024;
@@ -100,6 +104,45 @@ pub fn send_import(mut stream: UnixStream, file: &mut dyn Read) -> anyhow::Resul
         read?;
     }
     let done: Result<ImportReport, String> = serde_json::from_slice(&answer)?;
+    done.map_err(anyhow::Error::msg)
+}
+
+/// Takes in the files of an inventory, and tells what came of it, where blocking is allowed.
+pub(super) fn receive_inventory(
+    store: &Store,
+    stream: &UnixStream,
+    dry_run: bool,
+    now: UnixMs,
+    runtime: &Handle,
+) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut json = Vec::new();
+    stream.take(INVENTORY_BYTES).read_to_end(&mut json)?;
+    let done = match serde_json::from_slice::<Vec<InventoryFile>>(&json) {
+        Ok(files) => {
+            let done = inventory::import(store, &files, dry_run, super::execute::ADMIN, now);
+            runtime.block_on(done).map_err(|error| error.to_string())
+        }
+        Err(error) => Err(format!("the files cannot be read: {error}")),
+    };
+    let mut stream = stream;
+    stream.write_all(&serde_json::to_vec(&done)?)
+}
+
+/// Sends the files of an inventory, and answers what came of it.
+///
+/// # Errors
+/// What the collector says is wrong, or why it could not be told.
+pub fn send_inventory(
+    mut stream: UnixStream,
+    files: &[InventoryFile],
+) -> anyhow::Result<InventoryReport> {
+    stream.write_all(&serde_json::to_vec(files)?)?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = Vec::new();
+    stream.take(REPORT_BYTES).read_to_end(&mut answer)?;
+    let done: Result<InventoryReport, String> = serde_json::from_slice(&answer)?;
     done.map_err(anyhow::Error::msg)
 }
 

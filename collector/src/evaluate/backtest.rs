@@ -11,6 +11,7 @@
 
 mod history;
 mod labels;
+pub mod preview;
 mod replay;
 mod score;
 

@@ -10,7 +10,7 @@ use rollcall_shared::time::UnixMs;
 const DAYS: u32 = 400;
 
 /// Which days and hours are school.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calendar {
     /// Where the school is.
     pub zone: TimeZone,

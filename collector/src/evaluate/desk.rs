@@ -210,13 +210,14 @@ impl Floor<'_> {
             .iter()
             .filter_map(|device| self.laptops.laptop(*device))
             .collect();
+        let inventory = self.store.inventory();
         let sites: BTreeSet<Label> = states.iter().map(|s| s.device.site.clone()).collect();
         Concerned {
             sites: sites.into_iter().collect(),
             devices: states
                 .iter()
                 .take(DEVICES)
-                .map(|s| device_name(s))
+                .map(|s| device_name(s, inventory.of(&s.device).map(AsRef::as_ref)))
                 .collect(),
         }
     }

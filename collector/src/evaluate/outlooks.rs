@@ -8,6 +8,7 @@ use rollcall_shared::metric;
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
+use super::derived;
 use super::forecast::Outlook;
 use super::forecast::habit::{HABIT_REACH_MS, Habits, SLOTS_PER_HOUR, Sample, is_habit};
 use super::forecast::past::{Past, REACH_MS};
@@ -24,9 +25,16 @@ const READ_AT_ONCE: usize = 8;
 /// nothing fires or is resolved by what a dip of today looks like.
 #[derive(Debug, Default)]
 pub struct Outlooks {
-    of: Mutex<HashMap<DeviceId, Outlook>>,
+    of: Mutex<HashMap<DeviceId, Known>>,
     /// What is usual among peers, and when that was found.
     peers: Mutex<(Option<UnixMs>, Arc<Peers>)>,
+}
+
+/// An outlook, and of how many derivations its past was read: rules that come later ask for more.
+#[derive(Debug)]
+struct Known {
+    outlook: Outlook,
+    derivations: usize,
 }
 
 impl Outlooks {
@@ -42,15 +50,24 @@ impl Outlooks {
     ) -> Result<(), StoreError> {
         let new: Vec<DeviceId> = {
             let known = self.lock();
-            let is_new = |device: &&DeviceId| !known.contains_key(device);
+            let derivations = derived::all().len();
+            let is_new = |device: &&DeviceId| {
+                let known = known.get(device);
+                known.is_none_or(|known| known.derivations < derivations)
+            };
             let new = devices.iter().filter(is_new).take(READ_AT_ONCE);
             new.copied().collect()
         };
         for state in new.into_iter().filter_map(|device| store.device(device)) {
             let (store, id) = (store.clone(), state.device.id);
+            let derivations = derived::all().len();
             let read = tokio::task::spawn_blocking(move || read(&store, &state, now));
             let outlook = read.await.expect("reading a past does not panic")?;
-            self.lock().insert(id, outlook);
+            let known = Known {
+                outlook,
+                derivations,
+            };
+            self.lock().insert(id, known);
         }
         Ok(())
     }
@@ -60,18 +77,18 @@ impl Outlooks {
     pub fn of(&self, state: &DeviceState, now: UnixMs) -> Option<(Arc<Latests>, UnixMs)> {
         let mut outlooks = self.lock();
         let peers = self.peers(&outlooks, now);
-        let outlook = outlooks.get_mut(&state.device.id)?;
+        let outlook = &mut outlooks.get_mut(&state.device.id)?.outlook;
         outlook.set_peers(&peers);
         let readings = outlook.readings(state, now);
         Some((readings, outlook.stands_until().unwrap_or(now)))
     }
 
     /// What is usual among peers: found anew once an hour, in about ten milliseconds for 10,000 laptops.
-    fn peers(&self, outlooks: &HashMap<DeviceId, Outlook>, now: UnixMs) -> Arc<Peers> {
+    fn peers(&self, outlooks: &HashMap<DeviceId, Known>, now: UnixMs) -> Arc<Peers> {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let stands = |made: UnixMs| (0..PEERS_STAND_MS).contains(&now.since(made));
         if !peers.0.is_some_and(stands) {
-            let summaries = outlooks.values().map(Outlook::summary);
+            let summaries = outlooks.values().map(|known| known.outlook.summary());
             *peers = (Some(now), Arc::new(Peers::of(summaries)));
         }
         Arc::clone(&peers.1)
@@ -82,13 +99,17 @@ impl Outlooks {
         self.lock().retain(|id, _| devices.contains(id));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, Outlook>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, Known>> {
         // An outlook is made anew from its past, so one that a panic left half made does no harm.
         self.of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn read(store: &Store, state: &DeviceState, now: UnixMs) -> Result<Outlook, StoreError> {
+/// A device's outlook with its past up to `now`.
+///
+/// # Errors
+/// [`StoreError`] when the history cannot be read.
+pub(super) fn read(store: &Store, state: &DeviceState, now: UnixMs) -> Result<Outlook, StoreError> {
     let mut outlook = Outlook::default();
     let is_input = |metric: u16, instance: &str| {
         let key = SeriesKey {
@@ -101,6 +122,7 @@ fn read(store: &Store, state: &DeviceState, now: UnixMs) -> Result<Outlook, Stor
     let range = (now.plus_ms(-REACH_MS), now);
     let (device, hour) = (state.device.id, Level::Hour);
     let rolled = store.rolled(device, &is_input, range, hour, hour.width_ms())?;
+    read_tracks(store, state, &mut outlook, now)?;
     for of in rolled {
         let points = of
             .buckets
@@ -165,3 +187,26 @@ fn is_count(metric: u16) -> bool {
     ];
     means.iter().all(|mean| mean.code != metric)
 }
+
+/// The recent past of the series that rules look at the changes of.
+fn read_tracks(
+    store: &Store,
+    state: &DeviceState,
+    outlook: &mut Outlook,
+    now: UnixMs,
+) -> Result<(), StoreError> {
+    let derivations = derived::all();
+    let Some(longest) = derivations.iter().map(|d| d.over_ms).max() else {
+        return Ok(());
+    };
+    let wanted = |metric: u16, _: &str| derivations.iter().any(|d| d.of.code == metric);
+    let from = now.plus_ms(-longest - DAY_MS);
+    let columns = store.columns_of(state.device.id, &wanted, from, now)?;
+    for column in columns {
+        outlook.tracks_mut().precede(&column.key, column.points);
+    }
+    Ok(())
+}
+
+/// What held when the window began was said within a day before: full reports come more often.
+const DAY_MS: i64 = 86_400_000;

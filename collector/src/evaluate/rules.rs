@@ -3,6 +3,7 @@
 mod check;
 #[cfg(test)]
 mod coverage;
+pub mod edit;
 mod error;
 mod file;
 mod languages;
@@ -10,7 +11,7 @@ pub(crate) mod quantity;
 mod runbooks;
 mod shared;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rollcall_shared::metric;
@@ -21,6 +22,7 @@ use crate::device::DeviceState;
 
 use super::calendar::Calendar;
 use super::condition::{Condition, Mode, Truth};
+use super::derived;
 pub use error::RuleError;
 pub(crate) use error::unknown;
 
@@ -204,6 +206,17 @@ impl RuleSet {
 }
 
 impl Rule {
+    /// The metrics that it compares, each once.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<&'static str> {
+        let Test::Readings(readings) = &self.test else {
+            return Vec::new();
+        };
+        let conditions = readings.prerequisites.iter().chain(&readings.faults);
+        let names: BTreeSet<&str> = conditions.map(|c| derived::source(c.metric).name).collect();
+        names.into_iter().collect()
+    }
+
     /// Whether the rule is for this device.
     #[must_use]
     pub fn selects(&self, state: &DeviceState) -> bool {

@@ -18,6 +18,7 @@
 //! `while = "offline"`. Readings stay as they are until a later step reads something else.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{DeviceId, Label};
@@ -30,7 +31,8 @@ use super::device::{AlertChange, Moment, evaluate, explain};
 use super::forecast::{Outlook, metrics};
 use super::rules::{RuleSet, quantity, unknown};
 use crate::alert::{Alert, AlertState};
-use crate::device::{Device, DeviceState, Latest, SeriesKey, Standing};
+use crate::device::{Device, DeviceState, FORECAST_CODES, Latest, SeriesKey, Standing};
+use crate::inventory::readings::joined;
 
 /// Tests of one file: several for each rule of the largest set.
 const TESTS: usize = 1000;
@@ -182,6 +184,8 @@ struct Laptop {
     now: UnixMs,
     state: DeviceState,
     outlook: Outlook,
+    /// What only the collector knows, such as what its inventory says.
+    said: Vec<Reading>,
     open: Vec<Alert>,
 }
 
@@ -215,6 +219,7 @@ impl Laptop {
             now,
             state: DeviceState::new(device),
             outlook: Outlook::default(),
+            said: Vec::new(),
             open: Vec::new(),
         };
         laptop.connect();
@@ -286,6 +291,12 @@ impl Laptop {
         let value = value_of(metric, &read.value).map_err(|problem| format!("value: {problem}"))?;
         let reading = Reading::new(metric, &read.instance, value)
             .map_err(|error| format!("{}: {error}", read.metric))?;
+        if metric.code >= FORECAST_CODES {
+            let same = |known: &Reading| SeriesKey::of(known) == SeriesKey::of(&reading);
+            self.said.retain(|known| !same(known));
+            self.said.push(reading);
+            return Ok(());
+        }
         let known = self.state.get(metric, &read.instance);
         if known.is_none_or(|latest| latest.value != *reading.value()) {
             let (value, since) = (reading.value().clone(), self.now);
@@ -296,7 +307,21 @@ impl Laptop {
     }
 
     fn with_forecasts(&mut self) -> DeviceState {
-        self.outlook.add_to(&self.state, self.now)
+        let state = self.outlook.add_to(&self.state, self.now);
+        if self.said.is_empty() {
+            return state;
+        }
+        let joined = joined(
+            &state.forecasts,
+            &self.state.forecasts,
+            &self.said,
+            self.now,
+        );
+        self.state.forecasts = joined.into();
+        DeviceState {
+            forecasts: Arc::clone(&self.state.forecasts),
+            ..state
+        }
     }
 
     fn evaluate(&mut self, rules: &RuleSet) {

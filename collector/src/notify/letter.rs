@@ -84,6 +84,8 @@ impl Letter {
             devices: vec![DeviceName {
                 id: device,
                 name: "No laptop".to_owned(),
+                tag: None,
+                school: None,
             }],
             created: now,
             attempts: 0,
@@ -245,7 +247,10 @@ impl Letter {
         let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9} {value}\n"));
         line("Laptop:", &format!("{}, {}", self.what(), self.place()));
         for device in devices {
-            line("Device:", &device.id.to_string());
+            let tag = device.tag.as_ref().map(|tag| format!(", asset tag {tag}"));
+            let school = device.school.as_ref().map(|school| format!(", {school}"));
+            let (tag, school) = (tag.unwrap_or_default(), school.unwrap_or_default());
+            line("Device:", &format!("{}{tag}{school}", device.id));
         }
         let named = u32::try_from(devices.len()).unwrap_or(u32::MAX);
         if incident.devices > named {
@@ -362,7 +367,12 @@ impl Letter {
 }
 
 fn device_json(device: &DeviceName) -> serde_json::Value {
-    json!({ "id": device.id.to_string(), "name": device.name })
+    json!({
+        "id": device.id.to_string(),
+        "name": device.name,
+        "asset_tag": device.tag,
+        "school": device.school,
+    })
 }
 
 fn rfc_3339(at: UnixMs) -> String {

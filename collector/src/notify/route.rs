@@ -4,6 +4,7 @@ use rollcall_shared::id::Label;
 use rollcall_shared::time::UnixMs;
 
 use crate::alert::{Audience, Severity};
+use crate::asset::Asset;
 use crate::device::DeviceState;
 use crate::incident::Incident;
 use crate::notification::{DeviceName, Event, Notification, NotificationKey};
@@ -83,16 +84,22 @@ pub struct Concerned {
 
 /// A device by the words that a ticket uses.
 #[must_use]
-pub fn device_name(state: &DeviceState) -> DeviceName {
+pub fn device_name(state: &DeviceState, asset: Option<&Asset>) -> DeviceName {
     let device = &state.device;
     let name = format!("{} {}", device.vendor, device.model);
     let name = match name.trim() {
         "" => "Laptop".to_owned(),
         name => name.to_owned(),
     };
+    let tag = asset.map(|asset| asset.tag.to_string());
     DeviceName {
         id: device.id,
-        name,
+        name: match &tag {
+            Some(tag) => format!("{name} {tag}"),
+            None => name,
+        },
+        tag,
+        school: asset.and_then(|asset| asset.school.as_ref().map(ToString::to_string)),
     }
 }
 

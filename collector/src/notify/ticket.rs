@@ -21,6 +21,7 @@ use super::preset::{Preset, Request};
 use super::secret::Secret;
 use crate::incident::Cause;
 use crate::memo::{Content, Memo, MemoKey, Subject, Ticket, TicketState};
+use crate::notification::DeviceName;
 use crate::store::{Store, Write};
 use call::{Called, Caller, Seen};
 use next::{Ability, Next};
@@ -431,6 +432,10 @@ fn values_of(letter: &Letter) -> Values {
         Cause::Shared { .. } => String::new(),
     };
     let text = |text: &str| Value::from(text);
+    let of_device = |field: fn(&DeviceName) -> &Option<String>| match &told.devices[..] {
+        [device] => field(device).as_deref().unwrap_or_default(),
+        _ => "",
+    };
     let sites: Vec<&str> = incident.sites.iter().map(|site| site.as_str()).collect();
     let pairs = [
         ("key", text(&incident.id.to_string())),
@@ -450,6 +455,8 @@ fn values_of(letter: &Letter) -> Values {
         ),
         ("device", text(&device)),
         ("device_name", text(&letter.what())),
+        ("asset_tag", text(of_device(|device| &device.tag))),
+        ("school", text(of_device(|device| &device.school))),
         ("devices", Value::from(incident.devices)),
         ("since", text(&incident.since.to_string())),
         ("incident", text(&incident.id.to_string())),

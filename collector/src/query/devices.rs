@@ -15,6 +15,7 @@ use super::page::{Page, SortKey};
 use super::past::{AnyValue, reason, value_or_null};
 use super::{At, Query, QueryError, SIMULATED_GROUP, Viewer};
 use crate::alert::AlertState;
+use crate::asset::Inventory;
 use crate::device::{DeviceState, Latest, SeriesKey};
 
 /// Which devices are wanted. What is absent does not filter.
@@ -24,7 +25,7 @@ pub struct DeviceFilter {
     pub site: Option<String>,
     /// Only devices of this group.
     pub group: Option<String>,
-    /// Part of an id, vendor, model or operating system, whatever the case.
+    /// Part of an id, asset tag, vendor, model or operating system, whatever the case.
     pub search: Option<String>,
 }
 
@@ -65,6 +66,12 @@ pub struct DeviceAnswer {
     pub clock_skew_ms: Option<i64>,
     /// The device whose disk it was cloned from.
     pub cloned_from: Option<String>,
+    /// Its asset tag; null where the inventory does not know it.
+    pub asset_tag: Option<String>,
+    /// Its school, as the inventory says.
+    pub school: Option<String>,
+    /// `in_use`, `spare`, `lost` or `retired`, as the inventory says.
+    pub asset_status: Option<&'static str>,
 }
 
 /// A page of devices.
@@ -135,7 +142,7 @@ impl Query {
         filter: &DeviceFilter,
         page: Page<DeviceId>,
     ) -> Result<DeviceList, QueryError> {
-        let mut wanted = Wanted::new(filter)?;
+        let mut wanted = Wanted::new(filter, self.store.inventory())?;
         let is_whole = viewer.sees_everything() && wanted.is_everything();
         let (mut total, mut matching) = (0, Vec::new());
         // Where all are wanted, only the page is looked at.
@@ -213,6 +220,7 @@ impl Query {
     /// A device in a list, where the caller has counted its firing alerts.
     pub(super) fn describe_with(&self, state: &DeviceState, firing_alerts: u32) -> DeviceAnswer {
         let device = &state.device;
+        let asset = self.store.asset_of(device);
         DeviceAnswer {
             id: device.id.to_string(),
             site: device.site.to_string(),
@@ -231,6 +239,11 @@ impl Query {
             last_report_at: state.last_report.map(At),
             clock_skew_ms: state.skew_ms,
             cloned_from: device.cloned_from.map(|id| id.to_string()),
+            asset_tag: asset.as_ref().map(|asset| asset.tag.to_string()),
+            school: asset
+                .as_ref()
+                .and_then(|asset| asset.school.as_ref().map(ToString::to_string)),
+            asset_status: asset.map(|asset| asset.status.word()),
         }
     }
 }
@@ -300,12 +313,13 @@ struct Search {
     lower: String,
     /// Whether it may be part of an identity.
     may_be_id: bool,
+    inventory: Arc<Inventory>,
     /// What is looked at, so that a fleet is searched without asking for memory.
     seen: String,
 }
 
 impl<'a> Wanted<'a> {
-    fn new(filter: &'a DeviceFilter) -> Result<Self, QueryError> {
+    fn new(filter: &'a DeviceFilter, inventory: Arc<Inventory>) -> Result<Self, QueryError> {
         let search = filter.search.as_deref().map(str::trim);
         let search = search.filter(|text| !text.is_empty());
         if search.is_some_and(|text| text.len() > limits::INSTANCE_BYTES) {
@@ -315,7 +329,7 @@ impl<'a> Wanted<'a> {
         Ok(Self {
             site: filter.site.as_deref(),
             group: filter.group.as_deref(),
-            search: search.map(Search::new),
+            search: search.map(|text| Search::new(text, inventory)),
         })
     }
 
@@ -336,12 +350,13 @@ impl<'a> Wanted<'a> {
 }
 
 impl Search {
-    fn new(text: &str) -> Self {
+    fn new(text: &str, inventory: Arc<Inventory>) -> Self {
         let lower = text.to_lowercase();
         let of_id = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
         Self {
             may_be_id: lower.bytes().all(of_id),
             lower,
+            inventory,
             seen: String::new(),
         }
     }
@@ -350,7 +365,9 @@ impl Search {
         let device = &state.device;
         let parts = [&metric::OS_NAME, &metric::OS_VERSION];
         let system = parts.map(|part| text_of(state, part).unwrap_or_default());
-        self.is_in(&[&device.vendor, &device.model])
+        let tag = self.inventory.of(device).map(|asset| asset.tag.to_string());
+        tag.is_some_and(|tag| self.is_in(&[&tag]))
+            || self.is_in(&[&device.vendor, &device.model])
             || self.is_in(&system)
             || (self.may_be_id && device.id.to_string().contains(&self.lower))
     }

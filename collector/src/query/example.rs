@@ -244,6 +244,8 @@ fn notification(device: DeviceId, site: &str, attempts: u32) -> Notification {
         event: Event::Fired,
         incident,
         devices: vec![DeviceName {
+            tag: None,
+            school: None,
             id: device,
             name: "Dell Latitude 3120".to_owned(),
         }],

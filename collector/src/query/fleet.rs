@@ -58,6 +58,10 @@ pub struct FleetRow {
     pub id: String,
     /// Vendor and model.
     pub name: String,
+    /// Its asset tag; empty where the inventory does not know it.
+    pub tag: String,
+    /// Its school, as the inventory says; empty where it does not.
+    pub school: String,
     /// Its site.
     pub site: String,
     /// Its group; empty where it has none.

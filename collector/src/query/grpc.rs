@@ -255,7 +255,8 @@ fn one_of<T: Copy>(field: &str, word: &str, known: &[(&str, T)]) -> Result<Optio
 impl From<QueryError> for Status {
     fn from(error: QueryError) -> Self {
         let code = match error {
-            QueryError::Field { .. } => Code::InvalidArgument,
+            QueryError::Field { .. } | QueryError::Rules(_) => Code::InvalidArgument,
+            QueryError::Conflict(_) => Code::Aborted,
             QueryError::NotFound(_) => Code::NotFound,
             QueryError::Forbidden(_) => Code::PermissionDenied,
             QueryError::Store(_) => Code::Unavailable,

@@ -9,9 +9,11 @@ mod body;
 mod compress;
 mod etag;
 mod guard;
+mod inventory;
 mod openapi;
 mod params;
 mod problem;
+mod rules;
 mod write;
 
 use std::io;
@@ -233,6 +235,8 @@ impl Face {
 fn routes(face: &Face) -> Router {
     let routes = api::routes()
         .merge(write::routes())
+        .merge(rules::routes())
+        .merge(inventory::routes())
         .merge(dashboard::routes());
     guard::guarded(routes, face).with_state(face.clone())
 }

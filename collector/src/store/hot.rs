@@ -200,9 +200,9 @@ impl Hot {
         if from == 1 {
             return legacy::migrate(self);
         }
-        // What schema 2 wrote is read as it is; the trees of schema 3 are empty at first, and its roll-ups are
-        // made in the background.
-        if from == 2 {
+        // What schemas 2 and 3 wrote is read as it is; later trees are empty at first, and roll-ups are made in
+        // the background.
+        if from == 2 || from == 3 {
             let mark = put(TreeName::Meta, meta::SCHEMA, SCHEMA.to_be_bytes().to_vec());
             return self.database.commit(&[mark]).map_err(failed);
         }
@@ -330,6 +330,23 @@ impl Hot {
         for memo in self.records::<crate::memo::Memo>(TreeName::Memos)? {
             memory.memos.insert(memo.key.clone(), memo);
         }
+        for edition in self.values_in_pieces(TreeName::Rules) {
+            let (key, bytes) = edition?;
+            let edition: crate::edition::Edition =
+                json(&bytes).map_err(|problem| StoreError::Damaged {
+                    place: format!("rules/{}", key.escape_ascii()),
+                    problem,
+                })?;
+            memory.editions.insert(edition.number, edition.into());
+        }
+        let mut inventory = crate::asset::Inventory::default();
+        for asset in self.records::<crate::asset::Asset>(TreeName::Assets)? {
+            inventory.put(asset);
+        }
+        for pupil in self.records::<crate::asset::Pupil>(TreeName::Pupils)? {
+            inventory.put_pupil(pupil);
+        }
+        memory.inventory = inventory.into();
         for token in self.records::<super::EnrolmentTokenRecord>(TreeName::Tokens)? {
             memory.tokens.insert(token.id.clone(), token);
         }
@@ -416,6 +433,15 @@ pub(super) fn put_pieces(tree: TreeName, prefix: &[u8], bytes: &[u8]) -> Vec<Op>
     let pieces = split(bytes).into_iter().zip(0_u16..);
     pieces
         .map(|(piece, n)| put(tree, &keys::piece(prefix, n), piece))
+        .collect()
+}
+
+/// Removals of a value in pieces that is known.
+pub(super) fn remove_pieces(tree: TreeName, prefix: &[u8], bytes: &[u8]) -> Vec<Op> {
+    let pieces = split(bytes).len();
+    let pieces = (0_u16..).take(pieces);
+    pieces
+        .map(|n| remove(tree, &keys::piece(prefix, n)))
         .collect()
 }
 

@@ -21,6 +21,9 @@
 //!   audit          at[8] number[8]                        -> AuditLine, JSON
 //!   silences       silence[16]                            -> Silence, JSON
 //!   marks          alert or incident[16]                  -> Marks, JSON
+//!   rules          number[4] piece[2]                     -> Edition, JSON, in pieces
+//!   assets         tag                                    -> Asset, JSON
+//!   pupils         reference                              -> Pupil, JSON
 //!   cursors        device[16] spool[16]                   -> schema 1 only; they are in `state` now
 //! DATA/history/                  databases by corrected time, in UTC
 //!   <date>.<generation>/         a day as it was sealed, until it is merged
@@ -66,9 +69,9 @@ use crate::notification::NotificationKey;
 
 use super::rollup::Level;
 
-/// The schema that this version writes. Schema 2 had no merged days of their own, no roll-ups, and
-/// fewer trees.
-pub const SCHEMA: u32 = 3;
+/// The schema that this version writes. Schema 3 had no rules and no inventory; schema 2 had no merged
+/// days of their own, no roll-ups, and fewer trees.
+pub const SCHEMA: u32 = 4;
 
 /// The most bytes of a value.
 pub const VALUE_BYTES: usize = 6 * 1024;
@@ -133,11 +136,17 @@ pub enum TreeName {
     Memos,
     /// People who sign in to the web page.
     Users,
+    /// Versions of the rules.
+    Rules,
+    /// Laptops of the inventory.
+    Assets,
+    /// Pupils of the rosters, by opaque references.
+    Pupils,
 }
 
 impl TreeName {
     /// Every tree, in the order of its number.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Meta,
         Self::Devices,
         Self::Cursors,
@@ -156,6 +165,9 @@ impl TreeName {
         Self::Marks,
         Self::Memos,
         Self::Users,
+        Self::Rules,
+        Self::Assets,
+        Self::Pupils,
     ];
 
     /// The tree's name on disk.
@@ -179,8 +191,16 @@ impl TreeName {
             Self::Marks => "marks",
             Self::Memos => "memos",
             Self::Users => "users",
+            Self::Rules => "rules",
+            Self::Assets => "assets",
+            Self::Pupils => "pupils",
         }
     }
+}
+
+/// What the keys of an edition in `rules` begin with.
+pub const fn edition(number: u32) -> [u8; 4] {
+    number.to_be_bytes()
 }
 
 /// Key in `cursors` of schema 1.

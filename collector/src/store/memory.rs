@@ -19,7 +19,9 @@ use super::keys::{Day, Place, Week};
 use super::records::{ApiTokenRecord, EnrolmentTokenRecord};
 use super::tail::{Segment, Tail};
 use crate::alert::{Alert, AlertKey};
+use crate::asset::Inventory;
 use crate::device::{Device, DeviceState, Latests, awake_gap_ms};
+use crate::edition::Edition;
 use crate::incident::{Incident, IncidentId};
 use crate::mark::{Marks, Subject};
 use crate::memo::{Memo, MemoKey};
@@ -50,6 +52,10 @@ pub(super) struct Memory {
     pub silences: BTreeMap<SilenceId, Silence>,
     pub marks: BTreeMap<Subject, Marks>,
     pub memos: BTreeMap<MemoKey, Memo>,
+    /// The versions of the rules, by number.
+    pub editions: BTreeMap<u32, Arc<Edition>>,
+    /// Shared with who reads it; a reader keeps what it began to read.
+    pub inventory: Arc<Inventory>,
     pub tokens: BTreeMap<String, EnrolmentTokenRecord>,
     pub api_tokens: BTreeMap<String, ApiTokenRecord>,
     pub users: BTreeMap<String, User>,
@@ -155,6 +161,21 @@ impl Memory {
             }
             Write::RemoveMemo(key) => {
                 self.memos.remove(key);
+            }
+            Write::PutEdition(edition) => {
+                self.editions
+                    .insert(edition.number, Arc::new(edition.clone()));
+            }
+            Write::RemoveEdition(number) => {
+                self.editions.remove(number);
+            }
+            Write::PutAsset(asset) => Arc::make_mut(&mut self.inventory).put(asset.clone()),
+            Write::RemoveAsset(tag) => Arc::make_mut(&mut self.inventory).remove(tag),
+            Write::PutPupil(pupil) => {
+                Arc::make_mut(&mut self.inventory).put_pupil(pupil.clone());
+            }
+            Write::RemovePupil(reference) => {
+                Arc::make_mut(&mut self.inventory).remove_pupil(reference);
             }
             Write::PutApiToken(token) => {
                 self.api_tokens.insert(token.name.clone(), token.clone());

@@ -146,6 +146,34 @@ impl Shared {
                 record("a memo", memo)?,
             ),
             Write::RemoveMemo(key) => remove(TreeName::Memos, &keys::memo(key)),
+            Write::PutEdition(edition) => {
+                let json = serde_json::to_vec(edition).expect("it is plain data");
+                let prefix = keys::edition(edition.number);
+                return Ok(hot::put_pieces(TreeName::Rules, &prefix, &json));
+            }
+            Write::RemoveEdition(number) => {
+                let known = self.memory().editions.get(number).cloned();
+                let json =
+                    known.map(|known| serde_json::to_vec(&*known).expect("it is plain data"));
+                let prefix = keys::edition(*number);
+                return Ok(json.map_or_else(Vec::new, |json| {
+                    hot::remove_pieces(TreeName::Rules, &prefix, &json)
+                }));
+            }
+            Write::PutAsset(asset) => put(
+                TreeName::Assets,
+                asset.tag.as_str().as_bytes(),
+                record("a laptop of the inventory", asset)?,
+            ),
+            Write::RemoveAsset(tag) => remove(TreeName::Assets, tag.as_str().as_bytes()),
+            Write::PutPupil(pupil) => put(
+                TreeName::Pupils,
+                pupil.reference.as_str().as_bytes(),
+                record("a pupil", pupil)?,
+            ),
+            Write::RemovePupil(reference) => {
+                remove(TreeName::Pupils, reference.as_str().as_bytes())
+            }
             Write::PutApiToken(token) => put(
                 TreeName::ApiTokens,
                 token.name.as_bytes(),

@@ -44,6 +44,28 @@ pub fn get_as(
     parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| format!("{server}{path}: no HTTP answer"))
 }
 
+/// Asks with another method, with an API token and a body of JSON.
+///
+/// # Errors
+/// As [`get`].
+pub fn send(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    token: &str,
+    body: &serde_json::Value,
+) -> Result<Answer, String> {
+    let body = body.to_string();
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nhost: {server}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let bytes =
+        exchange(server, request.as_bytes()).map_err(|error| format!("{server}: {error}"))?;
+    parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| format!("{server}{path}: no HTTP answer"))
+}
+
 fn exchange(server: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;

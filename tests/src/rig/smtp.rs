@@ -48,6 +48,19 @@ impl MailServer {
     /// As [`MailServer::start`].
     #[must_use]
     pub fn start_on(folder: &Path, pki: &Pki, port: u16) -> Self {
+        Self::start_with(folder, pki, port, &[])
+    }
+
+    /// Starts one that speaks TLS from the first byte on, as on port 465.
+    ///
+    /// # Panics
+    /// As [`MailServer::start`].
+    #[must_use]
+    pub fn start_implicit(folder: &Path, pki: &Pki) -> Self {
+        Self::start_with(folder, pki, 0, &["--implicit-tls"])
+    }
+
+    fn start_with(folder: &Path, pki: &Pki, port: u16, more: &[&str]) -> Self {
         let folder = folder.join("mail");
         fs::create_dir_all(&folder).expect("a folder can be made");
         let script = folder.join("smtp_server.py");
@@ -64,7 +77,7 @@ impl MailServer {
         command
             .args(["--user", USER, "--password-file"])
             .arg(folder.join("password"));
-        command.args(["--port", &port.to_string()]);
+        command.args(["--port", &port.to_string()]).args(more);
         let mut process = Process::start("smtp", &folder, &mut command);
         let port = eventually("the mail server", PATIENCE, || {
             if let Some(status) = process.ended() {

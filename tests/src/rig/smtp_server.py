@@ -1,4 +1,4 @@
-"""A real SMTP server (STARTTLS and authentication required) that keeps what it accepts in a folder.
+"""A real SMTP server (TLS, by STARTTLS or from the first byte on, and authentication required) that keeps what it accepts in a folder.
 
 FOLDER/answers holds one answer a line, used up from the top, one for each message that is offered:
 a number such as 451 or 554 refuses it with that status, `drop` ends the connection in the middle, `slow` says
@@ -42,7 +42,9 @@ class Keeper:
             return f"{answer} {answer[0]}.3.0 As the story has it"
         self.accepted += 1
         top = "".join(f"X-Envelope-To: {to}\r\n" for to in envelope.rcpt_tos)
-        top += f"X-Over-TLS: {'yes' if session.ssl else 'no'}\r\n"
+        is_over_tls = session.ssl or server.transport.get_extra_info("ssl_object")
+        top += f"X-Over-TLS: {'yes' if is_over_tls else 'no'}\r\n"
+        top += f"X-STARTTLS: {'yes' if session.ssl else 'no'}\r\n"
         top += f"X-Authenticated: {'yes' if session.authenticated else 'no'}\r\n"
         new = self.folder / "message.new"
         new.write_bytes(top.encode() + envelope.content)
@@ -55,6 +57,7 @@ async def main():
     for name in ["folder", "certificate", "key", "user", "password-file"]:
         parser.add_argument(f"--{name}", required=True, type=pathlib.Path)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--implicit-tls", action="store_true")
     options = parser.parse_args()
     password = options.password_file.read_text().strip().encode()
     user = str(options.user).encode()
@@ -70,14 +73,17 @@ async def main():
         return SMTP(
             keeper,
             hostname="localhost",
-            tls_context=tls,
-            require_starttls=True,
+            tls_context=None if options.implicit_tls else tls,
+            require_starttls=not options.implicit_tls,
             authenticator=authenticate,
             auth_required=True,
-            auth_require_tls=True,
+            # With TLS from the first byte on, aiosmtpd knows of none.
+            auth_require_tls=not options.implicit_tls,
         )
 
-    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", options.port)
+    server = await asyncio.get_running_loop().create_server(
+        connection, "127.0.0.1", options.port, ssl=tls if options.implicit_tls else None
+    )
     new = options.folder / "port.new"
     new.write_text(str(server.sockets[0].getsockname()[1]))
     new.rename(options.folder / "port")

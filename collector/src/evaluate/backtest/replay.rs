@@ -64,11 +64,11 @@ pub fn replay(rules: &RuleSet, history: &mut History) -> anyhow::Result<Option<R
         laptop.read(&sample.reading);
     }
     laptop.evaluate(rules);
-    laptop.told.to = laptop.now;
-    Ok(Some(laptop.told))
+    Ok(Some(laptop.end()))
 }
 
-struct Laptop {
+/// A laptop on its way through a history.
+pub struct Laptop {
     now: UnixMs,
     state: DeviceState,
     outlook: Outlook,
@@ -78,12 +78,18 @@ struct Laptop {
 
 impl Laptop {
     fn new(name: String, from: UnixMs) -> Self {
-        let mut state = DeviceState::new(record(&name, from));
+        let device = record(&name, from);
+        Self::of(name, device, Outlook::default(), from)
+    }
+
+    /// A laptop whose record is known, and what is known of its past before the history.
+    pub fn of(name: String, device: Device, outlook: Outlook, from: UnixMs) -> Self {
+        let mut state = DeviceState::new(device);
         state.connected = true;
         let mut laptop = Self {
             now: from,
             state,
-            outlook: Outlook::default(),
+            outlook,
             open: Vec::new(),
             told: Replayed {
                 device: name,
@@ -97,7 +103,8 @@ impl Laptop {
         laptop
     }
 
-    fn wait_until(&mut self, at: UnixMs) {
+    /// Lets time pass.
+    pub fn wait_until(&mut self, at: UnixMs) {
         let gap = self.state.last_report.map(|last| at.since(last));
         if gap.is_none_or(|gap| gap > AWAKE_GAP_MS) {
             self.state.awake_since = Some(at);
@@ -108,7 +115,8 @@ impl Laptop {
         self.now = at;
     }
 
-    fn read(&mut self, reading: &Reading) {
+    /// Takes in a reading of now.
+    pub fn read(&mut self, reading: &Reading) {
         if let Value::Text(text) = reading.value() {
             if reading.metric() == &metric::HOST_MODEL {
                 self.state.device.model.clone_from(text);
@@ -124,7 +132,8 @@ impl Laptop {
         }
     }
 
-    fn evaluate(&mut self, rules: &RuleSet) {
+    /// Evaluates it as it is now.
+    pub fn evaluate(&mut self, rules: &RuleSet) {
         let state = self.outlook.add_to(&self.state, self.now);
         self.note_judged(rules, &state);
         let moment = Moment {
@@ -146,6 +155,17 @@ impl Laptop {
                 }
             }
         }
+    }
+
+    /// The moment that it has come to.
+    pub const fn now(&self) -> UnixMs {
+        self.now
+    }
+
+    /// What became of it.
+    pub fn end(mut self) -> Replayed {
+        self.told.to = self.now;
+        self.told
     }
 
     fn note_judged(&mut self, rules: &RuleSet, state: &DeviceState) {

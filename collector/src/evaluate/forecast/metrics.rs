@@ -84,6 +84,16 @@ forecasts! {
         "Times an hour that its links drop more than in the weeks before; 0 where that is not unusual.";
     LINK_DROPS_WORDS = 60071, "forecast.link.drops.words", "", Kind::Text,
         "How often its links drop, in words.";
+    INVENTORY_TAG = 60101, "inventory.tag", "", Kind::Text,
+        "The laptop's asset tag, as the inventory says.";
+    INVENTORY_STATUS = 60102, "inventory.status", "", Kind::State(&["in_use", "spare", "lost", "retired"]),
+        "What the laptop is there for, as the inventory says.";
+    INVENTORY_SWAP = 60103, "inventory.swap", "", Kind::State(&["none", "second_loan", "other_school", "other_hardware"]),
+        "What shows that a laptop is not with whom the inventory says.";
+    INVENTORY_LATE = 60104, "inventory.loan.days_late", "d", Kind::Gauge{low:-3650.0,high:36500.0},
+        "Days since the laptop was due back; negative before, -3650 where nothing is due.";
+    INVENTORY_SCHOOL = 60105, "inventory.school", "", Kind::Text,
+        "The laptop's school, as the inventory says.";
 }
 
 /// The metric with this name, of the catalogue or of a forecast.

@@ -7,6 +7,7 @@ use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::{Reading, Value};
 use rollcall_shared::time::UnixMs;
 
+use super::super::derived::{self, DERIVED_CODES, Tracks};
 use super::battery::{self, BatteryForecast, BatteryHistory, Line};
 use super::drive::{self, DriveHistory, DriveKind};
 use super::habit::{Habits, Sample};
@@ -61,6 +62,9 @@ pub struct Outlook {
     summary: Summary,
     peers: Arc<Peers>,
     readings: Arc<Latests>,
+    tracks: Tracks,
+    /// Until when what is derived stands if nothing new comes.
+    derived_until: Option<UnixMs>,
 }
 
 impl Outlook {
@@ -112,6 +116,7 @@ impl Outlook {
         } else if due != News::default() {
             self.make(state, due, now);
         }
+        self.derive(state, now);
         Arc::clone(&self.readings)
     }
 
@@ -120,10 +125,45 @@ impl Outlook {
     pub fn stands_until(&self) -> Option<UnixMs> {
         let whole = self.made.map(|made| made.plus_ms(STANDS_MS));
         let space = self.space_made.map(|made| made.plus_ms(SPACE_STANDS_MS));
-        if self.space_is_new {
+        let made = if self.space_is_new {
             whole.min(space)
         } else {
             whole
+        };
+        match (made, self.derived_until) {
+            (Some(made), Some(derived)) => Some(made.min(derived)),
+            (made, _) => made,
+        }
+    }
+
+    /// The recent past of the series that rules look at the changes of, to be filled from the store.
+    pub fn tracks_mut(&mut self) -> &mut Tracks {
+        &mut self.tracks
+    }
+
+    /// Makes what rules ask for of changes and rates anew.
+    fn derive(&mut self, state: &DeviceState, now: UnixMs) {
+        let wanted = derived::all();
+        if wanted.is_empty() {
+            return;
+        }
+        self.tracks.observe(state, &wanted);
+        let (derived, until) = self.tracks.readings(state, &wanted, now);
+        self.derived_until = until;
+        let kept = self
+            .readings
+            .iter()
+            .filter(|(key, _)| key.metric < DERIVED_CODES);
+        let kept = kept.map(|(key, latest)| (key.clone(), latest.clone()));
+        let dated = derived.into_iter().map(|(key, latest)| {
+            let known = self.readings.get(key.metric, &key.instance);
+            let same = known.filter(|known| known.value == latest.value);
+            let latest = same.cloned().unwrap_or(latest);
+            (key, latest)
+        });
+        let readings: Latests = kept.chain(dated).collect();
+        if readings != *self.readings {
+            self.readings = Arc::new(readings);
         }
     }
 
@@ -266,7 +306,9 @@ impl Outlook {
 
 /// Whether a forecast is about one of these parts.
 fn is_of(parts: News, forecast: u16) -> bool {
-    if forecast >= CHARGER_SHORTFALL.code {
+    if forecast >= DERIVED_CODES {
+        false
+    } else if forecast >= CHARGER_SHORTFALL.code {
         parts.habits
     } else if forecast >= DRIVE_RISK.code {
         parts.drive

@@ -44,12 +44,35 @@ impl<'a> Desk<'a> {
                 None => self.open_for_device(alert),
             }
         }
-        for ((symptom, instance), pool) in pools {
+        // What explains others comes first: rules follow those that they depend on.
+        let mut pools: Vec<_> = pools.into_iter().collect();
+        pools.sort_by_key(|((symptom, _), _)| self.place_of(symptom));
+        for ((symptom, instance), mut pool) in pools {
+            pool.waiting.retain(|(alert, _)| !self.join(alert));
             self.divide(symptom, instance, pool);
         }
     }
 
-    /// A late-comer to an incident whose cause it shares.
+    /// Where the first rule of a symptom stands among the rules.
+    fn place_of(&self, symptom: &str) -> Option<usize> {
+        let mut rules = self.scene.rules.rules.iter();
+        rules.position(|rule| rule.shared.as_ref().is_some_and(|s| s.symptom == symptom))
+    }
+
+    /// Whether an incident of a symptom explains an alert: its rule depends on one of that symptom. So
+    /// the outage of a site keeps the laptops that it hits from being told of one by one.
+    fn is_explained_by(&self, symptom: &str, alert: &Alert) -> bool {
+        let Some(rule) = self.rule(alert) else {
+            return false;
+        };
+        let mut explaining = rule
+            .depends_on
+            .iter()
+            .filter_map(|name| self.scene.rules.get(name)?.shared.as_ref());
+        explaining.any(|shared| shared.symptom == symptom)
+    }
+
+    /// A late-comer to an incident whose cause it shares, or that explains it.
     fn join(&mut self, alert: &'a Alert) -> bool {
         let Some((traits, _)) = self.scene.fleet.laptop(alert.key.device) else {
             return false;
@@ -63,7 +86,8 @@ impl<'a> Desk<'a> {
                 instance,
                 scope,
             } => {
-                *symptom == shared.symptom && *instance == alert.key.instance && traits.is_in(scope)
+                let is_same = *symptom == shared.symptom && *instance == alert.key.instance;
+                (is_same || self.is_explained_by(symptom, alert)) && traits.is_in(scope)
             }
             Cause::Device(_) => false,
         };

@@ -272,6 +272,41 @@ fn a_site_s_outage_is_one_ticket_with_its_late_comers_and_closes_when_most_recov
 }
 
 #[test]
+fn a_site_s_outage_explains_what_its_laptops_miss_and_nothing_elsewhere() {
+    let mut district = District::new(10, 200);
+    let struck = district.where_(|traits| traits.site_network == "site-03");
+    let elsewhere = district.where_(|traits| traits.site_network == "site-05");
+    let (all, few) = struck.split_at(80);
+    district.fire_all(all, "no-platform-at-school", "");
+    // A cache answers for one platform, so that these miss the others alone, at the same moment and later.
+    district.fire_all(&few[..10], "platform-unreachable-at-school", "Canvas");
+    district.run(15 * MINUTE);
+    district.fire_all(&few[10..], "platform-unreachable-at-school", "Schoology");
+    district.run(HOUR);
+    assert_eq!(
+        district.titles(),
+        ["No learning platform can be reached at site-03"]
+    );
+    assert_eq!(
+        (
+            district.open().next().unwrap().devices,
+            district.count(Event::Fired)
+        ),
+        (100, 1)
+    );
+    district.fire(elsewhere[0], "platform-unreachable-at-school", "Schoology");
+    district.run(HOUR);
+    assert_eq!(
+        district.count(Event::Fired),
+        2,
+        "another school has its own reasons"
+    );
+    district.recover(|_| true);
+    district.run(20 * MINUTE);
+    assert_eq!(district.open().count(), 0);
+}
+
+#[test]
 fn two_outages_at_once_are_two_tickets() {
     let mut district = District::new(10, 200);
     for site in ["site-03", "site-07"] {

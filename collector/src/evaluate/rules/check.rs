@@ -14,6 +14,7 @@ use super::super::calendar::Calendar;
 use super::super::condition::{
     Comparison, Condition, InstanceFilter, Limit, Over, Relation, placeholders,
 };
+use super::super::derived::{self, Take};
 use super::super::forecast::metrics;
 use super::error::{Mistake, unknown};
 use super::file::{CalendarTable, ConditionTable, RuleTable, RulesFile, Word};
@@ -22,6 +23,7 @@ use super::{
     Test, Vantage, languages, quantity, runbooks, shared,
 };
 use crate::alert::{Audience, Severity};
+use crate::device::FORECAST_CODES;
 
 pub(super) type Checked<T> = Result<T, Mistake>;
 
@@ -223,7 +225,7 @@ fn hold(table: &RuleTable) -> Checked<Hold> {
 fn condition(table: &Spanned<ConditionTable>) -> Checked<Condition> {
     let span = table.span();
     let table = table.get_ref();
-    let metric = find_metric("metric", &table.metric)?;
+    let metric = derived_metric(find_metric("metric", &table.metric)?, table)?;
     let condition = Condition {
         metric,
         comparison: comparison(metric, table, &span)?,
@@ -237,6 +239,64 @@ fn condition(table: &Spanned<ConditionTable>) -> Checked<Condition> {
     table.says.as_ref().map_or(Ok(()), check_template)?;
     Ok(condition)
 }
+
+/// The metric itself, or what the condition makes of its past.
+fn derived_metric(metric: &'static Metric, table: &ConditionTable) -> Checked<&'static Metric> {
+    let per = table.per.as_ref();
+    let written = [
+        ("change", &table.change, Take::Change),
+        (
+            "rate",
+            &table.rate,
+            Take::Rate(per.map_or(Ok(DAY_MS), per_ms)?),
+        ),
+        ("changes", &table.changes, Take::Changes),
+    ];
+    let mut written = written
+        .into_iter()
+        .filter_map(|(field, word, take)| Some((field, word.as_ref()?, take)));
+    let Some((field, word, take)) = written.next() else {
+        return match per {
+            Some(per) => Err(Mistake::new(per.span(), "per", "belongs to a `rate`")),
+            None => Ok(metric),
+        };
+    };
+    if let Some((other, word, _)) = written.next() {
+        let problem = format!("cannot stand beside `{field}`");
+        return Err(Mistake::new(word.span(), other, problem));
+    }
+    if let Some(per) = per.filter(|_| field != "rate") {
+        return Err(Mistake::new(per.span(), "per", "belongs to a `rate`"));
+    }
+    let mistake = |problem: String| Mistake::new(word.span(), field, problem);
+    if metric.code >= FORECAST_CODES {
+        let problem = format!("{} is the collector's own and has no past", metric.name);
+        return Err(mistake(problem));
+    }
+    derived::fits(metric, take).map_err(mistake)?;
+    let over_ms = duration(field, word)?;
+    if !(derived::SHORTEST_MS..=derived::LONGEST_MS).contains(&over_ms) {
+        let problem = format!("`{}` lies outside 5 m to 30 d", word.get_ref());
+        return Err(mistake(problem));
+    }
+    derived::derive(metric, take, over_ms).ok_or_else(|| {
+        let most = derived::MOST;
+        mistake(format!(
+            "the collector follows {most} changes and rates already; restart it"
+        ))
+    })
+}
+
+fn per_ms(word: &Word) -> Checked<i64> {
+    choose(
+        "per",
+        word,
+        "time",
+        &[("day", DAY_MS), ("hour", DAY_MS / 24)],
+    )
+}
+
+const DAY_MS: i64 = 86_400_000;
 
 fn comparison(
     metric: &'static Metric,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rollcall_shared::metric::{self, Metric};
 
 use super::super::condition::{Comparison, Condition, Limit, placeholders};
+use super::super::derived;
 use super::super::forecast::metrics;
 use super::{RuleSet, Test};
 
@@ -305,7 +306,7 @@ pub fn looked_at(rules: &RuleSet) -> BTreeSet<&'static str> {
 }
 
 fn add(condition: &Condition, names: &mut BTreeSet<&'static str>) {
-    names.insert(condition.metric.name);
+    names.insert(derived::source(condition.metric).name);
     if let Comparison::Number {
         limit: Limit::Of { metric, .. },
         ..

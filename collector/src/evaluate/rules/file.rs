@@ -96,6 +96,13 @@ pub(super) struct SharedTable {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct ConditionTable {
     pub metric: Word,
+    /// The window of a change.
+    pub change: Option<Word>,
+    /// The window of a rate, and what it is for.
+    pub rate: Option<Word>,
+    pub per: Option<Word>,
+    /// The window in which changes are counted.
+    pub changes: Option<Word>,
     pub op: Word,
     pub value: Option<Spanned<Value>>,
     pub value_of: Option<Word>,

@@ -158,4 +158,20 @@ pub(super) const ALL: &[(&str, &str)] = &[
         "drive-hot",
         include_str!("../../../rules/runbooks/drive-hot.md"),
     ),
+    (
+        "loaner-late",
+        include_str!("../../../rules/runbooks/loaner-late.md"),
+    ),
+    (
+        "lost-laptop-seen",
+        include_str!("../../../rules/runbooks/lost-laptop-seen.md"),
+    ),
+    (
+        "retired-tag-seen",
+        include_str!("../../../rules/runbooks/retired-tag-seen.md"),
+    ),
+    (
+        "laptop-swapped",
+        include_str!("../../../rules/runbooks/laptop-swapped.md"),
+    ),
 ];

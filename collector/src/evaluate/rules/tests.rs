@@ -343,7 +343,8 @@ fn further_cases() -> Vec<Case> {
         ),
         case(
             "disk-not-encrypted",
-            vec![encryption("on")],
+            // A laptop that never was encrypted is a decision, and no fault.
+            vec![encryption("on"), encryption("off")],
             encryption("partial"),
             encryption("on"),
             "Encryption of the system's disk: partial",
@@ -586,6 +587,9 @@ fn each_default_rule_is_documented_and_tested() {
         .map(|case| case.rule)
         .chain(["not-seen", "disk-filling"])
         .chain(habits::rules())
+        // What only the collector knows is tested in `default.test.toml`.
+        .chain(["loaner-late", "lost-laptop-seen"])
+        .chain(["retired-tag-seen", "laptop-swapped"])
         .collect();
     let rules = RuleSet::built_in();
     for rule in &rules.rules {

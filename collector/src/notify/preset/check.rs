@@ -6,7 +6,7 @@ use super::template;
 use super::{Auth, Preset, Request};
 
 /// Values of a ticket's letter, which every call may use.
-pub const LETTER: [&str; 20] = [
+pub const LETTER: [&str; 22] = [
     "key",
     "event",
     "subject",
@@ -21,6 +21,8 @@ pub const LETTER: [&str; 20] = [
     "evidence",
     "device",
     "device_name",
+    "asset_tag",
+    "school",
     "devices",
     "since",
     "incident",

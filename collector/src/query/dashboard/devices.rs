@@ -134,7 +134,9 @@ pub(super) fn csv(
         "fleet",
         &[
             "id",
+            "asset tag",
             "device",
+            "school",
             "site",
             "group",
             "health",
@@ -155,7 +157,9 @@ pub(super) fn csv(
         let share = |share: Option<f32>| share.map(|s| format!("{s:.4}")).unwrap_or_default();
         csv.row(&[
             &row.id,
+            &row.tag,
             &row.name,
+            &row.school,
             &row.site,
             &row.group,
             row.health.word(),

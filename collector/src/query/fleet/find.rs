@@ -23,7 +23,7 @@ pub struct FleetFilter {
     pub os: Option<String>,
     /// Only devices that are like this.
     pub health: Option<Health>,
-    /// Part of an id, model, operating system, site, group or alert, whatever the case.
+    /// Part of an id, asset tag, school, model, operating system, site, group or alert, whatever the case.
     pub search: Option<String>,
 }
 
@@ -346,7 +346,9 @@ impl Search {
         let Some(words) = &self.words else {
             return true;
         };
-        let looked_at = [row.name, row.os, row.site, row.group, row.title];
+        let looked_at = [
+            row.name, row.tag, row.school, row.os, row.site, row.group, row.title,
+        ];
         looked_at.iter().any(|word| words[word.place()])
             || self
                 .id

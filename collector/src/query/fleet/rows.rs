@@ -32,6 +32,8 @@ pub(super) struct Words {
 pub(super) struct Row {
     pub id: DeviceId,
     pub name: Word,
+    pub tag: Word,
+    pub school: Word,
     pub site: Word,
     pub group: Word,
     pub os: Word,
@@ -114,10 +116,17 @@ impl Fleet {
         let mut words = Words::default();
         let none = words.add("");
         let troubles = troubles(store, &mut words);
+        let inventory = store.inventory();
         let mut rows = Vec::with_capacity(store.device_count());
         store.visit_devices(None, |state| {
             let trouble = troubles.get(&state.device.id);
-            rows.push(row(state, trouble, &mut words, none, now));
+            let mut row = row(state, trouble, &mut words, none, now);
+            if let Some(asset) = inventory.of(&state.device) {
+                row.tag = words.add(asset.tag.as_str());
+                let school = asset.school.as_ref();
+                row.school = school.map_or(none, |school| words.add(school.as_str()));
+            }
+            rows.push(row);
             ControlFlow::Continue(())
         });
         words.sort();
@@ -129,6 +138,8 @@ impl Fleet {
         FleetRow {
             id: row.id.to_string(),
             name: text(row.name),
+            tag: text(row.tag),
+            school: text(row.school),
             site: text(row.site),
             group: text(row.group),
             os: text(row.os),
@@ -196,6 +207,8 @@ fn row(
     Row {
         id: device.id,
         name: words.add(&name),
+        tag: none,
+        school: none,
         site: words.add(device.site.as_str()),
         group: device
             .group

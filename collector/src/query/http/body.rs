@@ -68,6 +68,33 @@ impl Body {
         }
     }
 
+    /// A whole number that is not negative; `null` counts as absent.
+    pub fn number(&mut self, name: &str) -> Result<Option<u64>, QueryError> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                let number = value.as_u64();
+                number
+                    .map(Some)
+                    .ok_or_else(|| QueryError::field(name, "must be a whole number"))
+            }
+        }
+    }
+
+    /// Whatever was given; `None` where it is absent.
+    pub fn value(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// A yes or no; no where it is absent.
+    pub fn flag(&mut self, name: &str) -> Result<bool, QueryError> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(QueryError::field(name, "must be true or false")),
+        }
+    }
+
     /// A time: a text in RFC 3339, or a number of milliseconds since 1970.
     pub fn time(&mut self, name: &str) -> Result<Option<UnixMs>, QueryError> {
         match self.0.remove(name) {

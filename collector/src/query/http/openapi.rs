@@ -15,8 +15,10 @@ use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
 use crate::alert::AlertState;
+use crate::query::inventory::AssetList;
 use crate::query::operation::AuditList;
 use crate::query::past::PastAnswer;
+use crate::query::rules::{RuleText, RulesAnswer, VersionAnswer, VersionList};
 use crate::query::words::{MaintenanceList, SilenceList};
 use crate::query::{
     AlertList, CatalogueAnswer, DeviceDetail, DeviceList, IncidentList, OutboxAnswer, Summary,
@@ -55,6 +57,8 @@ pub(in crate::query) enum Takes {
     Text,
     /// A device's id; part of the path.
     Device,
+    /// A name or number; part of the path.
+    Name,
     /// A whole number within these bounds.
     Count(u64, u64),
     /// RFC 3339, or milliseconds since 1970.
@@ -104,7 +108,7 @@ pub(in crate::query) const ENDPOINTS: &[Endpoint] = &[
             takes(
                 "search",
                 Takes::Text,
-                "Part of an id, vendor, model or operating system, whatever the case.",
+                "Part of an id, asset tag, vendor, model or operating system, whatever the case.",
             ),
             PAGE_SIZE,
             PAGE,
@@ -228,6 +232,64 @@ pub(in crate::query) const ENDPOINTS: &[Endpoint] = &[
         all_sites: false,
         parameters: &[OVER_TOO],
         answer: schema_of::<MaintenanceList>,
+    },
+    Endpoint {
+        path: "/api/v1/rules",
+        name: "listRules",
+        summary: "The rules in force, where they come from, and how each of them did.",
+        role: Role::Viewer,
+        all_sites: false,
+        parameters: &[],
+        answer: schema_of::<RulesAnswer>,
+    },
+    Endpoint {
+        path: "/api/v1/rules/{name}",
+        name: "getRule",
+        summary: "One rule as it is written, with its runbook and its texts for families.",
+        role: Role::Viewer,
+        all_sites: false,
+        parameters: &[takes("name", Takes::Name, "The rule's name.")],
+        answer: schema_of::<RuleText>,
+    },
+    Endpoint {
+        path: "/api/v1/rules/versions",
+        name: "listRuleVersions",
+        summary: "The versions of the rules that are kept, the latest first.",
+        role: Role::Viewer,
+        all_sites: false,
+        parameters: &[],
+        answer: schema_of::<VersionList>,
+    },
+    Endpoint {
+        path: "/api/v1/rules/versions/{version}",
+        name: "getRuleVersion",
+        summary: "One version of the rules with its text; 0 are the default rules.",
+        role: Role::Viewer,
+        all_sites: false,
+        parameters: &[takes("version", Takes::Name, "The version's number.")],
+        answer: schema_of::<VersionAnswer>,
+    },
+    Endpoint {
+        path: "/api/v1/inventory",
+        name: "listInventory",
+        summary: "The laptops of the inventory with their loans, by asset tag, at most 1000.",
+        role: Role::Technician,
+        all_sites: true,
+        parameters: &[
+            takes("tag", Takes::Text, "Only the laptop with this asset tag."),
+            takes("school", Takes::Text, "Only laptops of this school."),
+            takes(
+                "status",
+                Takes::Choice(&["in_use", "spare", "lost", "retired"]),
+                "Only laptops with this status.",
+            ),
+            takes(
+                "pupil",
+                Takes::Text,
+                "Only what the pupil with this reference has.",
+            ),
+        ],
+        answer: schema_of::<AssetList>,
     },
     Endpoint {
         path: "/api/v1/summary",
@@ -371,7 +433,9 @@ impl Endpoint {
         if self.role > Role::Viewer {
             problems.push(("403", "The token's role or sites do not reach this."));
         }
-        let names_a_device = |parameter: &Parameter| matches!(parameter.name, "id" | "device");
+        let names_a_device = |parameter: &Parameter| {
+            matches!(parameter.name, "id" | "device") || matches!(parameter.takes, Takes::Name)
+        };
         if self.parameters.iter().any(names_a_device) {
             problems.push((
                 "404",
@@ -390,9 +454,9 @@ impl Endpoint {
 
 impl Parameter {
     fn described(&self) -> Value {
-        let is_path = matches!(self.takes, Takes::Device);
+        let is_path = matches!(self.takes, Takes::Device | Takes::Name);
         let schema = match self.takes {
-            Takes::Text => json!({ "type": "string" }),
+            Takes::Text | Takes::Name => json!({ "type": "string" }),
             Takes::Device => json!({ "type": "string", "format": "uuid" }),
             Takes::Count(least, most) => {
                 json!({ "type": "integer", "minimum": least, "maximum": most })
@@ -414,6 +478,7 @@ impl Parameter {
         match self.takes {
             Takes::Text => "a text".to_owned(),
             Takes::Device => "a device's id".to_owned(),
+            Takes::Name => "a name".to_owned(),
             Takes::Count(least, most) => format!("a whole number from {least} to {most}"),
             Takes::Time => "a time such as 2026-08-24T07:45:00Z".to_owned(),
             Takes::Choice(words) => format!("one of {}", words.join(", ")),

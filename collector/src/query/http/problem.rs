@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::query::QueryError;
 use crate::query::access::Denied;
+use crate::query::rules::MistakeAnswer;
 
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -19,6 +20,9 @@ pub(in crate::query) struct Problem {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// Where rules are not right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mistake: Option<Box<MistakeAnswer>>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
 }
@@ -31,6 +35,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             field: None,
+            mistake: None,
             retry_after_s: None,
         }
     }
@@ -52,14 +57,18 @@ impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         let (status, word) = match &error {
             QueryError::Field { .. } => (StatusCode::BAD_REQUEST, "parameter"),
+            QueryError::Rules(_) => (StatusCode::BAD_REQUEST, "rules"),
+            QueryError::Conflict(_) => (StatusCode::CONFLICT, "changed-meanwhile"),
             QueryError::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
             QueryError::Forbidden(_) => (StatusCode::FORBIDDEN, "role"),
             QueryError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
             QueryError::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         let mut problem = Self::new(status, word, error.to_string());
-        if let QueryError::Field { field, .. } = error {
-            problem.field = Some(field);
+        match error {
+            QueryError::Field { field, .. } => problem.field = Some(field),
+            QueryError::Rules(mistake) => problem.mistake = Some(Box::new(mistake.into())),
+            _ => {}
         }
         problem
     }

@@ -3,6 +3,7 @@
 mod answers;
 mod description;
 mod pages;
+mod rules;
 mod server;
 mod table;
 mod users;

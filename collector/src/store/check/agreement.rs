@@ -70,6 +70,9 @@ impl Agreement {
             | TreeName::Silences
             | TreeName::Marks
             | TreeName::Memos
+            | TreeName::Rules
+            | TreeName::Assets
+            | TreeName::Pupils
             | TreeName::Tokens
             | TreeName::ApiTokens
             | TreeName::Users

@@ -15,8 +15,10 @@ use super::super::{ApiTokenRecord, EnrolmentTokenRecord, block, seal, snapshot};
 use super::agreement::Agreement;
 use super::{CheckReport, Finding, RESTORE};
 use crate::alert::Alert;
+use crate::asset::{Asset, Pupil};
 use crate::audit::AuditLine;
 use crate::device::Device;
+use crate::edition::Edition;
 use crate::incident::Incident;
 use crate::mark::Marks;
 use crate::memo::Memo;
@@ -68,7 +70,7 @@ impl HotTree {
 
     fn is_in_pieces(&self, key: &[u8]) -> bool {
         match self.tree {
-            TreeName::Log | TreeName::State => true,
+            TreeName::Log | TreeName::State | TreeName::Rules => true,
             // Numbers of pieces are less than 256 here, and `seal` begins `sealed` too.
             TreeName::Meta => {
                 key.starts_with(meta::CONFIGURATION)
@@ -306,7 +308,17 @@ fn verify(tree: TreeName, key: &[u8], value: &[u8]) -> Result<(), Problem> {
                 .ok_or("its key has not 16 bytes")?;
             same(key, &keys::audit(line.at, number))
         }
-        TreeName::Log | TreeName::State => Err("it is no piece of a value".to_owned()),
+        TreeName::Assets => {
+            let asset: Asset = json(value)?;
+            same(key, asset.tag.as_str().as_bytes())
+        }
+        TreeName::Pupils => {
+            let pupil: Pupil = json(value)?;
+            same(key, pupil.reference.as_str().as_bytes())
+        }
+        TreeName::Log | TreeName::State | TreeName::Rules => {
+            Err("it is no piece of a value".to_owned())
+        }
     }
 }
 
@@ -322,6 +334,10 @@ fn verify_joined(tree: TreeName, prefix: &[u8], joined: &[u8]) -> Result<(), Pro
             let id = DeviceId::try_from(prefix).map_err(|_| "its key has not 18 bytes")?;
             let mut entry = Entry::new(nobody(id));
             snapshot::restore(&mut entry, joined).map(|_| ())
+        }
+        TreeName::Rules => {
+            let edition: Edition = json(joined)?;
+            same(prefix, &keys::edition(edition.number))
         }
         TreeName::Meta if prefix == meta::SEAL => seal::parse_marks(joined).map(|_| ()),
         TreeName::Meta => json::<Configuration>(joined).map(|_| ()),
@@ -387,7 +403,18 @@ fn words(tree: TreeName, key: &[u8]) -> String {
     };
     let text = || String::from_utf8_lossy(key).into_owned();
     match tree {
-        TreeName::Meta | TreeName::Tokens | TreeName::ApiTokens | TreeName::Users => text(),
+        TreeName::Meta
+        | TreeName::Tokens
+        | TreeName::ApiTokens
+        | TreeName::Assets
+        | TreeName::Users
+        | TreeName::Pupils => text(),
+        TreeName::Rules => {
+            let number = key.get(..4).and_then(|bytes| bytes.try_into().ok());
+            number.map_or_else(text, |number| {
+                format!("version {}", u32::from_be_bytes(number))
+            })
+        }
         TreeName::Devices | TreeName::State => device(key.get(..16)),
         TreeName::Cursors => match keys::parse_cursor(key) {
             Some((device, spool)) => format!("of device {device}, spool {spool}"),
@@ -456,6 +483,9 @@ const fn lost(tree: TreeName) -> &'static str {
         TreeName::Silences => "a silence or maintenance window",
         TreeName::Marks => "what people said about an alert or incident",
         TreeName::Memos => "the number of a ticket, which is found again by its key",
+        TreeName::Rules => "a version of the rules",
+        TreeName::Assets => "a laptop of the inventory, which an import brings back",
+        TreeName::Pupils => "a pupil's school, which an import brings back",
         TreeName::Tokens => "an enrolment token",
         TreeName::ApiTokens => "an API token",
         TreeName::Users => "a person who signs in, who is to be made anew",

@@ -4,6 +4,8 @@ use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+use crate::inventory::InventoryReport;
+use crate::query::rules::{PreviewAnswer, RulesAnswer, ValidAnswer};
 use crate::query::words::{MarksAnswer, SilenceAnswer};
 use crate::store::Role;
 
@@ -40,6 +42,9 @@ enum Form {
     Texts,
     Time,
     Seconds,
+    Number,
+    Flag,
+    Files,
 }
 
 const fn text(name: &'static str, meaning: &'static str) -> Field {
@@ -76,6 +81,16 @@ const MODELS: Field = texts(
     "Only these models, each whole or a beginning and `*`.",
 );
 const REASON: Field = text("reason", "Why; it is required.");
+
+const RULES_TEXT: Field = text("text", "The whole file; or give `rule` or `remove`.");
+const ONE_RULE: Field = text("rule", "One `[[rule]]` that is put in place or added.");
+const REMOVE: Field = text("remove", "The name of a rule that is taken away.");
+const RULES_NOTE: Field = text("note", "Why, in words.");
+const BASED_ON: Field = field(
+    "version",
+    Form::Number,
+    "The version that was edited; refused with 409 when another one holds by now.",
+);
 
 const VERBS: &[&str] = &[
     "acknowledge",
@@ -223,6 +238,107 @@ pub(in crate::query) const WRITES: &[Write] = &[
         fields: &[],
         answer: schema_of::<SilenceAnswer>,
     },
+    Write {
+        method: "put",
+        path: "/api/v1/rules",
+        name: "replaceRules",
+        summary: "Put a whole file of rules in force as a new version.",
+        role: Role::Admin,
+        status: 200,
+        verbs: &[],
+        fields: &[
+            text("text", "The file, as TOML; it is required."),
+            RULES_NOTE,
+            BASED_ON,
+        ],
+        answer: schema_of::<RulesAnswer>,
+    },
+    Write {
+        method: "put",
+        path: "/api/v1/rules/{name}",
+        name: "replaceRule",
+        summary: "Put one rule in place of the one of that name, or add it; the rest of the file stays.",
+        role: Role::Admin,
+        status: 200,
+        verbs: &[],
+        fields: &[
+            text("rule", "One `[[rule]]`, as TOML; it is required."),
+            RULES_NOTE,
+            BASED_ON,
+        ],
+        answer: schema_of::<RulesAnswer>,
+    },
+    Write {
+        method: "delete",
+        path: "/api/v1/rules/{name}",
+        name: "removeRule",
+        summary: "Take a rule of the school's own away, or disable a default rule.",
+        role: Role::Admin,
+        status: 200,
+        verbs: &[],
+        fields: &[RULES_NOTE, BASED_ON],
+        answer: schema_of::<RulesAnswer>,
+    },
+    Write {
+        method: "post",
+        path: "/api/v1/rules/versions/{version}/restore",
+        name: "restoreRules",
+        summary: "Put an earlier version of the rules in force again, as a new version.",
+        role: Role::Admin,
+        status: 200,
+        verbs: &[],
+        fields: &[RULES_NOTE, BASED_ON],
+        answer: schema_of::<RulesAnswer>,
+    },
+    Write {
+        method: "post",
+        path: "/api/v1/rules/validate",
+        name: "validateRules",
+        summary: "Say whether a change of the rules is right and what it changes; nothing is changed.",
+        role: Role::Admin,
+        status: 200,
+        verbs: &[],
+        fields: &[RULES_TEXT, ONE_RULE, REMOVE],
+        answer: schema_of::<ValidAnswer>,
+    },
+    Write {
+        method: "post",
+        path: "/api/v1/inventory/import",
+        name: "importInventory",
+        summary: "Take in CSV files of laptops, loans and rosters; bad rows are told by line, the rest is kept.",
+        role: Role::Admin,
+        status: 200,
+        verbs: &[],
+        fields: &[
+            field(
+                "files",
+                Form::Files,
+                "The files that belong together, at most 16.",
+            ),
+            field("dry_run", Form::Flag, "Only say what would be done."),
+        ],
+        answer: schema_of::<InventoryReport>,
+    },
+    Write {
+        method: "post",
+        path: "/api/v1/rules/preview",
+        name: "previewRules",
+        summary: "Say what a change of the rules would have fired over the last days; nothing is changed.",
+        role: Role::Admin,
+        status: 200,
+        verbs: &[],
+        fields: &[
+            RULES_TEXT,
+            ONE_RULE,
+            REMOVE,
+            field(
+                "days",
+                Form::Seconds,
+                "Over how many days, from 1 to 30; 30 where it is absent.",
+            ),
+        ],
+        answer: schema_of::<PreviewAnswer>,
+    },
 ];
 
 fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -263,6 +379,11 @@ impl Write {
         if self.path.contains("{id}") {
             parameters.push(in_path("id", json!({ "type": "string", "format": "uuid" })));
         }
+        for name in ["name", "version"] {
+            if self.path.contains(&format!("{{{name}}}")) {
+                parameters.push(in_path(name, json!({ "type": "string" })));
+            }
+        }
         if !self.verbs.is_empty() {
             let schema = json!({ "type": "string", "enum": self.verbs });
             parameters.push(in_path("verb", schema));
@@ -285,6 +406,7 @@ impl Write {
                 "404",
                 "There is no such thing, or the token may not see it.",
             ),
+            ("409", "Somebody else changed it meanwhile."),
             (
                 "429",
                 "Too many wrong tokens; `Retry-After` says how long to wait.",
@@ -317,6 +439,17 @@ impl Field {
             Form::Text => json!({ "type": "string" }),
             Form::Texts => json!({ "type": "array", "items": { "type": "string" } }),
             Form::Time => json!({ "type": "string", "format": "date-time" }),
+            Form::Number => json!({ "type": "integer", "minimum": 0 }),
+            Form::Flag => json!({ "type": "boolean" }),
+            Form::Files => json!({
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": { "name": { "type": "string" }, "text": { "type": "string" } },
+                    "required": ["name", "text"],
+                    "additionalProperties": false,
+                },
+            }),
             Form::Seconds => json!({ "type": "integer", "minimum": 1 }),
         };
         schema["description"] = self.meaning.into();

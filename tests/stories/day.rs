@@ -22,7 +22,7 @@ const HOLD_MS: i64 = 2000;
 
 /// How long something else may be seen while one state gives way to the next: an attempt that was under
 /// way, with a lookup that is waited for, takes up to 10 s on an idle machine.
-const SETTLING_MS: i64 = 30_000;
+const SETTLING_MS: i64 = 60_000;
 
 /// Reports that a laptop without a way out keeps of each state: the first may still be of the one before.
 const KEPT_APART: u64 = 3;
@@ -304,7 +304,7 @@ impl Day {
     fn step(&mut self, place: &str, canvas: &str, internet: &str, by: &str, dns: &str, ip: &str) {
         let line = line(place, canvas, internet, by, dns, ip);
         let from = self.changed_at();
-        eventually(&line, PATIENCE, || {
+        eventually(&line, 2 * PATIENCE, || {
             let runs = runs(&self.told(from));
             let last = runs.last().ok_or("nothing is told yet")?;
             let is_this = last.line == line && last.lasted() >= HOLD_MS;
@@ -319,7 +319,7 @@ impl Day {
         let line = line("unknown", why, why, "-", dns, "no v6");
         let from = self.changed_at();
         let before = self.waiting();
-        eventually(&line, PATIENCE, || {
+        eventually(&line, 2 * PATIENCE, || {
             let (waiting, lasted) = (self.waiting(), wall_clock().0 - from.0);
             let is_told = waiting >= before + KEPT_APART && lasted >= 2 * HOLD_MS;
             require(is_told, || {

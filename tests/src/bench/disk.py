@@ -23,7 +23,7 @@ DAY = 1440
 
 
 def run(bench):
-    laptops, retention = bench.size(3, 100, 300), bench.size(8, 8, 14)
+    laptops, retention = bench.size(3, 60, 300), bench.size(8, 8, 14)
     ago = bench.size([20, 0], [17, 16, 7, 6, 5, 4, 3, 2, 1], [*range(27, -1, -1)])
     bench.results.parameters(laptops=laptops, days_ago=ago, retention_days=retention)
     files = [bench.series(f"day{day:02}", laptops, DAY, minutes_ago=day * DAY) for day in ago]

@@ -140,6 +140,10 @@ fn a_container_of_the_collector_is_built_and_serves_without_root() {
         return;
     };
     let images = Images::new(folder.path());
+    let probe = images.run(&["from", "scratch"]);
+    if !probe.status.success() {
+        return rig::skip(STORY, "buildah may keep no images on this machine");
+    }
     // No registry is asked: the base image is a Debian system that was made here.
     images.import("docker.io/library/debian:12-slim", &tree.root);
     let context = folder.path().join("context");

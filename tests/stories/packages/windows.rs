@@ -360,7 +360,9 @@ fn is_wines_own(line: &str) -> bool {
     let is_empty_key = line.ends_with('|') && engine.iter().any(|key| line.starts_with(key));
     let is_screen = line.contains(r"\CurrentControlSet\Control\Video\");
     let is_count = line.contains(r"\Control\ServiceCurrent|");
-    is_empty_key || is_screen || is_count || line == "windows/Installer"
+    // How its consoles look, written by the first program that has one, such as `net`.
+    let is_console = line.starts_with(r"HKEY_CURRENT_USER\Console|");
+    is_empty_key || is_screen || is_count || is_console || line == "windows/Installer"
 }
 
 /// Every file and folder below a folder. Links are not followed: a prefix has some to the user's own folders.

@@ -13,6 +13,7 @@ use super::incidents::{Decision, Fleet, REOPEN_MS, Scene, decide};
 use super::rules::{Rule, RuleSet, Tell, Test};
 use super::{Evaluator, WRITES};
 use crate::alert::{Alert, AlertId, AlertState};
+use crate::asset::Inventory;
 use crate::device::{DeviceState, Standing};
 use crate::incident::{Cause, Incident, IncidentId, IncidentState, SITES};
 use crate::mark::{Marks, Subject};
@@ -41,6 +42,7 @@ impl Evaluator {
             incidents: &self.store.incidents(),
             words: &words,
             laptops: &self.store,
+            inventory: &self.store.inventory(),
             routes: &self.routes,
             now,
         };
@@ -121,6 +123,8 @@ pub(super) struct Floor<'a> {
     pub words: &'a Words,
     /// The fleet.
     pub laptops: &'a dyn Laptops,
+    /// Asset tags and schools, as the inventory says.
+    pub inventory: &'a Inventory,
     /// The channels.
     pub routes: &'a [Route],
     /// The collector's time.
@@ -210,14 +214,13 @@ impl Floor<'_> {
             .iter()
             .filter_map(|device| self.laptops.laptop(*device))
             .collect();
-        let inventory = self.store.inventory();
         let sites: BTreeSet<Label> = states.iter().map(|s| s.device.site.clone()).collect();
         Concerned {
             sites: sites.into_iter().collect(),
             devices: states
                 .iter()
                 .take(DEVICES)
-                .map(|s| device_name(s, inventory.of(&s.device).map(AsRef::as_ref)))
+                .map(|s| device_name(s, self.inventory.of(&s.device).map(AsRef::as_ref)))
                 .collect(),
         }
     }

@@ -22,6 +22,7 @@ use super::forecast::peers::{PEERS_STAND_MS, Peers};
 use super::rules::RuleSet;
 use super::{lag_ms, writes_of};
 use crate::alert::{Alert, AlertKey, AlertState};
+use crate::asset::Inventory;
 use crate::device::{Device, DeviceState, SeriesKey, awake_gap_ms};
 use crate::incident::{Incident, IncidentId};
 use crate::notification::Notification;
@@ -189,6 +190,7 @@ impl Rehearsal {
             incidents: &self.incidents,
             words: &words,
             laptops: &Kept(&self.laptops),
+            inventory: &Inventory::default(),
             routes: &self.routes,
             now,
         };

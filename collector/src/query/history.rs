@@ -158,8 +158,7 @@ impl Query {
             self.store
                 .rolled(device, wanted, range, level, level.width_ms())
         };
-        let is_wanted =
-            |code: u16, _: &str| metric::by_code(code).is_some_and(|metric| wanted(metric));
+        let is_wanted = |code: u16, _: &str| metric::by_code(code).is_some_and(&wanted);
         let is_place = |code: u16, _: &str| code == metric::VANTAGE.code;
         let step_ms = window.step_ms(level);
         // Where a laptop was at the end of a day is where it sleeps; so its days are made of hours.

@@ -40,8 +40,11 @@ pub(super) struct RolledRow {
     pub bucket: Bucket,
 }
 
+/// How a number is read from a band.
+type Part = fn(&Band) -> f64;
+
 /// The parts of a band, by the names of their columns.
-const PARTS: [(&str, fn(&Band) -> f64); 3] = [
+const PARTS: [(&str, Part); 3] = [
     ("min", |band| band.min),
     ("mean", |band| band.mean),
     ("max", |band| band.max),

@@ -431,6 +431,9 @@ impl Field {
             Form::Texts => "a list of texts",
             Form::Time => "a time",
             Form::Seconds => "seconds, from 1 on",
+            Form::Number => "a whole number",
+            Form::Flag => "`true` or `false`",
+            Form::Files => "a list of files, each with `name` and `text`",
         }
     }
 

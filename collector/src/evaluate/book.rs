@@ -348,11 +348,13 @@ mod tests {
             "it is the same"
         );
         let text = RULES.replace("\"hot\"", "\"mine\"");
+        // The file is taken in at the clock's time, and the audit log is in the order of time.
+        let now = || SystemClock.now().wall;
         let change = RuleChange {
             by: "desk".to_owned(),
             ..RuleChange::default()
         };
-        let number = book.replace(&store, &text, change, NOW).await.unwrap();
+        let number = book.replace(&store, &text, change, now()).await.unwrap();
         assert_eq!(number, 2);
         assert!(book.rules().get("mine").is_some());
         let again = adopt().await.unwrap();
@@ -370,7 +372,7 @@ mod tests {
             based_on: Some(2),
             ..RuleChange::default()
         };
-        let refused = book.replace(&store, RULES, stale, NOW).await.unwrap_err();
+        let refused = book.replace(&store, RULES, stale, now()).await.unwrap_err();
         assert_eq!(
             refused,
             ChangeError::Stale {

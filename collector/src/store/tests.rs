@@ -415,7 +415,7 @@ async fn what_schema_2_merged_is_read_as_it_is() {
         .hot
         .database
         .get(TreeName::Meta as usize, keys::meta::SCHEMA);
-    assert_eq!(schema.unwrap(), Some(3_u32.to_be_bytes().to_vec()));
+    assert_eq!(schema.unwrap(), Some(keys::SCHEMA.to_be_bytes().to_vec()));
     store.merge(NOW).await.unwrap();
     assert_eq!(numbers(&store, device.id, &metric::BATTERY_CHARGE), [0.5]);
 }

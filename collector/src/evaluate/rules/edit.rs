@@ -246,6 +246,6 @@ mod tests {
             refused("name = ")
         );
         assert!(refused("[[rule]]\nname = \"hot\"\n[[rule]]\nname = \"b\"").contains("one rule"));
-        assert!(refused("[calendar]\nhours = \"1\"").contains("name"));
+        assert!(refused("[calendar]\nhours = \"1\"").contains("`calendar` stands outside"));
     }
 }

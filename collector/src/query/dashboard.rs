@@ -24,7 +24,7 @@ mod reports;
 mod runbook;
 mod sign_in;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -107,6 +107,7 @@ pub(super) fn routes() -> Router<Face> {
             post(administration::channels::test),
         )
         .route("/administration/audit", get(administration::audit::page))
+        .merge(rules())
         .route("/account", get(account::page))
         .route("/account/password", post(account::change_password))
         .route("/account/sessions/end", post(account::end_session))
@@ -117,6 +118,22 @@ pub(super) fn routes() -> Router<Face> {
         .route("/sign-out", post(sign_in::sign_out))
         .route("/assets/{name}", get(assets::serve))
         .fallback(nothing_here)
+}
+
+/// The pages of the rules. A rule's name may be any but the words that have a page of their own.
+fn rules() -> Router<Face> {
+    use administration::rules;
+    let change = post(rules::change).layer(DefaultBodyLimit::max(rules::FORM_BYTES));
+    Router::new()
+        .route("/administration/rules", get(rules::page))
+        .route("/administration/rules/another", get(rules::another))
+        .route("/administration/rules/change", change)
+        .route("/administration/rules/restore", post(rules::restore))
+        .route(
+            "/administration/rules/versions/{version}",
+            get(rules::version),
+        )
+        .route("/administration/rules/{name}", get(rules::one))
 }
 
 /// Somebody with a session.

@@ -52,6 +52,13 @@ fn pages(laptop: &str) -> Vec<(&'static str, String)> {
         ("people", "/administration/people".to_owned()),
         ("silences", "/administration/silences".to_owned()),
         ("channels", "/administration/channels".to_owned()),
+        ("rules", "/administration/rules".to_owned()),
+        ("rule", "/administration/rules/battery-worn".to_owned()),
+        ("rule-another", "/administration/rules/another".to_owned()),
+        (
+            "rules-version",
+            "/administration/rules/versions/0".to_owned(),
+        ),
         ("audit", "/administration/audit".to_owned()),
         ("account", "/account".to_owned()),
         ("api-docs", "/api/docs".to_owned()),

@@ -1,5 +1,8 @@
 //! Two people at once: what one does, the other sees without loading the page again.
 
+use rollcall_tests::rig::browser::Window;
+use serde_json::json;
+
 use super::Desk;
 
 #[test]
@@ -46,6 +49,58 @@ fn browser_a_revoked_token_ends_its_holders_session() {
     worker.go(&desk.at("/"));
     worker.wait_at("/sign-in");
     desk.nothing_wrong(&admin);
+}
+
+#[test]
+fn browser_a_rule_with_a_mistake_is_told_where_and_one_without_is_tried_and_saved() {
+    let Some(desk) = Desk::open("a rule is changed, in Chromium") else {
+        return;
+    };
+    let admin = desk.admin();
+    let page = "/administration/rules/battery-worn";
+    admin.go(&desk.at(page));
+    write_rule(&admin, "severity = \"warning\"", "severity = \"warnin\"");
+    admin.click("button[value=save]");
+    admin.wait_text("#problem", "field severity");
+    let problem = admin.text("#problem").unwrap_or_default();
+    assert!(problem.contains("line 4"), "{problem}");
+    assert!(problem.contains("warning"), "the nearest word: {problem}");
+    assert_eq!(admin.count("textarea[aria-invalid=true]"), 1);
+
+    // What was written is still there, is put right, tried on the past, and only then saved.
+    write_rule(&admin, "severity = \"warnin\"", "severity = \"critical\"");
+    admin.click("button[value=preview]");
+    admin.wait_text("#preview", "laptops were looked at");
+    admin.fill("#note", "ours are old");
+    admin.click("button[value=save]");
+    admin.wait(
+        "the rule as it holds now",
+        "!document.querySelector('#preview') \
+         && document.querySelector('#rule')?.value.includes('severity = \"critical\"')",
+    );
+    assert_eq!(admin.path(), page);
+
+    admin.go(&desk.at("/administration/rules"));
+    admin.wait_text("main td", "ours are old");
+    admin.click("button[aria-label='Restore version 0']");
+    admin.wait_text("main td", "version 0 again");
+    let refused = admin.complaints();
+    assert!(
+        refused.iter().all(|said| said.contains("400")),
+        "{refused:?}"
+    );
+}
+
+/// Puts a text in another's place in the field of a rule.
+fn write_rule(window: &Window, from: &str, to: &str) {
+    let (from, to) = (json!(from), json!(to));
+    window.wait(
+        "the rule",
+        &format!("document.querySelector('#rule')?.value.includes({from})"),
+    );
+    let _ = window.run(&format!(
+        "const rule = document.querySelector('#rule'); rule.value = rule.value.replace({from}, {to});"
+    ));
 }
 
 #[test]

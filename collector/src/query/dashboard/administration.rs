@@ -4,6 +4,7 @@
 pub(super) mod audit;
 pub(super) mod channels;
 pub(super) mod people;
+pub(super) mod rules;
 pub(super) mod silences;
 mod tokens;
 
@@ -275,6 +276,7 @@ fn tabs(viewer: &Viewer, current: &str) -> Html {
     let pages = [
         ("/administration", "Tokens and outbox", true),
         ("/administration/people", "People", is_admin),
+        ("/administration/rules", "Rules", true),
         ("/administration/channels", "Channels", true),
         ("/administration/silences", "Silences", true),
         (

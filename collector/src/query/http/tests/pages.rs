@@ -303,7 +303,7 @@ async fn files_have_what_the_page_shows() {
     let lines: Vec<&str> = file.body.lines().collect();
     assert_eq!(lines.len(), 2, "{}", file.body);
     assert!(lines[1].starts_with(&format!(
-        "{},Dell Latitude 3120,Hay,simulated,warning,1,",
+        "{},,Dell Latitude 3120,,Hay,simulated,warning,1,",
         example.hay
     )));
     let gzip = [("cookie", cookie.as_str()), ("accept-encoding", "gzip")];

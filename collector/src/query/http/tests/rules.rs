@@ -185,7 +185,7 @@ async fn a_change_is_tried_before_it_is_made() {
         "{seen}"
     );
     assert_eq!(seen["examples"][0]["rule"], "low");
-    let none = tried(preview, json!({ "rule": low("low", "-1") }))
+    let none = tried(preview, json!({ "rule": low("low", "40 %") }))
         .await
         .json();
     assert_eq!(none["rules"][0]["after"], 0);

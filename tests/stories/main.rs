@@ -30,6 +30,7 @@ mod proxy;
 mod quickstart;
 mod request_tracker;
 mod settings;
+mod sign_in;
 mod ticket_time;
 mod waiting;
 mod webhook_receiver;

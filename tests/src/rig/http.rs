@@ -17,6 +17,41 @@ pub struct Answer {
     pub body: String,
 }
 
+impl Answer {
+    /// The values of a header, in their order.
+    pub fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.head.lines().filter_map(move |line| {
+            let (known, value) = line.split_once(':')?;
+            known.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+/// Asks with any method, headers and body.
+///
+/// # Errors
+/// As [`get`].
+pub fn send(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, String)],
+    body: &str,
+) -> Result<Answer, String> {
+    let mut request = format!(
+        "{method} {path} HTTP/1.0\r\nhost: {server}\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+        request += &format!("{name}: {value}\r\n");
+    }
+    request += "\r\n";
+    request += body;
+    let bytes =
+        exchange(server, request.as_bytes()).map_err(|error| format!("{server}: {error}"))?;
+    parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| format!("{server}{path}: no HTTP answer"))
+}
+
 /// Asks with GET, with an API token if there is one.
 ///
 /// # Errors

@@ -118,10 +118,7 @@ fn with_provider(folder: &Path, http: SocketAddr, provider: &Provider) -> Collec
 }
 
 fn arrive(collector: &Collector, account: &str) -> (Visitor, Page) {
-    let mut browser = Visitor {
-        account: account.to_owned(),
-        ..Visitor::default()
-    };
+    let mut browser = Visitor::of(account);
     let page = browser.open(&format!("{}sign-in/provider", home(collector)));
     (browser, page)
 }
@@ -170,10 +167,7 @@ fn sign_in_through_a_provider_of_identities() {
     }
 
     // What comes back in another browser, or with another state, was not begun there.
-    let mut begun = Visitor {
-        account: "anna".to_owned(),
-        ..Visitor::default()
-    };
+    let mut begun = Visitor::of("anna");
     let mut address = format!("{}sign-in/provider", home(&collector));
     while !address.starts_with(&callback) {
         let (status, next) = begun.step(&address);

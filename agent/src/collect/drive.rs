@@ -272,7 +272,9 @@ async fn question(program: &Path, device: &str, form: &[&str]) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collect::testing::{number, tree, tree_copy, value};
+    #[cfg(unix)]
+    use crate::collect::testing::tree_copy;
+    use crate::collect::testing::{number, tree, value};
 
     #[test]
     fn the_worn_laptop_has_one_drive_of_its_own() {

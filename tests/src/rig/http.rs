@@ -31,7 +31,7 @@ impl Answer {
 ///
 /// # Errors
 /// As [`get`].
-pub fn send(
+pub fn ask(
     server: SocketAddr,
     method: &str,
     path: &str,
@@ -90,15 +90,11 @@ pub fn send(
     token: &str,
     body: &serde_json::Value,
 ) -> Result<Answer, String> {
-    let body = body.to_string();
-    let request = format!(
-        "{method} {path} HTTP/1.0\r\nhost: {server}\r\nauthorization: Bearer {token}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let bytes =
-        exchange(server, request.as_bytes()).map_err(|error| format!("{server}: {error}"))?;
-    parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| format!("{server}{path}: no HTTP answer"))
+    let headers = [
+        ("authorization", format!("Bearer {token}")),
+        ("content-type", "application/json".to_owned()),
+    ];
+    ask(server, method, path, &headers, &body.to_string())
 }
 
 fn exchange(server: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -13,7 +13,7 @@ const REDIRECTS: usize = 12;
 pub struct Visitor {
     cookies: BTreeMap<(SocketAddr, String), String>,
     /// Who sits before it; the story's provider of identities asks by the header `x-account`.
-    pub account: String,
+    account: String,
 }
 
 /// What a browser shows.
@@ -43,6 +43,15 @@ impl Page {
 }
 
 impl Visitor {
+    /// A browser before which somebody sits whom the story's provider of identities knows.
+    #[must_use]
+    pub fn of(account: &str) -> Self {
+        Self {
+            account: account.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// Goes to an address, wherever that leads.
     ///
     /// # Panics
@@ -119,7 +128,7 @@ impl Visitor {
                 "application/x-www-form-urlencoded".to_owned(),
             ),
         ];
-        let answer = http::send(server, method, path, &headers, body)
+        let answer = http::ask(server, method, path, &headers, body)
             .unwrap_or_else(|error| panic!("{address}: {error}"));
         for line in answer.lines("set-cookie") {
             self.keep(server, line);

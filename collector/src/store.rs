@@ -38,6 +38,8 @@ mod tail;
 mod tally;
 mod tape;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 mod transfer;
 mod writer;

@@ -2,11 +2,11 @@
 //! guard is taken away. Others are in `tests.rs` (a file in `blobs/`, the reserve, a failed commit) and in
 //! the stories of durability and power cuts.
 
+use crate::store::testing::device;
 use std::process::Command;
 use std::time::Duration;
 
 use rollcall_shared::configuration::{Configuration, Target};
-use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{BootId, DeviceId, Sequence, SpoolId};
 use rollcall_shared::limits;
 use rollcall_shared::metric;
@@ -17,7 +17,6 @@ use rollcall_shared::time::{SinceBootMs, UnixMs};
 use super::database::{Database, Op, take_synced};
 use super::keys::{Part, TreeName, VALUE_BYTES};
 use super::*;
-use crate::device::Standing;
 
 const NOW: UnixMs = UnixMs(1_790_000_000_000);
 
@@ -138,7 +137,7 @@ async fn no_value_is_larger_than_a_page_bears() {
         ..StoreOptions::default()
     };
     let store = Store::create(dir.path(), options, NOW).unwrap();
-    let devices: Vec<Device> = (0..600).map(|_| device()).collect();
+    let devices: Vec<Device> = (0..600).map(|_| device(NOW)).collect();
     let records = devices.iter().cloned().map(Write::PutDevice);
     store.commit(records.collect()).await.unwrap();
     let mut configuration = Configuration::default();
@@ -232,19 +231,4 @@ fn report(at: i64, sequence: u64, readings: usize) -> (UnixMs, Report) {
         readings: (0..readings).map(reading).collect(),
     };
     (NOW.plus_ms(at), report)
-}
-
-fn device() -> Device {
-    Device {
-        id: DeviceId::generate(),
-        site: "Lincoln".parse().unwrap(),
-        group: None,
-        enrolled: NOW,
-        fingerprint: HardwareFingerprint::default(),
-        vendor: String::new(),
-        model: String::new(),
-        agent_version: String::new(),
-        standing: Standing::Active,
-        cloned_from: None,
-    }
 }

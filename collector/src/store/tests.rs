@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use rollcall_shared::fingerprint::HardwareFingerprint;
+use crate::store::testing::device;
 use rollcall_shared::id::BootId;
 use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::{Reading, Value};
@@ -8,7 +8,7 @@ use rollcall_shared::report::{Report, Taken};
 use rollcall_shared::time::SinceBootMs;
 
 use super::*;
-use crate::device::{SeriesKey, Standing};
+use crate::device::SeriesKey;
 
 const NOW: UnixMs = UnixMs(1_790_000_000_000);
 const MINUTE: i64 = 60_000;
@@ -23,21 +23,6 @@ fn options() -> StoreOptions {
 
 fn open(data: &Path) -> Store {
     Store::open(data, options(), NOW).unwrap()
-}
-
-fn device() -> Device {
-    Device {
-        id: DeviceId::generate(),
-        site: "Lincoln".parse().unwrap(),
-        group: None,
-        enrolled: NOW,
-        fingerprint: HardwareFingerprint::default(),
-        vendor: String::new(),
-        model: String::new(),
-        agent_version: String::new(),
-        standing: Standing::Active,
-        cloned_from: None,
-    }
 }
 
 fn charge(at: i64, sequence: u64, charge: f64) -> (UnixMs, Report) {
@@ -82,7 +67,7 @@ fn numbers(store: &Store, device: DeviceId, metric: &Metric) -> Vec<f64> {
 
 async fn with_device(data: &Path) -> (Store, Device) {
     let store = Store::create(data, options(), NOW).unwrap();
-    let device = device();
+    let device = device(NOW);
     store
         .commit(vec![Write::PutDevice(device.clone())])
         .await
@@ -227,7 +212,7 @@ async fn a_seal_that_was_interrupted_is_repeated_without_a_second_copy() {
 async fn a_seal_that_failed_half_way_is_finished_before_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let (store, device) = with_device(dir.path()).await;
-    let other = self::device();
+    let other = self::device(NOW);
     store
         .commit(vec![Write::PutDevice(other.clone())])
         .await
@@ -485,7 +470,7 @@ async fn below_the_reserve_telemetry_is_refused_and_records_are_not() {
         ..options()
     };
     let store = Store::create(dir.path(), full, NOW).unwrap();
-    let device = device();
+    let device = device(NOW);
     store
         .commit(vec![Write::PutDevice(device.clone())])
         .await
@@ -753,7 +738,7 @@ async fn history_and_the_present_in_one_transaction_are_both_kept_and_read_again
         ..options()
     };
     let store = Store::create(dir.path(), patient, NOW).unwrap();
-    let device = device();
+    let device = device(NOW);
     let writes = vec![Write::PutDevice(device.clone())];
     store.commit(writes).await.unwrap();
     let first = arrival(device.id, vec![charge(0, 1, 0.9)]);

@@ -257,7 +257,7 @@ impl SystemTree {
             "*/var/cache/debconf",
             "*/var/log",
             "*/var/lib/rpm",
-            "*/root/.rpmdb",
+            "*/.rpmdb",
         ] {
             find.args(["-o", "-path", book]);
         }

@@ -64,6 +64,16 @@ impl Sent {
 
 /// A field of text.
 pub(super) fn field(name: &'static str, label: &'static str, hint: &'static str) -> Html {
+    filled(name, label, hint, "")
+}
+
+/// A field of text with what was written into it.
+pub(super) fn filled(
+    name: &'static str,
+    label: &'static str,
+    hint: &'static str,
+    value: &str,
+) -> Html {
     Html::new()
         .raw("<p><label for=\"")
         .raw(name)
@@ -75,6 +85,8 @@ pub(super) fn field(name: &'static str, label: &'static str, hint: &'static str)
         .raw(name)
         .raw("\" placeholder=\"")
         .raw(hint)
+        .raw("\" value=\"")
+        .text(value)
         .raw("\"></p>")
 }
 

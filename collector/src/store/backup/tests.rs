@@ -1,8 +1,8 @@
+use crate::store::testing::device;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{BootId, DeviceId, Sequence, SpoolId};
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
@@ -13,7 +13,7 @@ use super::super::restore::{RestoreError, restore, verify_backup};
 use super::super::{Arrival, StoreOptions, Write as Change};
 use super::*;
 use crate::audit::AuditLine;
-use crate::device::{Device, SeriesKey, Standing};
+use crate::device::SeriesKey;
 use crate::store::keys::Part;
 
 const NOW: UnixMs = UnixMs(1_790_000_000_000);
@@ -30,21 +30,6 @@ fn options() -> StoreOptions {
 
 fn open(data: &Path) -> Store {
     Store::open(data, options(), NOW).unwrap()
-}
-
-fn device() -> Device {
-    Device {
-        id: DeviceId::generate(),
-        site: "Lincoln".parse().unwrap(),
-        group: None,
-        enrolled: NOW,
-        fingerprint: HardwareFingerprint::default(),
-        vendor: String::new(),
-        model: String::new(),
-        agent_version: String::new(),
-        standing: Standing::Active,
-        cloned_from: None,
-    }
 }
 
 /// A report that tells its sequence, some minutes before the one after it.
@@ -115,7 +100,7 @@ async fn a_backup_under_load_is_of_one_moment() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let store = Store::create(&data, options(), NOW).unwrap();
-    let device = device();
+    let device = device(NOW);
     store
         .commit(vec![Change::PutDevice(device.clone())])
         .await
@@ -197,7 +182,7 @@ async fn a_backup_under_load_is_of_one_moment() {
 async fn a_part_that_goes_during_the_backup_is_not_in_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::create(&dir.path().join("data"), options(), NOW).unwrap();
-    let device = device();
+    let device = device(NOW);
     store
         .commit(vec![Change::PutDevice(device.clone())])
         .await

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{BootId, Sequence};
 use rollcall_shared::metric;
 use rollcall_shared::report::Taken;
@@ -15,7 +14,8 @@ use super::super::database::Database;
 use super::super::keys::Week;
 use super::super::{Store, StoreOptions};
 use super::*;
-use crate::device::{DeviceState, Standing};
+use crate::device::DeviceState;
+use crate::store::testing;
 
 const NOW: UnixMs = UnixMs(1_790_000_000_000);
 const MINUTE: i64 = 60_000;
@@ -24,15 +24,7 @@ const SEALED: u64 = 40;
 fn device() -> Device {
     Device {
         id: DeviceId::from_bytes([5; 16]),
-        site: "Lincoln".parse().unwrap(),
-        group: None,
-        enrolled: NOW,
-        fingerprint: HardwareFingerprint::default(),
-        vendor: String::new(),
-        model: String::new(),
-        agent_version: String::new(),
-        standing: Standing::Active,
-        cloned_from: None,
+        ..testing::device(NOW)
     }
 }
 

@@ -1,8 +1,8 @@
+use crate::store::testing::device;
 use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{BootId, DeviceId, Sequence, SpoolId};
 use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::Reading;
@@ -14,7 +14,6 @@ use super::super::hot::put;
 use super::super::keys::{self, Day, Place, TreeName, meta};
 use super::super::*;
 use super::{form, roll, times_of, *};
-use crate::device::{Device, Standing};
 
 /// A Monday, six hours after its beginning.
 const NOW: UnixMs = UnixMs(1_789_970_400_000);
@@ -157,21 +156,6 @@ fn options() -> StoreOptions {
     }
 }
 
-fn device() -> Device {
-    Device {
-        id: DeviceId::generate(),
-        site: "Lincoln".parse().unwrap(),
-        group: None,
-        enrolled: NOW,
-        fingerprint: HardwareFingerprint::default(),
-        vendor: String::new(),
-        model: String::new(),
-        agent_version: String::new(),
-        standing: Standing::Active,
-        cloned_from: None,
-    }
-}
-
 /// Reports at these minutes from [`NOW`]: one number that moves, one that changes at noon, one word.
 fn reports(minutes: impl IntoIterator<Item = i64>, first: u64) -> Vec<(UnixMs, Report)> {
     let report = |(sequence, minute): (u64, i64)| {
@@ -216,7 +200,7 @@ async fn append(store: &Store, device: DeviceId, reports: Vec<(UnixMs, Report)>)
 
 async fn with_device(data: &Path) -> (Store, DeviceId) {
     let store = Store::create(data, options(), NOW).unwrap();
-    let device = device();
+    let device = device(NOW);
     store
         .commit(vec![Write::PutDevice(device.clone())])
         .await

@@ -4,7 +4,7 @@ use rollcall_shared::time::UnixMs;
 
 use super::tabs;
 use crate::query::dashboard::devices::cell;
-use crate::query::dashboard::forms::table;
+use crate::query::dashboard::forms::{filled, table};
 use crate::query::dashboard::frame::time;
 use crate::query::dashboard::html::Html;
 use crate::query::dashboard::{Asked, Refused};
@@ -35,23 +35,9 @@ pub(in crate::query::dashboard) async fn page(asked: Asked) -> Result<Html, Refu
 }
 
 fn form([who, what, to]: &[Option<String>; 3]) -> Html {
-    let field =
-        |name: &'static str, label: &'static str, hint: &'static str, value: &Option<String>| {
-            Html::new()
-                .raw("<p><label for=\"")
-                .raw(name)
-                .raw("\">")
-                .raw(label)
-                .raw("</label><input maxlength=\"200\" id=\"")
-                .raw(name)
-                .raw("\" name=\"")
-                .raw(name)
-                .raw("\" placeholder=\"")
-                .raw(hint)
-                .raw("\" value=\"")
-                .text(value.as_deref().unwrap_or_default())
-                .raw("\"></p>")
-        };
+    let field = |name, label, hint, value: &Option<String>| {
+        filled(name, label, hint, value.as_deref().unwrap_or_default())
+    };
     Html::new()
         .raw("<form class=\"filter\" role=\"search\" action=\"/administration/audit\">")
         .put(field("who", "Who", "user anna", who))

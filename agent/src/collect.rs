@@ -56,6 +56,7 @@ use rollcall_shared::time::{Now, SinceBootMs};
 use rustls::pki_types::CertificateDer;
 
 use changes::{Changes, Rhythm};
+pub use network::Proxy as SystemProxy;
 use probe::{End, Probe};
 use run::{Kept, Task};
 pub use words::describe;
@@ -80,6 +81,8 @@ pub struct Roots {
     pub modules: PathBuf,
     /// The program `smartctl`; `None` where it is not installed.
     pub smartctl: Option<PathBuf>,
+    /// The program `proxy` of libproxy; `None` where it is not installed.
+    pub libproxy: Option<PathBuf>,
     /// A file of certificates in place of the public authorities that the agent knows, for tests.
     pub public_roots: Option<PathBuf>,
     /// Whether they are this machine's own, so that a system other than Linux is asked in its own ways.
@@ -145,6 +148,7 @@ impl Roots {
             boot: root.join("boot"),
             modules: root.join("lib/modules"),
             smartctl: Some(root.join("usr/sbin/smartctl")).filter(|program| program.is_file()),
+            libproxy: Some(root.join("usr/bin/proxy")).filter(|program| program.is_file()),
             public_roots: None,
             own: false,
         }
@@ -357,6 +361,40 @@ pub fn surroundings() -> Option<String> {
 #[must_use]
 pub fn has_way_out() -> Option<bool> {
     native::has_way_out()
+}
+
+/// The proxies by which the system would go to a server over HTTPS, in their order; none where it would go
+/// straight, or where the script that chooses them cannot be asked.
+pub async fn proxies_towards(roots: &Roots, host: &str, port: u16) -> Vec<SystemProxy> {
+    let own = roots.clone();
+    let Ok(start) = tokio::task::spawn_blocking(move || run::start(&own)).await else {
+        return Vec::new();
+    };
+    let Some(script) = start.proxies.script() else {
+        return start
+            .proxies
+            .towards(host, true)
+            .cloned()
+            .into_iter()
+            .collect();
+    };
+    let bracketed = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
+    let server = format!("https://{bracketed}:{port}/");
+    let servers = [server.clone()];
+    let mut ways = network::Ways::default();
+    let now = SinceBootMs::default();
+    if let Err(why) = ways
+        .look(&start.interpreter, script, &servers, None, now)
+        .await
+    {
+        tracing::debug!(%why, "the proxy's script was not asked");
+    }
+    let ways = ways.to(&server).unwrap_or_default();
+    ways.iter().filter_map(|way| way.proxy().cloned()).collect()
 }
 
 /// The kernel's own identity of this boot; a new one for each start of the agent where it has none.

@@ -284,7 +284,7 @@ async fn enrol(setup: Setup, options: Enroll) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let token = token(&options, &setup.token)?;
-    let connector = setup.config.connector(collector)?;
+    let connector = setup.config.connector(collector, &setup.roots)?;
     let former = present.as_ref().ok().and_then(Option::as_ref);
     // Whatever could fail here comes before the token is used.
     let data = setup.paths.data();

@@ -169,16 +169,17 @@ impl AgentConfig {
         collector
     }
 
-    /// The way to a collector: through the proxy of this file, or else that of the environment.
+    /// The way to a collector: through the proxy of this file, or else that of the environment, or else
+    /// straight, and where that fails by the proxies of the system, which is read in `roots`.
     ///
     /// # Errors
     /// When the environment names something else than a proxy.
-    pub fn connector(&self, address: &Address) -> Result<Connector, AddressError> {
+    pub fn connector(&self, address: &Address, roots: &Roots) -> Result<Connector, AddressError> {
         let proxy = match &self.proxy {
             Some(proxy) => Some(proxy.clone()),
             None => Proxy::from_environment(address, |name| std::env::var(name).ok())?,
         };
-        Ok(Connector::new(address.clone(), proxy))
+        Ok(Connector::new(address.clone(), proxy).with_detours(roots.clone()))
     }
 
     /// How much the spool may take.

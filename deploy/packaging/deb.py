@@ -18,6 +18,8 @@ AGENT = {
         "It collects no location, no user or file name and no browsing.",
     ],
     "recommends": "smartmontools, ca-certificates",
+    # What runs a proxy's script (PAC), where a district has one.
+    "suggests": "libproxy-tools, libproxy1-plugin-webkit",
 }
 COLLECTOR = {
     "name": "rollcall-collector",
@@ -63,6 +65,7 @@ def control(project, about, program, entries, scripts):
         f"Installed-Size: {size}",
         f"Depends: {depends(program)}",
         f"Recommends: {about['recommends']}",
+        *([f"Suggests: {about['suggests']}"] if "suggests" in about else []),
         "Section: admin",
         "Priority: optional",
         f"Description: {about['summary']}",

@@ -376,7 +376,7 @@ impl Agent {
         )?;
         self.setup
             .config
-            .connector(address)
+            .connector(address, &self.setup.roots)
             .map_err(|error| error.to_string())
     }
 }

@@ -74,7 +74,7 @@ mod native {
 
     use super::{battery, hardware, network, processor, proxy, storage, system};
     use crate::collect::cpu::Times;
-    use crate::collect::network::{Ground, Proxies, Start};
+    use crate::collect::network::{Ground, Interpreter, Proxies, Start};
     use crate::collect::portable;
     use crate::collect::probe::Probe;
     use crate::collect::source::{Sourced, flag_or_why};
@@ -275,6 +275,7 @@ mod native {
             ground: ground(),
             name_servers: None,
             network: surroundings(),
+            interpreter: Interpreter::Missing("the agent does not ask the interpreter of macOS"),
         }
     }
 }

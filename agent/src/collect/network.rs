@@ -1,8 +1,7 @@
 //! Links, gateway and proxy. Addresses are looked at on the laptop and never leave it.
 //!
-//! A proxy's script (PAC) is recognised and never run: it is a program that the network hands out, often in
-//! clear, and an interpreter for it would run it with the rights of the system and outweigh the agent. What
-//! a script may know of, the agent then does not claim: see [`Proxies::is_by_script`].
+//! Where a script (PAC) chooses the proxy, the system's interpreter is asked for its choice: see [`script`].
+//! Where there is none, what the script may know of the agent does not claim.
 
 mod desktop;
 mod link;
@@ -16,6 +15,7 @@ mod proxy;
 )]
 mod radio;
 mod route;
+mod script;
 
 use std::net::IpAddr;
 
@@ -27,6 +27,7 @@ use super::source::{self, Sourced};
 pub use proxy::{Proxies, Proxy};
 pub use radio::Roams;
 pub use route::surroundings;
+pub use script::{Interpreter, Way, Ways};
 
 /// Name servers that are read: resolv.conf(5) knows three.
 const NAME_SERVERS: usize = 3;
@@ -55,6 +56,8 @@ pub struct Start {
     pub name_servers: Option<Vec<IpAddr>>,
     /// What tells this network from others; it is compared and never reported.
     pub network: Option<String>,
+    /// What the system runs a proxy's script with.
+    pub interpreter: Interpreter,
 }
 
 /// Reads what an attempt at a target starts from.
@@ -66,6 +69,7 @@ pub fn start(roots: &Roots) -> Start {
         ground: ground(roots),
         name_servers: resolver.ok().map(|text| name_servers(&text)),
         network: surroundings(roots),
+        interpreter: Interpreter::of_linux(roots.libproxy.as_deref()),
     }
 }
 

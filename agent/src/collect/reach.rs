@@ -22,26 +22,46 @@ use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
 use rollcall_shared::time::{Clock, SinceBootMs};
 
-use super::network::Start;
+use super::network::{Start, Way, Ways};
+use super::source::Sourced;
 pub use address::{Address, Url};
 pub use attempt::Attempt;
-pub use canary::Canary;
+use attempt::Stage;
+use canary::Canary;
 pub use certificate::PublicTrust;
+
+/// What is kept from one round to the next, in the network of the moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    canary: Canary,
+    ways: Ways,
+}
+
+impl Memory {
+    /// Forgets it, as when the network changes.
+    pub fn forget(&mut self) {
+        self.canary.forget();
+        self.ways.forget();
+    }
+}
 
 /// Tries every target at once and reads what that tells of DNS, portals and interception.
 pub async fn read(
     targets: &[Target],
     start: &Start,
     trust: &Arc<PublicTrust>,
-    canary: &mut Canary,
+    memory: &mut Memory,
     clock: &dyn Clock,
 ) -> Vec<Reading> {
     let servers = start.name_servers.as_deref().unwrap_or_default();
-    let tries = targets
-        .iter()
-        .map(|target| attempt_at(target, start, servers, trust, clock));
     let now: SinceBootMs = clock.now().since_boot;
     let network = start.network.as_deref();
+    let asked = ask_script(&mut memory.ways, targets, start, now).await;
+    let ways = &memory.ways;
+    let tries = targets
+        .iter()
+        .map(|target| attempt_at(target, start, ways, servers, trust, clock));
+    let canary = &mut memory.canary;
     let looked = canary.look(servers, network, now);
     let (mut tried, _) = tokio::join!(join_all(tries), looked);
     let evidence = canary::Evidence::of(tried.iter().map(|tried| &tried.attempt));
@@ -59,18 +79,41 @@ pub async fn read(
             verdict::blame(&mut tried.attempt, url, &around);
         }
     }
-    let is_by_script = start.proxies.is_by_script();
     let mut readings: Vec<Reading> = tried
         .iter()
-        .flat_map(|tried| verdict::readings(tried, is_by_script))
+        .flat_map(|tried| {
+            let is_unknown = tried.url.as_ref().is_some_and(|url| {
+                start.proxies.script().is_some() && ways.to(&url.server()).is_none()
+            });
+            let unasked = asked.as_ref().err().filter(|_| is_unknown);
+            verdict::readings(tried, unasked.map(String::as_str))
+        })
         .collect();
     readings.extend(verdict::of_network(&tried, &unregistered));
     readings
 }
 
+/// Asks the script that chooses proxies for every target's server, where there is one.
+async fn ask_script(
+    ways: &mut Ways,
+    targets: &[Target],
+    start: &Start,
+    now: SinceBootMs,
+) -> Sourced<()> {
+    let Some(script) = start.proxies.script() else {
+        return Ok(());
+    };
+    let urls = targets.iter().filter_map(|target| Url::parse(&target.url));
+    let servers: Vec<String> = urls.map(|url| url.server()).collect();
+    let network = start.network.as_deref();
+    ways.look(&start.interpreter, script, &servers, network, now)
+        .await
+}
+
 async fn attempt_at<'a>(
     target: &'a Target,
     start: &Start,
+    ways: &Ways,
     servers: &[IpAddr],
     trust: &Arc<PublicTrust>,
     clock: &dyn Clock,
@@ -83,8 +126,20 @@ async fn attempt_at<'a>(
             attempt: Attempt::unusable(),
         };
     };
-    let proxy = start.proxies.towards(&url.address.host, url.is_https);
-    let attempt = attempt::run(&url, proxy, servers, trust, clock).await;
+    let named = start.proxies.towards(&url.address.host, url.is_https);
+    let chosen = ways.to(&url.server()).unwrap_or_default();
+    let (first, others) = match chosen {
+        [first, others @ ..] => (first.proxy(), others),
+        [] => (named, chosen),
+    };
+    let mut attempt = attempt::run(&url, first, servers, trust, clock).await;
+    for way in others.iter().map(Way::proxy) {
+        // As browsers do: from a proxy that is not there to the next that the script names.
+        if attempt.failed_at() != Some(Stage::Proxy) {
+            break;
+        }
+        attempt = attempt::run(&url, way, servers, trust, clock).await;
+    }
     Tried {
         name,
         url: Some(url),

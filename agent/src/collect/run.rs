@@ -36,7 +36,7 @@ pub struct Kept {
     cpu: Mutex<Option<cpu::Times>>,
     drives: Mutex<drive::Awake>,
     place: Mutex<vantage::Place>,
-    canary: Mutex<reach::Canary>,
+    reach: Mutex<reach::Memory>,
     roams: Mutex<network::Roams>,
     public_trust: OnceCell<Arc<reach::PublicTrust>>,
     is_saving: AtomicBool,
@@ -68,7 +68,7 @@ impl Kept {
             cpu: Mutex::default(),
             drives: Mutex::default(),
             place: Mutex::default(),
-            canary: Mutex::default(),
+            reach: Mutex::default(),
             roams: Mutex::default(),
             public_trust: OnceCell::new(),
             is_saving: AtomicBool::new(false),
@@ -77,11 +77,11 @@ impl Kept {
 }
 
 impl Kept {
-    /// Forgets that the laptop was found to be away, so that every beacon is asked again, and what
-    /// the network does to names.
+    /// Forgets that the laptop was found to be away, so that every beacon is asked again, what the
+    /// network does to names, and which proxies its script chose.
     pub fn forget_place(&self) {
         lock(&self.place).forget();
-        lock(&self.canary).forget();
+        lock(&self.reach).forget();
     }
 
     /// Whether the laptop saved its battery when that was last read.
@@ -243,9 +243,9 @@ async fn read_reach(task: &Task) -> Sourced<Vec<Reading>> {
         Ok(trust) => trust,
         Err(why) => return Ok(reach::untried(targets, &why)),
     };
-    let mut canary = lock(&task.kept.canary).clone();
-    let readings = reach::read(targets, &start, trust, &mut canary, &SystemClock).await;
-    *lock(&task.kept.canary) = canary;
+    let mut memory = lock(&task.kept.reach).clone();
+    let readings = reach::read(targets, &start, trust, &mut memory, &SystemClock).await;
+    *lock(&task.kept.reach) = memory;
     Ok(readings)
 }
 
@@ -258,7 +258,8 @@ async fn read_vantage(task: &Task) -> Sourced<Vec<Reading>> {
     Ok(readings)
 }
 
-fn start(roots: &Roots) -> network::Start {
+/// What attempts at targets start from.
+pub(super) fn start(roots: &Roots) -> network::Start {
     #[cfg(not(target_os = "linux"))]
     if roots.is_native() {
         return native::start();

@@ -43,6 +43,19 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// A stand-in for libproxy's `proxy` in `folder` that says `answer`, or fails where there is none.
+#[cfg(target_os = "linux")]
+pub fn libproxy(folder: &Path, answer: Option<&str>) -> PathBuf {
+    let program = folder.join("proxy");
+    let source =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/collect/fixtures/network/libproxy.sh");
+    std::os::unix::fs::symlink(source, &program).unwrap();
+    if let Some(answer) = answer {
+        std::fs::write(folder.join("answer"), answer).unwrap();
+    }
+    program
+}
+
 /// A stand-in for `smartctl` in `folder` that answers `json`. It is linked and never written, since
 /// a program that was just written may be busy when another test starts a child.
 #[cfg(unix)]

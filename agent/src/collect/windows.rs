@@ -22,6 +22,8 @@ mod wmi;
 
 #[cfg(windows)]
 pub use self::native::*;
+#[cfg(windows)]
+pub use self::proxy::ask_script;
 
 #[cfg(windows)]
 mod native {
@@ -35,7 +37,7 @@ mod native {
         battery, drive, firmware, link, os, proxy, route, system, thermal, updates, volume,
     };
     use crate::collect::cpu::Times;
-    use crate::collect::network::{Ground, Start};
+    use crate::collect::network::{Ground, Interpreter, Start};
     use crate::collect::probe::Probe;
     use crate::collect::source::{Sourced, flag_or_why};
     use rollcall_shared::metric;
@@ -126,6 +128,7 @@ mod native {
             ground: ground(),
             name_servers: route::name_servers(),
             network: route::surroundings(),
+            interpreter: Interpreter::WinHttp,
         }
     }
 }

@@ -164,13 +164,16 @@ async fn look_at_way(
         Some(false) => findings.good("network", "no default route".to_owned()),
         None => {}
     }
-    let connector = match setup.config.connector(address) {
+    let connector = match setup.config.connector(address, &setup.roots) {
         Ok(connector) => connector,
         Err(error) => return findings.bad("proxy", error.to_string(), Waiting::Settings),
     };
     match &connector.proxy {
         Some(proxy) => findings.good("proxy", proxy.to_string()),
-        None => findings.good("proxy", "none".to_owned()),
+        None => findings.good(
+            "proxy",
+            "none set; the system's are tried if the straight way fails".to_owned(),
+        ),
     }
     if connector.proxy.is_none() {
         look_up(address, findings).await;

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::collect::SystemProxy;
+
 /// `host:port`; an IPv6 address stands in brackets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -125,6 +127,20 @@ impl Proxy {
             return Ok(None);
         }
         named.map(|text| text.parse()).transpose()
+    }
+
+    /// A proxy that the system is told of.
+    ///
+    /// # Errors
+    /// When it is none that can be used.
+    pub fn of_system(proxy: &SystemProxy) -> Result<Self, AddressError> {
+        let address = Address {
+            host: proxy.address.host.clone(),
+            port: proxy.address.port,
+        };
+        let credentials = proxy.credentials.as_ref();
+        let credentials = credentials.map_or_else(String::new, |known| format!("{known}@"));
+        format!("http://{credentials}{address}").parse()
     }
 
     /// Where the proxy is.

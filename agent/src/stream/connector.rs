@@ -19,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::address::{Address, Proxy};
 use super::filter;
+use crate::collect::{self, Roots};
 use crate::service;
 
 /// Bytes of a proxy's answer to CONNECT; the answers of common proxies have less than 1 KiB.
@@ -29,8 +30,11 @@ const PROXY_ANSWER_BYTES: usize = 8 * 1024;
 pub struct Connector {
     /// The collector.
     pub address: Address,
-    /// The proxy on the way, if there is one.
+    /// The proxy on the way, if one is set.
     pub proxy: Option<Proxy>,
+    /// Where the proxies of the system are looked up that are tried when the straight way fails; `None`
+    /// where they are not.
+    detours: Option<Roots>,
     /// How it speaks TLS with the identity that it has, and the tickets that it was given.
     known: Arc<Mutex<Option<Known>>>,
 }
@@ -161,7 +165,17 @@ impl Connector {
         Self {
             address,
             proxy,
+            detours: None,
             known: Arc::default(),
+        }
+    }
+
+    /// The same, which tries the proxies of the system, looked up in `roots`, where the straight way fails.
+    #[must_use]
+    pub fn with_detours(self, roots: Roots) -> Self {
+        Self {
+            detours: Some(roots),
+            ..self
         }
     }
 
@@ -273,9 +287,37 @@ impl Connector {
     }
 
     async fn tcp(&self) -> Result<TcpStream, ConnectError> {
-        let Some(proxy) = &self.proxy else {
-            return open_tcp(&self.address).await;
+        if let Some(proxy) = &self.proxy {
+            return self.tunnel(proxy).await;
+        }
+        match open_tcp(&self.address).await {
+            Err(straight) => self.detour(straight).await,
+            open => open,
+        }
+    }
+
+    /// By the proxies that the system knows, as for other programs. A proxy that answers has the last word,
+    /// any other failure is that of the straight way.
+    async fn detour(&self, straight: ConnectError) -> Result<TcpStream, ConnectError> {
+        let Some(roots) = &self.detours else {
+            return Err(straight);
         };
+        let (host, port) = (self.address.host(), self.address.port());
+        let mut said = straight;
+        for proxy in collect::proxies_towards(roots, host, port).await {
+            let Ok(proxy) = Proxy::of_system(&proxy) else {
+                continue;
+            };
+            match self.tunnel(&proxy).await {
+                Ok(tcp) => return Ok(tcp),
+                Err(refused @ ConnectError::Proxy { .. }) => said = refused,
+                Err(error) => tracing::debug!(%error, "a proxy of the system leads nowhere"),
+            }
+        }
+        Err(said)
+    }
+
+    async fn tunnel(&self, proxy: &Proxy) -> Result<TcpStream, ConnectError> {
         let mut tcp = open_tcp(proxy.address()).await?;
         let tunnel = open_tunnel(&mut tcp, proxy, &self.address);
         match timeout(limits::CONNECT_TIMEOUT, tunnel).await {

@@ -23,11 +23,19 @@ impl Proxy {
     /// When it does not start.
     #[must_use]
     pub fn start(folder: &Path) -> Option<Self> {
+        Self::start_at(folder, Ipv4Addr::LOCALHOST, ports::free())
+    }
+
+    /// The same at an address of this thread's network, open to all who reach it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_at(folder: &Path, address: Ipv4Addr, port: u16) -> Option<Self> {
         let tinyproxy = program("tinyproxy")?;
-        let port = ports::free();
         let file = folder.join("tinyproxy.conf");
         let text = format!(
-            "Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 50\nAllow 127.0.0.1\n\
+            "Port {port}\nListen {address}\nTimeout 600\nMaxClients 50\n\
              LogLevel Connect\nDisableViaHeader Yes\n"
         );
         fs::write(&file, text).expect("its configuration can be written");
@@ -35,11 +43,11 @@ impl Proxy {
         command.arg("-d").arg("-c").arg(&file);
         let process = Process::start("tinyproxy", folder, &mut command);
         eventually("tinyproxy", PATIENCE, || {
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(|error| error.to_string())
+            TcpStream::connect((address, port)).map_err(|error| error.to_string())
         });
         Some(Self {
             process,
-            url: format!("http://127.0.0.1:{port}"),
+            url: format!("http://{address}:{port}"),
         })
     }
 

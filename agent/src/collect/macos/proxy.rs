@@ -1,5 +1,4 @@
-//! The proxies of the system, as `scutil --proxy` shows them; the environment's come before them. A PAC file
-//! is known to be there and is not followed: `collect::network` says why.
+//! The proxies of the system, as `scutil --proxy` shows them; the environment's come before them.
 
 use crate::collect::network::Proxies;
 
@@ -9,7 +8,8 @@ pub struct Setting {
     http: Option<String>,
     https: Option<String>,
     exempt: Vec<String>,
-    has_script: bool,
+    /// The address of the script that decides; empty where it is looked for in the network.
+    script: Option<String>,
 }
 
 /// Lines of `key : value`; the exceptions are an array of lines with numbers for keys.
@@ -36,7 +36,11 @@ pub fn parse(text: &str) -> Setting {
         http: proxy("HTTP"),
         https: proxy("HTTPS"),
         exempt: exempt.map(|(_, host)| (*host).to_owned()).collect(),
-        has_script: of("ProxyAutoConfigEnable") == Some("1"),
+        script: (of("ProxyAutoConfigEnable") == Some("1")).then(|| {
+            of("ProxyAutoConfigURLString")
+                .unwrap_or_default()
+                .to_owned()
+        }),
     }
 }
 
@@ -47,8 +51,8 @@ pub fn proxies_of(environment: &dyn Fn(&str) -> Option<String>, setting: &Settin
     if by_environment.is_configured() {
         return by_environment;
     }
-    if setting.http.is_none() && setting.https.is_none() && setting.has_script {
-        return Proxies::by_script();
+    if let (None, None, Some(script)) = (&setting.http, &setting.https, &setting.script) {
+        return Proxies::by_script(script);
     }
     let lookup = |name: &str| match name {
         "http_proxy" => setting.http.clone(),

@@ -59,7 +59,9 @@ fn parse(text: &str) -> Keys {
 fn by_dconf(keys: &Keys) -> Option<Proxies> {
     let key = |name: &str| keys.get(&format!("system/proxy{name}")).map(String::as_str);
     match key("/mode")? {
-        "auto" => Some(Proxies::by_script()),
+        "auto" => Some(Proxies::by_script(
+            key("/autoconfig-url").unwrap_or_default(),
+        )),
         "manual" => {
             let proxy = |kind: &str| {
                 let host = key(&format!("/{kind}/host")).filter(|host| !host.is_empty())?;
@@ -94,7 +96,10 @@ fn by_kde(keys: &Keys) -> Option<Proxies> {
             };
             Some(Proxies::of(&lookup, "")).filter(Proxies::is_configured)
         }
-        "2" | "3" => Some(Proxies::by_script()),
+        "2" => Some(Proxies::by_script(
+            key("Proxy Config Script").unwrap_or_default(),
+        )),
+        "3" => Some(Proxies::by_script("")),
         _ => None,
     }
 }
@@ -131,7 +136,9 @@ mod tests {
 
         let keys = "[system/proxy]\nmode='auto'\nautoconfig-url='http://wpad.school/wpad.dat'\n";
         write("dconf/db/local.d/00-proxy", keys);
-        assert_eq!(proxies(&roots).unwrap().kind(), "script");
+        let by_script = proxies(&roots).unwrap();
+        let script = Some("http://wpad.school/wpad.dat");
+        assert_eq!((by_script.kind(), by_script.script()), ("script", script));
         let keys = "[system/proxy]\nmode='manual'\n[system/proxy/http]\nhost='p'\nport=8080\n";
         write("dconf/db/local.d/10-proxy", keys);
         let gnome = proxies(&roots).unwrap();

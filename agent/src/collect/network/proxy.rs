@@ -9,7 +9,8 @@ pub struct Proxies {
     http: Option<Proxy>,
     https: Option<Proxy>,
     exempt: Vec<String>,
-    is_by_script: bool,
+    /// The address of the script that decides; empty where it is looked for in the network.
+    script: Option<String>,
 }
 
 /// One proxy. Name and password, if it has them, are used and never reported.
@@ -53,15 +54,15 @@ impl Proxies {
                 .map(|host| host.trim().to_ascii_lowercase())
                 .filter(|host| !host.is_empty())
                 .collect(),
-            is_by_script: lookup("auto_proxy").is_some(),
+            script: lookup("auto_proxy"),
         }
     }
 
-    /// That a script decides, which the agent does not run.
+    /// That the script at an address decides; empty where it would have to be looked for in the network.
     #[must_use]
-    pub fn by_script() -> Self {
+    pub fn by_script(address: &str) -> Self {
         Self {
-            is_by_script: true,
+            script: Some(address.trim().to_owned()),
             ..Self::default()
         }
     }
@@ -69,19 +70,20 @@ impl Proxies {
     /// Whether there is any.
     #[must_use]
     pub const fn is_configured(&self) -> bool {
-        self.http.is_some() || self.https.is_some() || self.is_by_script
+        self.http.is_some() || self.https.is_some() || self.script.is_some()
     }
 
-    /// Whether a script (PAC) decides about what has no proxy of its own here.
+    /// The address of the script (PAC) that decides, where nothing else does.
     #[must_use]
-    pub const fn is_by_script(&self) -> bool {
-        self.is_by_script && self.http.is_none() && self.https.is_none()
+    pub fn script(&self) -> Option<&str> {
+        let script = self.script.as_deref();
+        script.filter(|_| self.http.is_none() && self.https.is_none())
     }
 
     /// The word of `network.proxy.kind`.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        if self.is_by_script() {
+    pub fn kind(&self) -> &'static str {
+        if self.script().is_some() {
             "script"
         } else if self.is_configured() {
             "manual"
@@ -119,7 +121,7 @@ fn variable(file: &str, name: &str) -> Option<String> {
 
 /// `http://name:password@host:port/`; a proxy that is itself spoken to over TLS or SOCKS is none
 /// that the agent can use.
-fn parse(text: &str) -> Option<Proxy> {
+pub(super) fn parse(text: &str) -> Option<Proxy> {
     let rest = match text.split_once("://") {
         Some(("http", rest)) => rest,
         Some(_) => return None,

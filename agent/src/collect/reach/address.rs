@@ -46,6 +46,13 @@ impl Address {
 }
 
 impl Url {
+    /// The server alone, as a proxy's script is asked for it: neither path nor question.
+    #[must_use]
+    pub fn server(&self) -> String {
+        let scheme = if self.is_https { "https" } else { "http" };
+        format!("{scheme}://{}/", self.authority)
+    }
+
     /// Parses a target's address.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

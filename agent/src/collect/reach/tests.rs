@@ -1,7 +1,7 @@
 //! Attempts at real servers on this machine.
 
 use super::*;
-use crate::collect::network::{Ground, Proxies};
+use crate::collect::network::{Ground, Interpreter, Proxies};
 use crate::collect::testing::{Authority, number, serve, serve_tls, value};
 use rollcall_shared::time::SystemClock;
 use rustls::RootCertStore;
@@ -36,12 +36,13 @@ async fn try_with(
         ground: ground.clone(),
         name_servers: None,
         network: None,
+        interpreter: Interpreter::Missing("a test has none"),
     };
     read(
         &targets,
         &start,
         trust,
-        &mut Canary::default(),
+        &mut Memory::default(),
         &SystemClock,
     )
     .await
@@ -324,13 +325,14 @@ async fn without_a_name_server_no_name_is_to_blame() {
         ground: Ground::Fine,
         name_servers: Some(Vec::new()),
         network: None,
+        interpreter: Interpreter::Missing("a test has none"),
     };
     let trust = trust(&[], &[]);
     let readings = read(
         &targets,
         &start,
         &trust,
-        &mut Canary::default(),
+        &mut Memory::default(),
         &SystemClock,
     )
     .await;

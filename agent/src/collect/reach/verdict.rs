@@ -118,27 +118,24 @@ fn is_portal(attempt: &Attempt, url: &Url) -> Option<bool> {
     Some(is_sent_away || (ought_to_be_empty && status != 204))
 }
 
-/// Why nothing is said of a target to which a proxy's script may know another way.
-const BY_SCRIPT: &str =
-    "a script (PAC) chooses the proxy here, the agent does not run it, and the straight way fails";
-
-/// What one target's attempt says. Where the system finds its proxy by a script, a straight way that
-/// fails proves nothing.
+/// What one target's attempt says. `unasked` tells why the script that chooses the proxy was not asked,
+/// where there is one: a straight way that fails proves nothing then.
 #[must_use]
-pub fn readings(tried: &Tried<'_>, is_by_script: bool) -> Vec<Reading> {
+pub fn readings(tried: &Tried<'_>, unasked: Option<&str>) -> Vec<Reading> {
     let (name, attempt) = (tried.name, &tried.attempt);
     let is_straight = matches!(
         attempt.failed_at(),
         Some(Stage::Dns | Stage::Tcp | Stage::Tls)
     );
-    if is_by_script && is_straight {
+    if let Some(why) = unasked.filter(|_| is_straight) {
+        let why = format!("a script (PAC) chooses the proxy here, and {why}");
         let metrics = [
             &metric::REACH_STATE,
             &metric::REACH_FAILED_STAGE,
             &metric::REACH_FAULT,
             &metric::REACH_CAUSE,
         ];
-        let unknown = metrics.map(|metric| Reading::unavailable(metric, name, BY_SCRIPT));
+        let unknown = metrics.map(|metric| Reading::unavailable(metric, name, &why));
         return unknown.into();
     }
     let (state, stage, fault, why) = match &attempt.outcome {

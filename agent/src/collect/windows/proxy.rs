@@ -1,5 +1,5 @@
 //! The proxies of the system: of WinHTTP, as `netsh winhttp` shows them, and of the account that the agent
-//! runs under; the environment's come before both. A PAC file is known to be there and is not followed: `collect::network` says why.
+//! runs under; the environment's come before both.
 
 use crate::collect::network::Proxies;
 
@@ -10,8 +10,8 @@ pub struct Setting {
     pub proxy: String,
     /// `localhost;*.district.example;<local>`.
     pub bypass: String,
-    /// Whether a PAC file is named.
-    pub has_script: bool,
+    /// The address of the PAC file; empty where none is named.
+    pub script: String,
 }
 
 /// The proxies by the environment, and by the first setting that names one.
@@ -23,10 +23,11 @@ pub fn proxies_of(environment: &dyn Fn(&str) -> Option<String>, settings: &[Sett
     }
     let named = settings.iter().find(|setting| !setting.proxy.is_empty());
     let Some(setting) = named else {
-        if settings.iter().any(|setting| setting.has_script) {
-            return Proxies::by_script();
-        }
-        return by_environment;
+        let mut scripts = settings.iter().map(|setting| &setting.script);
+        return match scripts.find(|script| !script.is_empty()) {
+            Some(script) => Proxies::by_script(script),
+            None => by_environment,
+        };
     };
     let lookup = |name: &str| match name {
         "http_proxy" => of_scheme(&setting.proxy, "http"),
@@ -55,19 +56,26 @@ fn exempt(bypass: &str) -> String {
 }
 
 #[cfg(windows)]
-pub use self::native::proxies;
+pub use self::native::{ask_script, proxies};
 
 #[cfg(windows)]
 mod native {
     use windows::Win32::Foundation::{GlobalFree, HGLOBAL};
     use windows::Win32::Networking::WinHttp::{
-        WINHTTP_CURRENT_USER_IE_PROXY_CONFIG, WINHTTP_PROXY_INFO,
+        WINHTTP_ACCESS_TYPE_NO_PROXY, WINHTTP_AUTOPROXY_CONFIG_URL, WINHTTP_AUTOPROXY_OPTIONS,
+        WINHTTP_CURRENT_USER_IE_PROXY_CONFIG, WINHTTP_PROXY_INFO, WinHttpCloseHandle,
         WinHttpGetDefaultProxyConfiguration, WinHttpGetIEProxyConfigForCurrentUser,
+        WinHttpGetProxyForUrl, WinHttpOpen, WinHttpSetTimeouts,
     };
-    use windows::core::PWSTR;
+    use windows::core::{HSTRING, PCWSTR, PWSTR, w};
 
     use super::{Setting, proxies_of};
     use crate::collect::network::Proxies;
+    use crate::collect::source::Sourced;
+    use crate::collect::windows::failed;
+
+    /// How long each step of fetching a script may take.
+    const STEP_MS: i32 = 4000;
 
     /// The proxies of the system.
     pub fn proxies() -> Proxies {
@@ -89,7 +97,7 @@ mod native {
             Setting {
                 proxy: take(info.lpszProxy),
                 bypass: take(info.lpszProxyBypass),
-                has_script: false,
+                script: String::new(),
             }
         }
     }
@@ -105,8 +113,61 @@ mod native {
             Setting {
                 proxy: take(config.lpszProxy),
                 bypass: take(config.lpszProxyBypass),
-                has_script: !take(config.lpszAutoConfigUrl).is_empty(),
+                script: take(config.lpszAutoConfigUrl),
             }
+        }
+    }
+
+    /// A session of WinHTTP, closed when it is dropped.
+    struct Session(*mut core::ffi::c_void);
+
+    impl Drop for Session {
+        #[expect(unsafe_code, reason = "winhttp's handles")]
+        fn drop(&mut self) {
+            // SAFETY: the handle is this session's own and is closed once.
+            let _ = unsafe { WinHttpCloseHandle(self.0) };
+        }
+    }
+
+    /// What the script at an address chooses for a server: `proxy:8080;other:8081`, or nothing for the
+    /// straight way.
+    ///
+    /// # Errors
+    /// What Windows says, as where the script cannot be fetched.
+    #[expect(unsafe_code, reason = "winhttp runs the script")]
+    pub fn ask_script(script: &str, server: &str) -> Sourced<String> {
+        let (script, server) = (HSTRING::from(script), HSTRING::from(server));
+        // SAFETY: the texts end with a zero; the handle is checked and closed.
+        let session = Session(unsafe {
+            WinHttpOpen(
+                w!("rollcall-agent"),
+                WINHTTP_ACCESS_TYPE_NO_PROXY,
+                PCWSTR::null(),
+                PCWSTR::null(),
+                0,
+            )
+        });
+        if session.0.is_null() {
+            return Err(failed("WinHttpOpen", &windows::core::Error::from_thread()));
+        }
+        let mut options = WINHTTP_AUTOPROXY_OPTIONS {
+            dwFlags: WINHTTP_AUTOPROXY_CONFIG_URL,
+            lpszAutoConfigUrl: PCWSTR(script.as_ptr()),
+            ..WINHTTP_AUTOPROXY_OPTIONS::default()
+        };
+        let mut info = WINHTTP_PROXY_INFO::default();
+        // SAFETY: texts and places outlive the call, which hands over what it allocated.
+        unsafe {
+            let _ = WinHttpSetTimeouts(session.0, STEP_MS, STEP_MS, STEP_MS, STEP_MS);
+            WinHttpGetProxyForUrl(
+                session.0,
+                PCWSTR(server.as_ptr()),
+                &raw mut options,
+                &raw mut info,
+            )
+            .map_err(|error| failed("WinHttpGetProxyForUrl", &error))?;
+            drop(take(info.lpszProxyBypass));
+            Ok(take(info.lpszProxy))
         }
     }
 
@@ -134,7 +195,7 @@ mod tests {
         Setting {
             proxy: proxy.to_owned(),
             bypass: bypass.to_owned(),
-            has_script: false,
+            script: String::new(),
         }
     }
 
@@ -166,15 +227,60 @@ mod tests {
     #[test]
     fn a_script_counts_as_configured_and_names_no_proxy() {
         let script = Setting {
-            has_script: true,
+            script: "http://filter.school/p.pac".to_owned(),
             ..Setting::default()
         };
         let of = |settings: &[Setting]| proxies_of(&|_: &str| None, settings);
         let by_script = of(&[Setting::default(), script.clone()]);
-        assert!(by_script.is_by_script() && by_script.is_configured());
+        assert_eq!(by_script.script(), Some("http://filter.school/p.pac"));
+        assert_eq!(
+            (by_script.kind(), by_script.is_configured()),
+            ("script", true)
+        );
         assert!(by_script.towards("canvas.example", true).is_none());
         assert_eq!(of(&[Setting::default()]).kind(), "none");
         let named = of(&[script, setting("proxy:8080", "")]);
         assert_eq!(named.kind(), "manual", "what is named is used");
+    }
+}
+
+#[cfg(all(test, windows))]
+mod on_windows {
+    use super::*;
+    use crate::collect::testing::serve;
+
+    const SCRIPT: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/x-ns-proxy-autoconfig\r\n\
+        Connection: close\r\n\r\nfunction FindProxyForURL(url, host) {\r\n\
+        if (shExpMatch(host, \"*.school\")) return \"DIRECT\";\r\n\
+        return \"PROXY 127.0.0.1:3127; PROXY 127.0.0.1:3128\"; }\r\n";
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_script_is_asked_for_its_choice() {
+        let port = serve(SCRIPT).await;
+        let ask = async |server: &'static str| {
+            let script = format!("http://127.0.0.1:{port}/p.pac");
+            let asked = tokio::task::spawn_blocking(move || ask_script(&script, server));
+            asked.await.unwrap()
+        };
+        let chosen = ask("https://canvas.example:443/").await.unwrap();
+        assert_eq!(
+            chosen.replace([';', ' '], " "),
+            "127.0.0.1:3127 127.0.0.1:3128"
+        );
+        assert_eq!(ask("https://sis.school:443/").await.unwrap(), "");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_script_that_is_not_there_is_told() {
+        let asked = tokio::task::spawn_blocking(|| {
+            ask_script("http://127.0.0.1:9/p.pac", "https://canvas.example/")
+        });
+        assert!(
+            asked
+                .await
+                .unwrap()
+                .unwrap_err()
+                .contains("WinHttpGetProxyForUrl")
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rollcall_agent::collect::Roots;
 use rollcall_agent::identity::issue::{CallError, Credential, Issued, enroll, renew};
 use rollcall_agent::identity::{Identity, Remedy};
 use rollcall_agent::stream::connector::Connector;
@@ -211,7 +212,10 @@ impl LiveLaptop {
     }
 
     fn connector(&self) -> Result<Connector, String> {
-        let connector = self.world.agent.connector(&self.world.collector);
+        let connector = self
+            .world
+            .agent
+            .connector(&self.world.collector, &Roots::default());
         connector.map_err(|error| error.to_string())
     }
 }

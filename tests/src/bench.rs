@@ -4,6 +4,7 @@
 //! `tests/bench` is the program that people run; it starts the systems under test, counts their
 //! processor time and memory, and runs `rollcall-bench` for what needs to be fast.
 
+mod absence;
 mod conversation;
 mod fill;
 mod fleet;
@@ -33,6 +34,8 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Fills the spool of an agent that does not run as if its collector had been away for long.
+    Absence(absence::Options),
     /// Writes the samples that every system under test gets.
     Series(series::Options),
     /// Gives simulated laptops identities in a new collector's folder, while it does not run.
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Absence(options) => absence::run(&options),
         Command::Series(options) => series::run(&options),
         Command::Fleet(options) => fleet::run(&options).await,
         Command::Fill(options) => fill::run(&options).await,

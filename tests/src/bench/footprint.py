@@ -42,6 +42,8 @@ SCHEDULE = {"fast_s": 60, "network_s": 300, "disk_s": 300, "drive_s": 3600, "slo
             "send_s": 300, "full_s": 14400}
 TARGETS = ["classroom.bench.test", "canvas.bench.test", "schoology.bench.test"]
 SCHOOL_DAY_HOURS = 10
+# A report a minute, ten hours a day, thirty days.
+MONTH_REPORTS = 60 * SCHOOL_DAY_HOURS * 30
 MIB = 1024 * 1024
 ETHERNET_HEADER = 14
 
@@ -162,12 +164,12 @@ class Program:
         return live, usage.ru_nvcsw
 
 
-def measure(agent, collector, folder, window_s=50, real_time=False, say=print):
+def measure(agent, collector, tool, folder, window_s=50, real_time=False, say=print):
     """Measures all programs for `window_s` and gives a result for each. `real_time` has our agent run
-    by its default intervals instead of these divided by 60."""
+    by its default intervals instead of these divided by 60. `tool` is the program `rollcall-bench`."""
     if os.geteuid() != 0:
         raise RuntimeError("root is needed, for network namespaces")
-    bench = Bench(pathlib.Path(agent), pathlib.Path(collector), pathlib.Path(folder), say)
+    bench = Bench(*map(pathlib.Path, (agent, collector, tool, folder)), say)
     try:
         return bench.run(window_s, 1 if real_time else 60)
     finally:
@@ -175,8 +177,8 @@ def measure(agent, collector, folder, window_s=50, real_time=False, say=print):
 
 
 class Bench:
-    def __init__(self, agent, collector, folder, say):
-        self.agent, self.collector, self.folder, self.say = agent, collector, folder, say
+    def __init__(self, agent, collector, tool, folder, say):
+        self.agent, self.collector, self.tool, self.folder, self.say = agent, collector, tool, folder, say
         self.cables, self.receivers, self.programs = [], [], []
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -184,10 +186,11 @@ class Bench:
         subprocess.run(["ip", "netns", "delete", space("receivers")], stderr=subprocess.DEVNULL)
         make_space(space("receivers"))
         self.prepare_laptop(haste)
-        offline = self.start_ours("rollcall_agent_offline", 2, enrolled_by=None)
-        online = self.start_ours("rollcall_agent", 1, enrolled_by=offline)
+        self.start_ours("rollcall_agent_offline", 2)
+        month = self.start_ours("rollcall_agent_month_offline", 6)
+        online = self.start_ours("rollcall_agent", 1)
         self.start_peers()
-        self.settle(haste)
+        self.settle(haste, month)
         calibration = self.calibrate(online, haste)
         self.say(f"measuring {len(self.programs)} programs for {window_s} s")
         before = {p.name: p.counters() for p in self.programs}
@@ -264,7 +267,7 @@ class Bench:
         bundle.write_text((roots.read_text() if roots.exists() else "") + certificate.read_text())
         self.environment["SSL_CERT_FILE"] = str(bundle)
 
-    def start_ours(self, name, at, enrolled_by):
+    def start_ours(self, name, at):
         cable = self.cable(name, at)
         _, web = cable.lay(1)
         hosts = pathlib.Path("/etc/netns") / cable.space
@@ -314,11 +317,24 @@ class Bench:
         setattr(self, f"{name}_collector", process)
         return f"{address}:8443"
 
-    def settle(self, haste):
-        """Lets every probe run once, and takes the offline agent's collector away."""
+    def settle(self, haste, month):
+        """Lets every probe run once, and takes the offline agents' collectors away."""
         self.live(8 if haste > 1 else 90)
         end(self.rollcall_agent_offline_collector)
-        self.live(2)
+        end(self.rollcall_agent_month_offline_collector)
+        self.live(2 if haste > 1 else 150)
+        self.age(month)
+
+    def age(self, program):
+        """Gives an agent without collector the spool of a month: its own reports, over and over."""
+        program.stop()
+        self.programs.remove(program)
+        filled = run(self.tool, "absence", "--data", self.folder / program.name,
+                     "--reports", MONTH_REPORTS)
+        self.spool = json.loads(filled)
+        self.say(f"a month without collector: {self.spool['reports']} reports, {self.spool['bytes']} bytes")
+        self.run_ours(program.name, program.cable)
+        self.live(8)
 
     def calibrate(self, online, haste):
         """The switches of threads that came and went from the start until now: the same agent is
@@ -476,13 +492,14 @@ def main():
     target = REPOSITORY / "target"
     options.add_argument("--agent", default=target / "agent/rollcall-agent")
     options.add_argument("--collector", default=target / "release/rollcall-collector")
+    options.add_argument("--tool", default=target / "release/rollcall-bench")
     options.add_argument("--folder", default="/tmp/rollcall-bench-agent", help="a scratch folder")
     options.add_argument("--window", type=float, default=50, metavar="SECONDS")
     options.add_argument("--real-time", action="store_true", help="by the default intervals")
     options.add_argument("--json", type=pathlib.Path, metavar="FILE")
     options = options.parse_args()
     shutil.rmtree(options.folder, ignore_errors=True)
-    results = measure(options.agent, options.collector, options.folder, options.window,
+    results = measure(options.agent, options.collector, options.tool, options.folder, options.window,
                       options.real_time)
     print(table(results))
     print(json.dumps(results, indent=2))

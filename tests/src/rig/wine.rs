@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Wine {
     prefix: PathBuf,
     agent: PathBuf,
+    launcher: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Wine {
@@ -24,6 +26,18 @@ impl Wine {
     /// # Errors
     /// Why there is none on this machine.
     pub fn start(folder: &Path) -> Result<Self, String> {
+        Self::start_by(folder, Vec::new(), &[])
+    }
+
+    /// The same, with all its programs started by way of another, and with variables of their own.
+    ///
+    /// # Errors
+    /// Why there is none on this machine.
+    pub fn start_by(
+        folder: &Path,
+        launcher: Vec<String>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let of = |name: &str| {
             let path = std::env::var_os(name).map(PathBuf::from);
             path.filter(|path| path.exists())
@@ -35,13 +49,39 @@ impl Wine {
         let (prepared, agent) = (of("ROLLCALL_WINE_PREFIX")?, of("ROLLCALL_WINDOWS_AGENT")?);
         let prefix = folder.join("wine");
         copy_tree(&prepared, &prefix);
-        let wine = Self { prefix, agent };
-        // Without it services end with the last program that a person runs.
-        let started = wine.quietly("wineserver", "--persistent");
-        // The prefix's own services begin with its first program, and would keep that one's pipes open.
-        let started = started.and_then(|()| wine.quietly("wine", "wineboot"));
-        started.map_err(|error| format!("wine: {error}"))?;
+        let environment = environment.iter();
+        let wine = Self {
+            prefix,
+            agent,
+            launcher,
+            environment: environment
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        };
+        wine.boot()?;
         Ok(wine)
+    }
+
+    /// Ends all of its programs and starts it anew, as a machine restarts, with other variables.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart(&mut self, environment: &[(&str, &str)]) {
+        let _ = self.base("wineserver").arg("--kill").status();
+        let _ = self.base("wineserver").arg("--wait").status();
+        self.environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        self.boot().expect("it started before");
+    }
+
+    fn boot(&self) -> Result<(), String> {
+        // Without it services end with the last program that a person runs.
+        let started = self.quietly("wineserver", "--persistent");
+        // The prefix's own services begin with its first program, and would keep that one's pipes open.
+        let started = started.and_then(|()| self.quietly("wine", "wineboot"));
+        started.map_err(|error| format!("wine: {error}"))
     }
 
     fn quietly(&self, program: &str, argument: &str) -> std::io::Result<()> {
@@ -111,7 +151,13 @@ impl Wine {
     }
 
     fn base(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut words = self.launcher.iter().map(String::as_str).chain([program]);
+        let mut command = Command::new(words.next().unwrap_or(program));
+        command.args(words).envs(
+            self.environment
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+        );
         // On drive C, where paths of this machine such as `/proc` lead nowhere, as on Windows.
         command
             .current_dir(self.prefix.join("drive_c"))

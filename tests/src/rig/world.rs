@@ -67,6 +67,17 @@ impl Network {
     /// When the kernel gives none.
     #[must_use]
     pub fn new(name: &str, folder: &Path) -> Self {
+        let network = Self::unplugged(name, folder);
+        network.ip("link set lo up");
+        network
+    }
+
+    /// A new one in which nothing is up, not even its loopback.
+    ///
+    /// # Panics
+    /// When the kernel gives none.
+    #[must_use]
+    pub fn unplugged(name: &str, folder: &Path) -> Self {
         let mut command = Command::new("unshare");
         command.args(["--net", "sleep", HELD]);
         let network = Self {
@@ -80,8 +91,13 @@ impl Network {
             );
             require(own != other, || "it is still this one".to_owned())
         });
-        network.ip("link set lo up");
         network
+    }
+
+    /// The process that holds it.
+    #[must_use]
+    pub fn holder(&self) -> u32 {
+        self.holder.id()
     }
 
     fn path(&self) -> PathBuf {

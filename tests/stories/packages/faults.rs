@@ -17,7 +17,7 @@ use super::deb::tree;
 use super::{built, rpm};
 use crate::settings::QUICK;
 
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+pub(super) const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 /// A system with the agent's package, whose service is run by hand as systemd would.
 struct Installed {
@@ -239,7 +239,7 @@ fn outlives_having_no_network(kind: Kind) {
 }
 
 /// Gives a process's network namespace a way to one address: its loopback, and behind it a relay to ours.
-fn plug_in(process: u32, address: SocketAddr) {
+pub(super) fn plug_in(process: u32, address: SocketAddr) {
     let namespace = fs::File::open(format!("/proc/{process}/ns/net")).unwrap();
     let mut up = Command::new("nsenter");
     up.arg(format!("--net=/proc/{process}/ns/net"))

@@ -14,7 +14,9 @@ use rollcall_tests::rig::collector::Collector;
 use rollcall_tests::rig::patience::{eventually, require, wall_clock};
 use rollcall_tests::rig::process::{self, Finished};
 use rollcall_tests::rig::wine::Wine;
+use rollcall_tests::rig::world::Network;
 
+use super::faults::{FAKETIME, plug_in};
 use super::{NEXT, package};
 use crate::settings::QUICK;
 
@@ -139,6 +141,55 @@ fn an_agent_that_the_installer_for_windows_left_outlives_bad_days() {
     collector.stop();
 }
 
+/// A token that is none, no network at all, and a clock in 2001: each is told, and ends by itself when the cause is gone.
+#[test]
+fn an_agent_that_the_installer_for_windows_left_starts_in_2001_without_network() {
+    for program in ["unshare", "nsenter", "ip"] {
+        if rig::program(program).is_none() {
+            let reason = format!("`{program}` is not installed");
+            return rig::skip("2001 without network under Wine", &reason);
+        }
+    }
+    if !Path::new(FAKETIME).exists() || !rig::is_root() {
+        let reason = "it takes `faketime` and root";
+        return rig::skip("2001 without network under Wine", reason);
+    }
+    let folder = rig::folder();
+    let network = Network::unplugged("windows", folder.path());
+    let wrong = [
+        ("LD_PRELOAD", FAKETIME),
+        ("FAKETIME", "@2001-01-01 00:00:00"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let machine = Machine::of(folder.path(), || {
+        Wine::start_by(folder.path(), network.launcher(), &wrong)
+    });
+    let mut machine = match machine {
+        Ok(machine) => machine,
+        Err(reason) => return rig::skip("2001 without network under Wine", &reason),
+    };
+    let mut collector = Collector::start(folder.path(), QUICK);
+    machine.install(
+        &machine.now,
+        &[&collector_is(&collector), "TOKEN=rc1.not-one"],
+    );
+    machine.await_waiting(16, "a token that the collector accepts");
+    let good = collector.token(&["--site", "Lincoln", "--uses", "1"]);
+    fs::write(machine.file(DATA).join("token"), &good).unwrap();
+    machine.await_waiting(10, "a network");
+    plug_in(network.holder(), collector.grpc);
+    machine.await_status("days behind the collector's");
+    machine.the_token_is_nowhere(&good);
+    let identity = machine.identity();
+
+    machine.wine.restart(&[]);
+    machine.await_status("connected");
+    let said = machine.agent(&["status"]).stdout;
+    assert!(!said.contains("behind"), "{said}");
+    assert_eq!(machine.identity(), identity);
+    collector.stop();
+}
+
 fn collector_is(collector: &Collector) -> String {
     format!("COLLECTOR={}", collector.grpc)
 }
@@ -167,6 +218,10 @@ struct Machine {
 
 impl Machine {
     fn new(folder: &Path) -> Result<Self, String> {
+        Self::of(folder, || Wine::start(folder))
+    }
+
+    fn of(folder: &Path, start: impl FnOnce() -> Result<Wine, String>) -> Result<Self, String> {
         for tool in [
             "wixl",
             "msibuild",
@@ -175,7 +230,7 @@ impl Machine {
         ] {
             rig::program(tool).ok_or_else(|| format!("`{tool}` is not installed"))?;
         }
-        let wine = Wine::start(folder)?;
+        let wine = start()?;
         let agent = std::env::var_os("ROLLCALL_WINDOWS_AGENT").ok_or("no agent for Windows")?;
         let programs = folder.join("programs");
         fs::create_dir(&programs).unwrap();

@@ -137,13 +137,26 @@ impl Agent {
         tokio::select! {
             () = shutdown => {}
             () = self.keep_collecting() => {}
-            () = self.keep_connected() => {}
+            () = self.connect_while_awake() => {}
             () = self.keep_watch() => {}
             () = self.keep_status() => {}
         }
         self.line.note(|status| status.connected = false);
         self.write_status();
         tracing::info!("stopped");
+    }
+
+    /// A connection would be kept alive, or made anew, in a sleep that does not stop the process. It may be
+    /// dropped at any point, as by a kill.
+    async fn connect_while_awake(&self) {
+        loop {
+            tokio::select! {
+                () = self.keep_connected() => return,
+                () = service::asleep() => {}
+            }
+            self.line.note(|status| status.connected = false);
+            service::awake().await;
+        }
     }
 
     async fn keep_collecting(&self) {

@@ -18,6 +18,14 @@ pub use signals::StopSignal;
 #[cfg(windows)]
 pub use windows::{NetworkWatch, StopSignal, has_way_out, notify_ready, notify_stopping};
 
+/// Waits until the system sleeps without stopping the process, as Windows does in Modern Standby.
+pub async fn asleep() {
+    #[cfg(windows)]
+    windows::asleep().await;
+    #[cfg(not(windows))]
+    std::future::pending::<()>().await;
+}
+
 /// Waits while the system is about to sleep or sleeps, where it says so; Linux and macOS stop the process
 /// with the machine.
 pub async fn awake() {

@@ -12,6 +12,10 @@ const ANSWER_BYTES: u64 = 1024 * 1024;
 
 /// What a program may take.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only Linux bounds a child by its numbers")
+)]
 pub struct Bounds {
     /// Address space; `None` for a program that reserves far more than it uses.
     pub address_space_bytes: Option<u64>,

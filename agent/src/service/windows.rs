@@ -2,10 +2,11 @@
 
 mod control;
 mod registration;
+mod standby;
 mod watch;
 
 pub use crate::collect::has_way_out;
-pub use control::{StopSignal, awake, notify_ready, notify_stopping, run_as_service};
+pub use control::{StopSignal, asleep, awake, notify_ready, notify_stopping, run_as_service};
 pub use registration::{install, start, stop, uninstall};
 pub use watch::NetworkWatch;
 

@@ -19,6 +19,7 @@ use windows_service::{define_windows_service, service_dispatcher};
 
 use super::NAME;
 use super::registration::settle_own;
+use super::standby;
 
 /// How long the manager waits for the next word while the agent starts or stops. Opening a spool that is
 /// full takes a second or two.
@@ -26,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A resume that is never told does not keep the agent asleep for longer than this of waking time.
 const LONGEST_SUSPENSION: Duration = Duration::from_secs(15 * 60);
+
+/// A laptop in Modern Standby whose waking is never told works again after a day.
+const LONGEST_STANDBY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the manager has told, and the way to answer it. There is one for the process, as the manager has it.
 static SERVICE: OnceLock<Service> = OnceLock::new();
@@ -39,6 +43,8 @@ type Body = Box<dyn FnOnce() -> u8 + Send>;
 struct Service {
     stop: watch::Sender<bool>,
     suspended: watch::Sender<bool>,
+    /// Modern Standby.
+    standby: watch::Sender<bool>,
     status: OnceLock<ServiceStatusHandle>,
 }
 
@@ -75,6 +81,7 @@ impl Service {
         Self {
             stop: watch::channel(false).0,
             suspended: watch::channel(false).0,
+            standby: watch::channel(false).0,
             status: OnceLock::new(),
         }
     }
@@ -160,6 +167,9 @@ pub fn notify_ready() {
     if let Some(service) = SERVICE.get() {
         service.tell(ServiceState::Running, 0);
         settle_own();
+        if standby::follow(&service.standby) {
+            tracing::info!("nothing is read or sent in Modern Standby");
+        }
     }
 }
 
@@ -170,11 +180,27 @@ pub fn notify_stopping() {
     }
 }
 
-/// Waits while the manager's last word is that the machine is about to sleep.
+/// Waits until the machine is in Modern Standby.
+pub async fn asleep() {
+    let Some(service) = SERVICE.get() else {
+        return std::future::pending().await;
+    };
+    // The sender is never dropped.
+    let _ = service.standby.subscribe().wait_for(|asleep| *asleep).await;
+}
+
+/// Waits while the manager's last word is that the machine is about to sleep, or the display's that it is in
+/// Modern Standby.
 pub async fn awake() {
     let Some(service) = SERVICE.get() else {
         return;
     };
+    let mut standby = service.standby.subscribe();
+    let lit = standby.wait_for(|asleep| !*asleep);
+    if timeout(LONGEST_STANDBY, lit).await.is_err() {
+        tracing::warn!("a day in standby, and nobody said that it is over");
+        service.standby.send_replace(false);
+    }
     let mut suspended = service.suspended.subscribe();
     let awake = suspended.wait_for(|suspended| !*suspended);
     let in_time = timeout(LONGEST_SUSPENSION, awake).await.is_ok();
@@ -259,6 +285,12 @@ mod tests {
         let asleep = timeout(Duration::from_millis(20), awake()).await;
         assert!(asleep.is_err(), "nothing runs while the machine sleeps");
         service.hear(resume);
+        awake().await;
+        service.standby.send_replace(true);
+        super::asleep().await;
+        let still = timeout(Duration::from_millis(20), awake()).await;
+        assert!(still.is_err(), "nor in Modern Standby");
+        service.standby.send_replace(false);
         awake().await;
         service.hear(ServiceControl::Stop);
         stop.received().await;

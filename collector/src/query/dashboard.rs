@@ -83,6 +83,10 @@ pub(super) fn routes() -> Router<Face> {
             post(administration::people::renew),
         )
         .route(
+            "/administration/users/role",
+            post(administration::people::change_role),
+        )
+        .route(
             "/administration/users/remove",
             post(administration::people::remove),
         )

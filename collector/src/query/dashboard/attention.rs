@@ -5,7 +5,7 @@ use rollcall_shared::time::UnixMs;
 use super::PAGE_SIZE;
 use super::acts::Acts;
 use super::address::{Address, pages};
-use super::devices::{page_number, place, short, standing_badge};
+use super::devices::{marks, page_number, place, short, standing_badge};
 use super::frame::{
     AlertPlace, alert, audience_name, details, minute, severity, simulated_badge, site_choice, time,
 };
@@ -239,7 +239,7 @@ fn urgent(urgent: &Urgent, acts: &Acts, now: UnixMs) -> Html {
         .raw("<span class=\"whose\">")
         .text(&device.site)
         .raw(" · <span class=\"muted\">")
-        .text(short(&device.id))
+        .put(marks(device.asset_tag.as_deref(), &device.id))
         .raw(" · ")
         .put(place(device.vantage.as_deref()))
         .raw("</span></span></div><ul class=\"findings\">")

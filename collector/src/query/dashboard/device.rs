@@ -114,7 +114,10 @@ impl DevicePage {
 
     pub fn title(&self) -> String {
         let device = &self.detail.device;
-        format!("{}, {}", name(device), device.site)
+        match device.asset_tag.as_deref() {
+            Some(tag) => format!("{tag}, {}, {}", name(device), device.site),
+            None => format!("{}, {}", name(device), device.site),
+        }
     }
 
     pub fn render(&self, acts: &Acts, now: UnixMs) -> Html {
@@ -262,6 +265,16 @@ fn facts(detail: &DeviceDetail, now: UnixMs) -> Html {
     };
     Html::new()
         .raw("<dl class=\"facts\">")
+        .maybe(device.asset_tag.as_deref(), |tag| {
+            let tag = Html::new().raw("<strong class=\"tag\">").text(tag);
+            fact("Asset tag", tag.raw("</strong>"))
+        })
+        .maybe(device.school.as_deref(), |school| {
+            fact("School", Html::new().text(school))
+        })
+        .maybe(device.asset_status, |status| {
+            fact("Inventory", Html::new().text(&status.replace('_', " ")))
+        })
         .put(fact("Site", Html::new().text(&device.site)))
         .maybe(device.group.as_deref(), |g| {
             fact("Group", Html::new().text(g))

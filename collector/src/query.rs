@@ -29,6 +29,7 @@ mod rules;
 mod series;
 mod session;
 mod summary;
+mod tickets;
 mod time;
 mod viewer;
 mod watch;
@@ -67,6 +68,7 @@ use reachability::NOTED_EVERY_MS;
 pub use reachability::{Cell, Matrix, Reached, Target, Vantage};
 pub use reports::{BatteryDue, DriveDue, LOAD_DAYS, Load, SystemDue};
 pub use summary::{SeverityCounts, SiteSummary, Summary};
+pub use tickets::TicketAnswer;
 pub use time::At;
 pub use viewer::Viewer;
 pub use words::{AcknowledgementAnswer, MarksAnswer, NoteAnswer, SilenceAnswer};
@@ -123,7 +125,11 @@ fn shown_by(test: &Test) -> Option<&'static str> {
     let sources = readings.faults.iter().filter_map(|condition| {
         let compared = crate::evaluate::derived::source(condition.metric);
         let is_reported = compared.code < crate::device::FORECAST_CODES;
-        let made_of = || READINGS_OF.iter().find(|(of, _)| compared.name.starts_with(of));
+        let made_of = || {
+            READINGS_OF
+                .iter()
+                .find(|(of, _)| compared.name.starts_with(of))
+        };
         match is_reported {
             true => is_drawn(compared).then_some(compared.name),
             false => made_of().map(|(_, reading)| reading.name),

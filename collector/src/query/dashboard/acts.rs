@@ -55,7 +55,6 @@ impl Acts {
         let silence = silence.put(days()).put(send("Silence it"));
         self.row(alert.acknowledged_by.is_some(), of)
             .put(folded("s", "Silence", silence))
-            .raw("</div>")
     }
 
     /// What may be done about an incident.
@@ -65,7 +64,6 @@ impl Acts {
         }
         let of = |act| self.begin(act, "incident", &incident.id);
         self.row(incident.acknowledged_by.is_some(), of)
-            .raw("</div>")
     }
 
     /// Acknowledging and noting, before what else there is.
@@ -79,7 +77,6 @@ impl Acts {
         };
         let note = of("note").put(text("text", "Note")).put(send("Note it"));
         Html::new()
-            .raw("<div class=\"acts\">")
             .put(acknowledge.raw("</form>"))
             .put(folded("n", "Note", note))
     }

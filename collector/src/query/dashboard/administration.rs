@@ -215,7 +215,7 @@ fn outbox(outbox: &OutboxAnswer, now: UnixMs) -> Html {
         .raw(" waiting, ")
         .number(outbox.stuck)
         .raw(
-            " stuck. A channel is tried by <code>rollcall-collector channel test NAME</code>.</p>",
+            " stuck. <a href=\"/administration/channels\">Channels</a> are tried on their own page.</p>",
         );
     if outbox.entries.is_empty() {
         return page.raw("</section>");

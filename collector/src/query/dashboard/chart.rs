@@ -182,7 +182,13 @@ pub(super) fn figure(line: &Line, history: &History, device: &str) -> Html {
         .raw("</figure>")
 }
 
-fn title(line: &Line) -> String {
+/// Whether anything of it was read, so that there is something to draw.
+pub(super) fn is_known(line: &Line) -> bool {
+    Bounds::of(line).is_some()
+}
+
+/// What a chart is of.
+pub(super) fn title(line: &Line) -> String {
     let label = label(line.metric.name);
     match line.instance.as_str() {
         "" => label,

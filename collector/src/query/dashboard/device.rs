@@ -1,5 +1,8 @@
 //! The page of one device: what it is, what is wrong, how it was, and every latest reading.
 
+use std::collections::BTreeSet;
+
+use rollcall_shared::id::DeviceId;
 use rollcall_shared::metric::{self, Kind, Metric};
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
@@ -15,7 +18,8 @@ use super::runbook;
 use crate::alert::AlertState;
 use crate::query::http::Parameters;
 use crate::query::{
-    AlertAnswer, AlertFilter, At, DeviceDetail, History, LatestAnswer, Query, QueryError, Viewer,
+    AlertAnswer, AlertFilter, At, DeviceDetail, History, LatestAnswer, Query, QueryError,
+    TicketAnswer, Viewer,
 };
 
 /// The parts of the catalogue: word, title, and the first code that is no longer of it.
@@ -44,6 +48,7 @@ pub(super) const KNOWN: [&str; 3] = ["part", "metric", "range"];
 pub(super) struct DevicePage {
     detail: DeviceDetail,
     past: Vec<AlertAnswer>,
+    tickets: Vec<TicketAnswer>,
     history: History,
     part: &'static str,
     metric: Option<&'static Metric>,
@@ -102,7 +107,9 @@ impl DevicePage {
             site: None,
             device: Some(id.to_owned()),
         };
+        let device: BTreeSet<DeviceId> = id.parse().into_iter().collect();
         Ok(Self {
+            tickets: query.tickets_of(&device).into_values().flatten().collect(),
             past: query.alerts(viewer, &over, Some(PAST_ALERTS), None)?.alerts,
             range: range.unwrap_or_else(|| "day".to_owned()),
             detail,
@@ -132,6 +139,7 @@ impl DevicePage {
             .raw("<section aria-labelledby=\"alerts\"><h2 id=\"alerts\">Alerts</h2>")
             .put(alerts(&self.detail.alerts, acts, now))
             .put(self.past(acts, now))
+            .put(self.tickets(now))
             .raw("</section><section aria-labelledby=\"history\">")
             .raw("<h2 id=\"history\">History</h2>")
             .put(self.charts())
@@ -152,13 +160,34 @@ impl DevicePage {
         let list = Html::new()
             .raw("<ol class=\"alerts\">")
             .each(&self.past, |each| {
-                alert(each, AlertPlace::Device, acts, now)
+                alert(each, AlertPlace::Device, acts, false, now)
             })
             .raw("</ol>");
         let shown = (!self.past.is_empty()).then_some(list);
         Html::new().maybe(shown, |list| {
             super::frame::details("past", "Alerts that are over", list)
         })
+    }
+
+    fn tickets(&self, now: UnixMs) -> Html {
+        if self.tickets.is_empty() {
+            return Html::new();
+        }
+        Html::new()
+            .raw("<h3>Tickets</h3><ul class=\"tickets\">")
+            .each(&self.tickets, |each| {
+                Html::new()
+                    .raw("<li>")
+                    .text(&each.title)
+                    .raw(": ")
+                    .put(super::frame::ticket(each))
+                    .raw(" at ")
+                    .text(&each.channel)
+                    .raw(", ")
+                    .put(time(each.at, now))
+                    .raw("</li>")
+            })
+            .raw("</ul>")
     }
 
     fn charts(&self) -> Html {
@@ -177,21 +206,32 @@ impl DevicePage {
                 chip(&address.with("range", word), title, self.range == word)
             })
             .raw("</nav>");
-        let lines = &self.history.lines;
-        let more = lines.len().saturating_sub(CHARTS);
         let page = Html::new().put(parts).put(ranges);
+        let (lines, unknown): (Vec<_>, Vec<_>) = self
+            .history
+            .lines
+            .iter()
+            .partition(|line| chart::is_known(line));
         if lines.is_empty() {
             return page.raw("<p class=\"empty\">Nothing of this was reported in this time.</p>");
         }
+        let more = lines.len().saturating_sub(CHARTS);
         page.put(self.legend())
             .put(chart::places(&self.history))
             .raw("<div class=\"charts\" data-history=\"")
             .text(&address.at(format!("/devices/{id}/history.json")).text())
             .raw("\">")
-            .each(lines.iter().take(CHARTS), |line| {
+            .each(lines.into_iter().take(CHARTS), |line| {
                 chart::figure(line, &self.history, id)
             })
             .raw("</div>")
+            .maybe((!unknown.is_empty()).then_some(unknown), |lines| {
+                let titles: Vec<String> = lines.into_iter().map(chart::title).collect();
+                Html::new()
+                    .raw("<p class=\"muted\">Not available in this time: ")
+                    .text(&titles.join(", "))
+                    .raw(".</p>")
+            })
             .maybe((more > 0).then_some(more), |more| {
                 Html::new()
                     .raw("<p class=\"muted\">and ")
@@ -326,7 +366,9 @@ fn alerts(alerts: &[AlertAnswer], acts: &Acts, now: UnixMs) -> Html {
     }
     Html::new()
         .raw("<ol class=\"alerts\">")
-        .each(alerts, |each| alert(each, AlertPlace::Device, acts, now))
+        .each(alerts, |each| {
+            alert(each, AlertPlace::Device, acts, false, now)
+        })
         .raw("</ol>")
 }
 

@@ -293,11 +293,12 @@ impl Devices {
                 .raw("</section>")
         };
         Html::new()
-            .raw("<details class=\"breakdown\" id=\"breakdown\"><summary>Counts by site, model and system")
+            .raw("<div class=\"folds\"><details class=\"breakdown\" id=\"breakdown\"><summary>Counts by site, model and system")
             .raw("</summary><div class=\"thirds\">")
             .each(lists, list)
             .raw("</div></details>")
             .put(versions::table(&self.versions))
+            .raw("</div>")
     }
 
     fn nothing(&self) -> Html {

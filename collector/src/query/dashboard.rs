@@ -366,7 +366,7 @@ impl Frame {
                     .raw("<h1>")
                     .text(problem.title())
                     .raw("</h1><p>")
-                    .text(&sentence(problem.detail()))
+                    .put(runbook::line(&sentence(problem.detail())))
                     .raw(".</p><p><a href=\"/\">Back to what needs attention</a></p>"),
             );
             Refused { status, page }

@@ -6,9 +6,11 @@ use rollcall_shared::time::UnixMs;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::words::{NoteAnswer, assigned_to, notes};
 use super::{At, Query, QueryError, Viewer};
 use crate::alert::Severity;
 use crate::incident::{Cause, Finding, Incident, IncidentState};
+use crate::mark::{Marks, Subject};
 
 /// Incidents in one answer; `left_out` counts the rest.
 const SHOWN: usize = 500;
@@ -63,6 +65,10 @@ pub struct IncidentAnswer {
     pub reopened: u32,
     /// Who deals with it.
     pub acknowledged_by: Option<String>,
+    /// To whom it was given.
+    pub assigned_to: Option<String>,
+    /// What was noted, the latest last.
+    pub notes: Vec<NoteAnswer>,
     /// The incident that took over what it had found.
     pub merged_into: Option<String>,
     /// Its first findings.
@@ -120,8 +126,14 @@ impl Query {
         };
         Ok(IncidentList {
             left_out: total.saturating_sub(SHOWN) as u64,
-            incidents: shown.iter().map(IncidentAnswer::of).collect(),
+            incidents: shown.iter().map(|each| self.tell_incident(each)).collect(),
         })
+    }
+
+    /// An incident with what people said about it.
+    pub(super) fn tell_incident(&self, incident: &Incident) -> IncidentAnswer {
+        let marks = self.store.marks(Subject::Incident(incident.id));
+        IncidentAnswer::of(incident, marks.as_ref())
     }
 
     /// The gravest of the open incidents, and how many there are. A large fleet has thousands, of which only
@@ -170,7 +182,7 @@ impl IncidentFilter {
 }
 
 impl IncidentAnswer {
-    pub(super) fn of(incident: &Incident) -> Self {
+    fn of(incident: &Incident, marks: Option<&Marks>) -> Self {
         let (scope, device) = match &incident.cause {
             Cause::Device(device) => (String::new(), device.to_string()),
             Cause::Shared { scope, .. } => (scope.to_string(), String::new()),
@@ -194,6 +206,8 @@ impl IncidentAnswer {
             closed_at: incident.closed.map(At),
             reopened: incident.reopened,
             acknowledged_by: incident.acknowledged.as_ref().map(|a| a.by.clone()),
+            assigned_to: marks.and_then(assigned_to),
+            notes: marks.map(notes).unwrap_or_default(),
             merged_into: incident.merged_into.map(|id| id.to_string()),
             findings: incident.findings.iter().map(FindingAnswer::of).collect(),
         }

@@ -7,7 +7,8 @@ use super::acts::Acts;
 use super::address::{Address, pages};
 use super::devices::{marks, page_number, place, short, standing_badge};
 use super::frame::{
-    AlertPlace, alert, audience_name, details, minute, severity, simulated_badge, site_choice, time,
+    AlertPlace, alert, audience_name, details, given, minute, notes, severity, simulated_badge,
+    site_choice, time,
 };
 use super::html::Html;
 use crate::alert::Severity;
@@ -187,7 +188,9 @@ fn incident(incident: &IncidentAnswer, acts: &Acts, now: UnixMs) -> Html {
                 .text(by)
                 .raw(" deals with it</strong>")
         })
+        .put(given(incident.assigned_to.as_deref()))
         .raw("</p>")
+        .put(notes(&incident.notes, now))
         .raw("<div class=\"acts\">")
         .put(acts.of_incident(incident))
         .put(details(

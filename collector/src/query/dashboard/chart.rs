@@ -134,7 +134,8 @@ impl Bounds {
         let fitting = |low: f64, high: f64| Self { low, high };
         Some(match line.metric.kind {
             Kind::Flag => fitting(0.0, 1.0),
-            Kind::State(words) => fitting(0.0, (words.len().max(2) - 1) as f64),
+            // The catalogue begins with the good word, which stands at the top.
+            Kind::State(words) => fitting((words.len().max(2) - 1) as f64, 0.0),
             Kind::Gauge { high: bound, .. } if line.metric.unit == "1" && bound <= 3.0 => {
                 fitting(0.0, high.max(1.0))
             }

@@ -87,7 +87,8 @@
         cursor: { drag: { x: true, y: false, setScale: false }, y: false },
         scales: {
           x: { range: () => [past.from / 1000, past.to / 1000] },
-          y: { range: () => [low - room, high + room] },
+          // Words stand the other way round: the first one is at the top.
+          y: low > high ? { dir: -1, range: () => [high, low] } : { range: () => [low - room, high + room] },
         },
         axes: [{ ...axis, size: 42 }, {
           ...axis,

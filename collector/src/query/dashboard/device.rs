@@ -10,9 +10,9 @@ use rollcall_shared::time::UnixMs;
 use super::acts::Acts;
 use super::address::Address;
 use super::assets::has_charts;
-use super::chart::{self, RANGES, range_ms};
+use super::chart::{self, RANGES, Scale, range_ms};
 use super::devices::{name, or_unknown, place, standing_badge};
-use super::frame::{AlertPlace, alert, script, simulated_badge, style, time};
+use super::frame::{AlertPlace, alert, minute, script, simulated_badge, style, time};
 use super::html::Html;
 use super::runbook;
 use crate::alert::AlertState;
@@ -131,6 +131,9 @@ impl DevicePage {
         let device = &self.detail.device;
         Html::new()
             .raw("<p class=\"crumbs\"><a href=\"/devices\">Fleet</a></p><h1>")
+            .maybe(device.asset_tag.as_deref(), |tag| {
+                Html::new().text(tag).raw(" · ")
+            })
             .text(&name(device))
             .put(simulated_badge(device.simulated))
             .put(standing_badge(device.standing))
@@ -306,8 +309,7 @@ fn facts(detail: &DeviceDetail, now: UnixMs) -> Html {
     Html::new()
         .raw("<dl class=\"facts\">")
         .maybe(device.asset_tag.as_deref(), |tag| {
-            let tag = Html::new().raw("<strong class=\"tag\">").text(tag);
-            fact("Asset tag", tag.raw("</strong>"))
+            fact("Asset tag", Html::new().text(tag))
         })
         .maybe(device.school.as_deref(), |school| {
             fact("School", Html::new().text(school))
@@ -450,6 +452,11 @@ fn number_text(number: f64, metric: &Metric) -> String {
     match metric.unit {
         "1" if is_share => format!("{} %", rounded(number * 100.0)),
         "1" => rounded(number),
+        "s" if *metric == metric::BOOT_TIME => {
+            format!("{} UTC", minute(UnixMs((number * 1000.0) as i64)))
+        }
+        "s" if number == 0.0 => "0 s".to_owned(),
+        "s" => Scale::of(metric, number.abs()).show(number),
         "By" => bytes_text(number),
         "Cel" => format!("{} °C", rounded(number)),
         "d" => format!("{} days", rounded(number)),
@@ -482,6 +489,11 @@ mod tests {
     fn numbers_read_as_people_write_them() {
         let text = number_text;
         assert_eq!(text(0.615, &metric::BATTERY_HEALTH), "61.5 %");
+        assert_eq!(text(114_000.0, &metric::UPTIME), "31.67 h");
+        assert_eq!(text(-1.8, &metric::CLOCK_OFFSET), "-1.8 s");
+        assert_eq!(text(0.0, &metric::CLOCK_OFFSET), "0 s");
+        let boot = text(1_787_557_500.0, &metric::BOOT_TIME);
+        assert_eq!(boot, "2026-08-24 07:45 UTC");
         assert_eq!(text(404.0, &metric::REACH_STATUS), "404");
         assert_eq!(text(512e9, &metric::DRIVE_SIZE), "512.0 GB");
         assert_eq!(text(312.0, &metric::BATTERY_CYCLES), "312");

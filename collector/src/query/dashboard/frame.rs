@@ -11,7 +11,7 @@ use super::runbook::{self, Level};
 use crate::alert::Severity;
 use crate::query::http::Face;
 use crate::query::time::ago;
-use crate::query::{AlertAnswer, At, TicketAnswer};
+use crate::query::{AlertAnswer, At, NoteAnswer, TicketAnswer};
 use crate::store::Role;
 
 /// The pages that everybody finds, by their addresses' beginnings.
@@ -249,7 +249,16 @@ pub(super) fn alert(
                 .text(&minute(at.0))
                 .raw(" UTC</strong>")
         })
-        .raw("</p><div class=\"acts\">")
+        .maybe(alert.not_useful_by.as_deref(), |by| {
+            Html::new()
+                .raw(" · ")
+                .text(by)
+                .raw(" says that it was of no use")
+        })
+        .put(given(alert.assigned_to.as_deref()))
+        .raw("</p>")
+        .put(notes(&alert.notes, now))
+        .raw("<div class=\"acts\">")
         .put(match alert.resolved_at {
             None if !pending => acts.of_alert(alert),
             _ => Html::new(),
@@ -266,6 +275,36 @@ pub(super) fn alert(
             .put(content)
             .raw("</li>"),
     }
+}
+
+/// Whose it is.
+pub(super) fn given(to: Option<&str>) -> Html {
+    Html::new().maybe(to, |to| {
+        Html::new()
+            .raw(" · given to <strong>")
+            .text(to)
+            .raw("</strong>")
+    })
+}
+
+/// What people noted, the latest last.
+pub(super) fn notes(notes: &[NoteAnswer], now: UnixMs) -> Html {
+    if notes.is_empty() {
+        return Html::new();
+    }
+    Html::new()
+        .raw("<ul class=\"notes\" aria-label=\"Notes\">")
+        .each(notes, |note| {
+            Html::new()
+                .raw("<li>")
+                .text(&note.text)
+                .raw(" <span class=\"muted\">")
+                .text(&note.by)
+                .raw(", ")
+                .put(time(note.at, now))
+                .raw("</span></li>")
+        })
+        .raw("</ul>")
 }
 
 /// A ticket by its number, and where it stands.

@@ -27,21 +27,31 @@ def run(bench):
     devices, days = bench.size(50, 10_000, 100_000), bench.size(2, 1, MONTH)
     # Some laptops have a report a minute of all the days; the others what a fleet of this size can be filled with.
     fine, asked = bench.size(2, 20, 100), bench.size(3, 200, 300)
-    bench.results.parameters(devices=devices, days=days, laptops_with_30_days=fine)
     system = bench.system(Rollcall)
-    system.tool("rollcall-collector", ["init", "--data", system.data, "--name", "localhost", "--address", "127.0.0.1"])
-    fill = ["fill", "--data", system.data]
-    system.tool("rollcall-simulator", [*fill, "--devices", fine, "--days", bench.size(2, MONTH, MONTH)])
-    system.tool("rollcall-simulator", [*fill, "--first", fine, "--devices", devices - fine, "--days", days,
-                                       "--step", bench.size(600, 3600, 3600)])
-    bench.say("filled")
+    if bench.options.store:
+        system.data = bench.options.store
+        bench.results.parameters(store="filled before")
+    else:
+        bench.results.parameters(devices=devices, days=days, laptops_with_30_days=fine)
+        fill(bench, system, (devices, days, fine))
     started = time.monotonic()
     system.start()
     bench.say(f"ready after {time.monotonic() - started:.1f} s")
+    bench.results.put("devices", system.json("/api/v1/summary")["devices"])
     rest(bench, system)
     desk = Desk(system)
     tell(bench, {name: ask(desk, paths, asked) for name, paths in questions(system).items()})
     first_page(bench, system, desk)
+
+
+def fill(bench, system, sizes):
+    devices, days, fine = sizes
+    system.tool("rollcall-collector", ["init", "--data", system.data, "--name", "localhost", "--address", "127.0.0.1"])
+    command = ["fill", "--data", system.data]
+    system.tool("rollcall-simulator", [*command, "--devices", fine, "--days", bench.size(2, MONTH, MONTH)])
+    system.tool("rollcall-simulator", [*command, "--first", fine, "--devices", devices - fine, "--days", days,
+                                       "--step", bench.size(600, 3600, 3600)])
+    bench.say("filled")
 
 
 def rest(bench, system):
@@ -52,10 +62,11 @@ def rest(bench, system):
 
 def questions(system):
     """What is asked, page by page; the addresses of one take turns."""
-    found = system.json("/api/v1/devices?page_size=100")["devices"]
+    found = list(every_device(system))
     sites = sorted({device["site"] for device in found})
     systems = sorted({device["os"] for device in found if device["os"]})
-    fine = min(device["id"] for device in found)
+    # Those with a look a minute were filled in first.
+    fine = min(found, key=lambda device: device["enrolled_at"])["id"]
     quote = urllib.parse.quote
     filtered = [f"/devices?site={quote(site)}" for site in sites[:3]]
     filtered += ["/devices?health=critical", "/devices?search=latitude", "/devices?search=batt&sort=battery",
@@ -73,6 +84,14 @@ def questions(system):
         "reachability": ["/reachability"],
         "reports": ["/reports"],
     }
+
+
+def every_device(system):
+    page = ""
+    while page is not None:
+        answer = system.json(f"/api/v1/devices?page_size=1000{page and '&page=' + page}")
+        yield from answer["devices"]
+        page = answer["next_page"]
 
 
 class Desk:

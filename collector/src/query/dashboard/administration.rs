@@ -214,9 +214,7 @@ fn outbox(outbox: &OutboxAnswer, now: UnixMs) -> Html {
         .number(outbox.waiting)
         .raw(" waiting, ")
         .number(outbox.stuck)
-        .raw(
-            " stuck. <a href=\"/administration/channels\">Channels</a> are tried on their own page.</p>",
-        );
+        .raw(" stuck.</p>");
     if outbox.entries.is_empty() {
         return page.raw("</section>");
     }

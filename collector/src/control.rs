@@ -29,7 +29,7 @@ pub use socket::{
     ControlServer, ask, ask_for_backup, ask_for_check, ask_for_stream, ask_for_upkeep,
 };
 pub use transfer::{receive_export, send_import, send_inventory};
-pub(crate) use users::{execute as change_users, line_of as user_line};
+pub(crate) use users::{Keep as KeepUsers, execute as change_users, line_of as user_line};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

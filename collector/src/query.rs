@@ -29,6 +29,7 @@ mod rules;
 mod series;
 mod session;
 mod summary;
+mod tickets;
 mod time;
 mod viewer;
 mod watch;
@@ -67,6 +68,7 @@ use reachability::NOTED_EVERY_MS;
 pub use reachability::{Cell, Matrix, Reached, Target, Vantage};
 pub use reports::{BatteryDue, DriveDue, LOAD_DAYS, Load, SystemDue};
 pub use summary::{SeverityCounts, SiteSummary, Summary};
+pub use tickets::TicketAnswer;
 pub use time::At;
 pub use viewer::Viewer;
 pub use words::{AcknowledgementAnswer, MarksAnswer, NoteAnswer, SilenceAnswer};
@@ -98,6 +100,22 @@ impl From<&Rule> for Guidance {
     }
 }
 
+/// By how the names of forecasts begin: the reading that shows best what each is made of. What the inventory
+/// says has no history.
+static READINGS_OF: [(&str, &metric::Metric); 11] = [
+    ("forecast.battery.falls", &metric::BATTERY_CHARGE),
+    ("forecast.battery", &metric::BATTERY_HEALTH),
+    ("forecast.filesystem", &metric::FILESYSTEM_UTILIZATION),
+    ("forecast.physical_disk", &metric::DRIVE_REALLOCATED),
+    ("forecast.charger", &metric::CHARGER_POWER),
+    ("forecast.temperature", &metric::TEMPERATURE),
+    ("forecast.waiting", &metric::PRESSURE_IO),
+    ("forecast.throttling", &metric::THROTTLE_EVENTS),
+    ("forecast.crashes", &metric::CRASHES),
+    ("forecast.updates", &metric::UPDATES_FAILED),
+    ("forecast.link.drops", &metric::LINK_DROPS),
+];
+
 /// The first metric that a rule compares and that can be drawn; of a forecast the readings that it is
 /// made of.
 fn shown_by(test: &Test) -> Option<&'static str> {
@@ -106,13 +124,16 @@ fn shown_by(test: &Test) -> Option<&'static str> {
     };
     let sources = readings.faults.iter().filter_map(|condition| {
         let compared = crate::evaluate::derived::source(condition.metric);
-        Some(match compared.name {
-            name if name.starts_with("forecast.battery") => metric::BATTERY_HEALTH.name,
-            name if name.starts_with("forecast.filesystem") => metric::FILESYSTEM_UTILIZATION.name,
-            name if name.starts_with("forecast.physical_disk") => metric::DRIVE_REALLOCATED.name,
-            _ if is_drawn(compared) => compared.name,
-            _ => return None,
-        })
+        let is_reported = compared.code < crate::device::FORECAST_CODES;
+        let made_of = || {
+            READINGS_OF
+                .iter()
+                .find(|(of, _)| compared.name.starts_with(of))
+        };
+        match is_reported {
+            true => is_drawn(compared).then_some(compared.name),
+            false => made_of().map(|(_, reading)| reading.name),
+        }
     });
     sources.into_iter().next()
 }

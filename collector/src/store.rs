@@ -634,6 +634,13 @@ impl Store {
         self.shared().memory().incidents.clone()
     }
 
+    /// Shows every incident that is open or was closed lately to `visit`, without copying any.
+    pub fn visit_incidents(&self, mut visit: impl FnMut(&Incident)) {
+        for incident in self.shared().memory().incidents.values() {
+            visit(incident);
+        }
+    }
+
     /// An incident that is open or was closed lately.
     #[must_use]
     pub fn incident(&self, id: IncidentId) -> Option<Incident> {

@@ -44,7 +44,7 @@ pub async fn execute(
         return acted.map(Answer::Acted).map_err(|error| error.to_string());
     }
     if is_of_users(&request) {
-        return users::execute(store, request, ADMIN, now).await;
+        return users::execute(store, request, ADMIN, users::Keep::Nobody, now).await;
     }
     // Decisions on one record follow each other: a use of a token must not undo its revocation.
     let _decision = store.exclusive().await;
@@ -173,7 +173,7 @@ pub async fn execute_for(
     now: UnixMs,
 ) -> Result<Answer, String> {
     if is_of_users(&request) {
-        return users::execute(store, request, actor, now).await;
+        return users::execute(store, request, actor, users::Keep::Administrator, now).await;
     }
     let _decision = store.exclusive().await;
     tokens(store, authority, request, actor, now).await

@@ -9,6 +9,15 @@ use crate::query::access::random_bytes;
 use crate::store::{Role, Store, Write};
 use crate::user::{Entry, Password, PasswordHash, SITES, USERS, User, check_password, user_name};
 
+/// Whether somebody must be left who administers every site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Who sits at the machine can always make another administrator.
+    Nobody,
+    /// Who asks by the web page could shut everybody out.
+    Administrator,
+}
+
 /// Does what a request about users asks.
 ///
 /// # Errors
@@ -17,6 +26,7 @@ pub(crate) async fn execute(
     store: &Store,
     request: Request,
     actor: &str,
+    keep: Keep,
     now: UnixMs,
 ) -> Result<Answer, String> {
     match request {
@@ -27,12 +37,12 @@ pub(crate) async fn execute(
             sites,
             password,
         } => add(store, (&name, role, sites, password), actor, now).await,
-        Request::UserRemove { name } => remove(store, &name, actor, now).await,
+        Request::UserRemove { name } => remove(store, &name, actor, keep, now).await,
         Request::UserPassword { name, password } => {
             set_password(store, &name, password, actor, now).await
         }
         Request::UserRole { name, role, sites } => {
-            set_role(store, &name, (role, sites), actor, now).await
+            set_role(store, &name, (role, sites), (actor, keep), now).await
         }
         _ => Err("only users are changed here".to_owned()),
     }
@@ -72,9 +82,16 @@ async fn add(
     commit(store, vec![Write::PutUser(user), line]).await
 }
 
-async fn remove(store: &Store, name: &str, actor: &str, now: UnixMs) -> Result<Answer, String> {
+async fn remove(
+    store: &Store,
+    name: &str,
+    actor: &str,
+    keep: Keep,
+    now: UnixMs,
+) -> Result<Answer, String> {
     let _decision = store.exclusive().await;
     let user = find(store, name)?;
+    check_administrators(store, keep, &user)?;
     let line = done(actor, "user.remove", &user.name, String::new(), now);
     commit(store, vec![Write::RemoveUser(user.name), line]).await
 }
@@ -105,7 +122,7 @@ async fn set_role(
     store: &Store,
     name: &str,
     (role, sites): (Role, Vec<Label>),
-    actor: &str,
+    (actor, keep): (&str, Keep),
     now: UnixMs,
 ) -> Result<Answer, String> {
     check_sites(&sites)?;
@@ -116,9 +133,37 @@ async fn set_role(
             "what `{name}` may do follows from `[[oidc.grant]]` at each sign-in; change it there"
         ));
     }
+    if !administers_all(role, &sites) {
+        check_administrators(store, keep, &user)?;
+    }
     let line = done(actor, "user.role", &user.name, powers(role, &sites), now);
     (user.role, user.sites) = (role, sites);
     commit(store, vec![Write::PutUser(user), line]).await
+}
+
+const fn administers_all(role: Role, sites: &[Label]) -> bool {
+    matches!(role, Role::Admin) && sites.is_empty()
+}
+
+/// Whether somebody is left who administers every site when a user no longer does: under the lock of
+/// decisions, since two may take it from each other at once.
+fn check_administrators(store: &Store, keep: Keep, without: &User) -> Result<(), String> {
+    let users = store.users();
+    let is_left =
+        |user: &User| user.name != without.name && administers_all(user.role, &user.sites);
+    let by_token = || {
+        let tokens = store.api_tokens();
+        let mut valid = tokens.iter().filter(|token| !token.revoked);
+        valid.any(|token| administers_all(token.role, &token.sites))
+    };
+    let is_one = administers_all(without.role, &without.sites);
+    if keep == Keep::Nobody || !is_one || users.iter().any(is_left) || by_token() {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` is the last who administers every site; make another administrator first",
+        without.name
+    ))
 }
 
 async fn commit(store: &Store, writes: Vec<Write>) -> Result<Answer, String> {

@@ -8,7 +8,7 @@ use rollcall_shared::token::AuthorityFingerprint;
 use super::AuditAnswer;
 use super::operation::MOST_AUDIT_LINES;
 use super::{Query, QueryError, Viewer};
-use crate::control::{Answer, Request, UserLine, change_users, execute_for, user_line};
+use crate::control::{Answer, KeepUsers, Request, UserLine, change_users, execute_for, user_line};
 use crate::notify::config::{ChannelConfig, Kind};
 use crate::notify::test_channel;
 use crate::store::{ApiTokenRecord, EnrolmentTokenRecord, Role};
@@ -33,6 +33,9 @@ pub struct NewApiToken {
     /// What its holder may see; empty for all sites.
     pub sites: Vec<Label>,
 }
+
+/// What is wrong with sites that an administrator does not reach.
+const BEYOND: &str = "must name some of the sites that you see yourself, and no others";
 
 /// A channel as its page shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,8 +196,7 @@ impl Query {
     ) -> Result<String, QueryError> {
         viewer.require(Role::Admin)?;
         if !viewer.sees_all(&sites) {
-            let problem = "must name some of the sites that you see yourself, and no others";
-            return Err(QueryError::field("sites", problem));
+            return Err(QueryError::field("sites", BEYOND));
         }
         let password = fresh_password();
         let request = Request::UserAdd {
@@ -226,6 +228,24 @@ impl Query {
         Ok(password.expose().to_owned())
     }
 
+    /// Changes what a user may do and see, from their next request on.
+    ///
+    /// # Errors
+    /// [`QueryError::NotFound`] for one who is not there or sees more than the viewer, and
+    /// [`QueryError::Field`] for sites beyond the viewer's, and for the last who administers all of them.
+    pub(super) async fn change_role(
+        &self,
+        viewer: &Viewer,
+        (name, role, sites): (String, Role, Vec<Label>),
+    ) -> Result<(), QueryError> {
+        let name = self.other_user(viewer, &name)?;
+        if !viewer.sees_all(&sites) {
+            return Err(QueryError::field("sites", BEYOND));
+        }
+        let request = Request::UserRole { name, role, sites };
+        self.change_user(viewer, request).await
+    }
+
     /// Lets a user in no longer; the user's sessions end.
     ///
     /// # Errors
@@ -248,7 +268,8 @@ impl Query {
     }
 
     async fn change_user(&self, viewer: &Viewer, request: Request) -> Result<(), QueryError> {
-        let done = change_users(&self.store, request, &viewer.actor(), self.now()).await;
+        let keep = KeepUsers::Administrator;
+        let done = change_users(&self.store, request, &viewer.actor(), keep, self.now()).await;
         done.map(drop)
             .map_err(|problem| QueryError::field("name", problem))
     }

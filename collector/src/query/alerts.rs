@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::devices::{device_name, is_simulated};
 use super::page::{Page, SortKey};
+use super::words::{NoteAnswer, assigned_to, notes};
 use super::{At, Query, QueryError, Viewer};
 use crate::alert::{Alert, AlertState, Severity};
 use crate::device::DeviceState;
@@ -72,8 +73,12 @@ pub struct AlertAnswer {
     pub metric: Option<&'static str>,
     /// Who deals with it.
     pub acknowledged_by: Option<String>,
+    /// To whom it was given.
+    pub assigned_to: Option<String>,
     /// Who said that it was of no use.
     pub not_useful_by: Option<String>,
+    /// What was noted, the latest last.
+    pub notes: Vec<NoteAnswer>,
     /// Until when nobody is told of it, where somebody silenced it.
     pub silenced_until: Option<At>,
     /// What staff do about it, in Markdown; empty when the rule is no longer loaded.
@@ -244,7 +249,9 @@ impl Query {
             resolved_at: alert.resolved.map(At),
             metric: guidance.metric,
             acknowledged_by: acknowledged.map(|a| a.by.clone()),
+            assigned_to: marks.as_ref().and_then(assigned_to),
             not_useful_by: not_useful.map(|said| said.by.clone()),
+            notes: marks.as_ref().map(notes).unwrap_or_default(),
             silenced_until: self.silenced_until(alert, state),
             runbook: guidance.runbook,
             family: guidance.family,

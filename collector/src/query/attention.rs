@@ -7,7 +7,7 @@ use rollcall_shared::time::UnixMs;
 use super::fleet::Health;
 use super::{
     AlertAnswer, DeviceAnswer, FleetFilter, FleetRequest, IncidentAnswer, IncidentFilter, Query,
-    QueryError, Sort, Viewer,
+    QueryError, Sort, TicketAnswer, Viewer,
 };
 use crate::alert::AlertState;
 use crate::device::DeviceState;
@@ -48,6 +48,8 @@ pub struct Urgent {
     pub alerts: Vec<AlertAnswer>,
     /// What is foreseen, the soonest first.
     pub foreseen: Vec<Foreseen>,
+    /// Its tickets.
+    pub tickets: Vec<TicketAnswer>,
 }
 
 /// Something that is foreseen.
@@ -85,12 +87,17 @@ impl Query {
         let left_out = incidents.incidents.len().saturating_sub(INCIDENTS);
         incidents.incidents.truncate(INCIDENTS);
         let (ids, total) = self.urgent(viewer, site, skip, most);
+        let mut tickets = self.tickets_of(&ids.iter().copied().collect());
         let states = ids.into_iter().filter_map(|id| self.store.device(id));
+        let urgencies = states.map(|state| {
+            let tickets = tickets.remove(&state.device.id).unwrap_or_default();
+            self.urgency(&state, tickets)
+        });
         let counted = self.counts(viewer, site)?;
         Ok(AttentionAnswer {
             incidents_left_out: left_out + incidents.left_out as usize,
             incidents: incidents.incidents,
-            devices: states.map(|state| self.urgency(&state)).collect(),
+            devices: urgencies.collect(),
             total,
             healths: counted.healths,
             sites: counted.sites.into_iter().map(|site| site.text).collect(),
@@ -114,13 +121,14 @@ impl Query {
         Ok(page)
     }
 
-    fn urgency(&self, state: &DeviceState) -> Urgent {
+    fn urgency(&self, state: &DeviceState, tickets: Vec<TicketAnswer>) -> Urgent {
         let mut alerts = self.open_alerts_of(state);
         alerts.retain(|alert| alert.state == AlertState::Firing);
         Urgent {
             device: self.describe(state),
             alerts,
             foreseen: foreseen(state, self.now()),
+            tickets,
         }
     }
 }

@@ -83,6 +83,10 @@ pub(super) fn routes() -> Router<Face> {
             post(administration::people::renew),
         )
         .route(
+            "/administration/users/role",
+            post(administration::people::change_role),
+        )
+        .route(
             "/administration/users/remove",
             post(administration::people::remove),
         )
@@ -362,7 +366,7 @@ impl Frame {
                     .raw("<h1>")
                     .text(problem.title())
                     .raw("</h1><p>")
-                    .text(&sentence(problem.detail()))
+                    .put(runbook::line(&sentence(problem.detail())))
                     .raw(".</p><p><a href=\"/\">Back to what needs attention</a></p>"),
             );
             Refused { status, page }

@@ -18,7 +18,7 @@ use super::{Query, QueryError, Viewer};
 use crate::alert::Severity;
 pub(in crate::query) use find::MOST_ROWS;
 pub use find::{Count, FleetFilter, FleetPage, FleetRequest, Sort};
-use rows::{Row, Words};
+use rows::{Row, Word, Words};
 
 /// A table is kept for this many times as long as it took to make: a twentieth of a processor goes into
 /// it at most. 100,000 devices take about 100 ms, and are then at most 2 s old.
@@ -97,6 +97,8 @@ pub struct FleetRow {
 pub struct Fleet {
     words: Words,
     rows: Vec<Row>,
+    /// The words that are sites of devices.
+    sites: Vec<Word>,
 }
 
 /// The last table that was made.

@@ -123,7 +123,14 @@ impl Query {
             name: name.clone(),
             password: new,
         };
-        let done = crate::control::change_users(&self.store, request, &viewer.actor(), now).await;
+        let done = crate::control::change_users(
+            &self.store,
+            request,
+            &viewer.actor(),
+            crate::control::KeepUsers::Administrator,
+            now,
+        )
+        .await;
         if let Err(problem) = done {
             return Ok(Err(problem));
         }

@@ -174,7 +174,7 @@ impl Query {
         history.stays = rolled::stays(places, level, range);
         history.lines = lines
             .into_iter()
-            .filter_map(|line| rolled::line(line, step_ms, range))
+            .filter_map(|line| rolled::line(line, step_ms, ASLEEP_MS, range))
             .collect();
         Ok(history)
     }
@@ -195,8 +195,8 @@ impl History {
 }
 
 impl Query {
-    /// One series of a device, for a small picture: without the other series nobody knows when it was
-    /// awake, so that only a silence of more than [`PICTURE_GAP_MS`] is a gap.
+    /// One series of a device, for a small picture, made of hours: a page asks for dozens of these, and each
+    /// night would be a gap, so that only a silence of more than [`PICTURE_GAP_MS`] is one.
     ///
     /// # Errors
     /// [`QueryError::NotFound`] for the device, [`QueryError::Field`] for the metric, and
@@ -206,22 +206,27 @@ impl Query {
         viewer: &Viewer,
         id: &str,
         (name, instance): (&str, &str),
-        (from, to): (UnixMs, UnixMs),
+        range: (UnixMs, UnixMs),
     ) -> Result<Line, QueryError> {
         let state = self.visible_device(viewer, id)?;
         let metric = super::devices::metric_named(name)?;
         let key = SeriesKey::new(metric, instance);
-        let points = self
+        // What is foreseen of a laptop as a whole is shown by the first of its parts.
+        let is_wanted = |code: u16, of: &str| {
+            code == key.metric && (of == key.instance || key.instance.is_empty())
+        };
+        let step_ms = Level::Hour.width_ms();
+        let rolled = self
             .store
-            .series(state.device.id, &key, from.plus_ms(-BEFORE_MS), to)?;
-        let times: Vec<UnixMs> = points.iter().map(|(at, _)| *at).collect();
-        let stretches = stretches(&times, PICTURE_GAP_MS);
-        Ok(Line {
+            .rolled(state.device.id, &is_wanted, range, Level::Hour, step_ms)?;
+        let line = rolled.into_iter().next();
+        let line = line.and_then(|line| rolled::line(line, step_ms, PICTURE_GAP_MS, range));
+        Ok(line.unwrap_or(Line {
             metric,
             instance: key.instance,
-            points: drawn(metric, points, &stretches, from),
+            points: Vec::new(),
             bands: Vec::new(),
-        })
+        }))
     }
 }
 
@@ -245,16 +250,12 @@ pub fn height(metric: &Metric, value: &Value) -> Option<f64> {
     }
 }
 
+/// Stretches of time without a silence that is longer than [`ASLEEP_MS`].
 fn awake(times: &[UnixMs]) -> Vec<(UnixMs, UnixMs)> {
-    stretches(times, ASLEEP_MS)
-}
-
-/// Stretches of time without a silence that is longer than `silence_ms`.
-fn stretches(times: &[UnixMs], silence_ms: i64) -> Vec<(UnixMs, UnixMs)> {
     let mut stretches: Vec<(UnixMs, UnixMs)> = Vec::new();
     for at in times {
         match stretches.last_mut() {
-            Some((_, end)) if at.since(*end) <= silence_ms => *end = *at,
+            Some((_, end)) if at.since(*end) <= ASLEEP_MS => *end = *at,
             _ => stretches.push((*at, *at)),
         }
     }

@@ -241,13 +241,15 @@ fn routes(face: &Face) -> Router {
     guard::guarded(routes, face).with_state(face.clone())
 }
 
-/// Notes how far laptops get, for the day's view.
+/// Notes how far laptops get, for the day's view; for the first time once they have come back after a start.
 async fn note(query: Query, shutdown: CancellationToken) {
     let every = Duration::from_millis(super::NOTED_EVERY_MS as u64);
-    while tokio::time::timeout(every, shutdown.cancelled())
+    let mut until = every / 10;
+    while tokio::time::timeout(until, shutdown.cancelled())
         .await
         .is_err()
     {
+        until = every;
         let noted = query.answer(|query| {
             query.note_reachability();
             Ok(())

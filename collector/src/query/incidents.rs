@@ -6,9 +6,11 @@ use rollcall_shared::time::UnixMs;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::words::{NoteAnswer, assigned_to, notes};
 use super::{At, Query, QueryError, Viewer};
 use crate::alert::Severity;
 use crate::incident::{Cause, Finding, Incident, IncidentState};
+use crate::mark::{Marks, Subject};
 
 /// Incidents in one answer; `left_out` counts the rest.
 const SHOWN: usize = 500;
@@ -63,6 +65,10 @@ pub struct IncidentAnswer {
     pub reopened: u32,
     /// Who deals with it.
     pub acknowledged_by: Option<String>,
+    /// To whom it was given.
+    pub assigned_to: Option<String>,
+    /// What was noted, the latest last.
+    pub notes: Vec<NoteAnswer>,
     /// The incident that took over what it had found.
     pub merged_into: Option<String>,
     /// Its first findings.
@@ -111,24 +117,59 @@ impl Query {
         filter: &IncidentFilter,
     ) -> Result<IncidentList, QueryError> {
         let state = filter.state.unwrap_or(IncidentState::Open);
-        let mut found: Vec<Incident> = self.store.incidents().into_values().collect();
-        if state == IncidentState::Closed {
-            let all = UnixMs(i64::MAX);
-            found.extend(self.store.closed_incidents(UnixMs(0), all, SHOWN)?);
-        }
-        found.retain(|i| i.state == state && filter.admits(i) && viewer.sees_all(&i.sites));
-        match state {
-            IncidentState::Open => found.sort_by_key(|incident| {
-                let is_acknowledged = incident.is_acknowledged(self.now());
-                let graver = Reverse((incident.severity, incident.devices));
-                (is_acknowledged, graver, incident.since)
-            }),
-            IncidentState::Closed => found.sort_by_key(|incident| Reverse(incident.closed)),
-        }
+        let is_wanted = |incident: &Incident| {
+            incident.state == state && filter.admits(incident) && viewer.sees_all(&incident.sites)
+        };
+        let (shown, total) = match state {
+            IncidentState::Open => self.open_incidents(is_wanted),
+            IncidentState::Closed => self.last_closed_incidents(is_wanted)?,
+        };
         Ok(IncidentList {
-            left_out: found.len().saturating_sub(SHOWN) as u64,
-            incidents: found.iter().take(SHOWN).map(IncidentAnswer::of).collect(),
+            left_out: total.saturating_sub(SHOWN) as u64,
+            incidents: shown.iter().map(|each| self.tell_incident(each)).collect(),
         })
+    }
+
+    /// An incident with what people said about it.
+    pub(super) fn tell_incident(&self, incident: &Incident) -> IncidentAnswer {
+        let marks = self.store.marks(Subject::Incident(incident.id));
+        IncidentAnswer::of(incident, marks.as_ref())
+    }
+
+    /// The gravest of the open incidents, and how many there are. A large fleet has thousands, of which only
+    /// those that are shown are copied.
+    fn open_incidents(&self, is_wanted: impl Fn(&Incident) -> bool) -> (Vec<Incident>, usize) {
+        let now = self.now();
+        let mut found = Vec::new();
+        self.store.visit_incidents(|incident| {
+            if is_wanted(incident) {
+                let graver = Reverse((incident.severity, incident.devices));
+                let order = (incident.is_acknowledged(now), graver, incident.since);
+                found.push((order, incident.id));
+            }
+        });
+        found.sort_unstable();
+        let ids = found.iter().take(SHOWN).map(|(_, id)| *id);
+        let shown = ids.filter_map(|id| self.store.incident(id));
+        (shown.collect(), found.len())
+    }
+
+    fn last_closed_incidents(
+        &self,
+        is_wanted: impl Fn(&Incident) -> bool,
+    ) -> Result<(Vec<Incident>, usize), QueryError> {
+        let all = (UnixMs(0), UnixMs(i64::MAX));
+        let mut found = self.store.closed_incidents(all.0, all.1, SHOWN)?;
+        found.retain(&is_wanted);
+        self.store.visit_incidents(|incident| {
+            if is_wanted(incident) {
+                found.push(incident.clone());
+            }
+        });
+        found.sort_by_key(|incident| Reverse(incident.closed));
+        let total = found.len();
+        found.truncate(SHOWN);
+        Ok((found, total))
     }
 }
 
@@ -141,7 +182,7 @@ impl IncidentFilter {
 }
 
 impl IncidentAnswer {
-    pub(super) fn of(incident: &Incident) -> Self {
+    fn of(incident: &Incident, marks: Option<&Marks>) -> Self {
         let (scope, device) = match &incident.cause {
             Cause::Device(device) => (String::new(), device.to_string()),
             Cause::Shared { scope, .. } => (scope.to_string(), String::new()),
@@ -165,6 +206,8 @@ impl IncidentAnswer {
             closed_at: incident.closed.map(At),
             reopened: incident.reopened,
             acknowledged_by: incident.acknowledged.as_ref().map(|a| a.by.clone()),
+            assigned_to: marks.and_then(assigned_to),
+            notes: marks.map(notes).unwrap_or_default(),
             merged_into: incident.merged_into.map(|id| id.to_string()),
             findings: incident.findings.iter().map(FindingAnswer::of).collect(),
         }

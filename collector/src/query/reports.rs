@@ -42,6 +42,8 @@ pub struct BatteryDue {
     pub site: String,
     /// The laptop, by id.
     pub device: String,
+    /// Its asset tag; empty where the inventory does not know it.
+    pub tag: String,
     /// Which battery.
     pub instance: String,
     /// The share of its capacity that it holds.
@@ -55,6 +57,8 @@ pub struct BatteryDue {
 pub struct DriveDue {
     /// The laptop, by id.
     pub device: String,
+    /// Its asset tag; empty where the inventory does not know it.
+    pub tag: String,
     /// Vendor and model of the laptop.
     pub model: String,
     /// Its site.
@@ -106,6 +110,7 @@ impl Query {
     #[must_use]
     pub fn batteries_due(&self, viewer: &Viewer) -> Vec<BatteryDue> {
         let now = self.now();
+        let tag = self.tags();
         let mut due = Vec::new();
         self.visit_active(viewer, |state| {
             for (instance, latest) in state.instances(&metric::BATTERY_HEALTH) {
@@ -123,6 +128,7 @@ impl Query {
                     model: device_name(state),
                     site: state.device.site.to_string(),
                     device: state.device.id.to_string(),
+                    tag: tag(state),
                     instance: instance.to_owned(),
                     health: settled.or(health),
                     cycles: value(state, &metric::BATTERY_CYCLES, instance),
@@ -144,6 +150,7 @@ impl Query {
     /// The drives that look like failing ones, the most suspicious first.
     #[must_use]
     pub fn drives_due(&self, viewer: &Viewer) -> Vec<DriveDue> {
+        let tag = self.tags();
         let mut due = Vec::new();
         self.visit_active(viewer, |state| {
             for (instance, latest) in state.instances(&DRIVE_RISK) {
@@ -157,6 +164,7 @@ impl Query {
                 };
                 due.push(DriveDue {
                     device: state.device.id.to_string(),
+                    tag: tag(state),
                     model: device_name(state),
                     site: state.device.site.to_string(),
                     instance: instance.to_owned(),
@@ -193,7 +201,7 @@ impl Query {
             *counts.entry(key).or_default() += 1;
         });
         let today = day_of(now, 0.0);
-        let due = counts
+        let due = on_one_day(counts)
             .into_iter()
             .map(|((ends, os, site), devices)| SystemDue {
                 is_over: ends < today,
@@ -246,12 +254,55 @@ impl Query {
         Ok(named.collect())
     }
 
+    /// Asset tags, as the inventory is now.
+    fn tags(&self) -> impl Fn(&DeviceState) -> String + use<> {
+        let inventory = self.store.inventory();
+        move |state| {
+            let asset = inventory.of(&state.device);
+            asset.map(|asset| asset.tag.to_string()).unwrap_or_default()
+        }
+    }
+
     fn visit_active(&self, viewer: &Viewer, mut visit: impl FnMut(&DeviceState)) {
         self.visit_devices(viewer, |state| {
             if state.device.standing == Standing::Active {
                 visit(state);
             }
         });
+    }
+}
+
+/// Laptops of one system tell the end of its support by a day more or less, since they count days at different
+/// hours: the day that most of them tell holds for all that are near it.
+fn on_one_day(
+    counts: BTreeMap<(String, String, String), u64>,
+) -> BTreeMap<(String, String, String), u64> {
+    let mut days: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+    for ((ends, os, _), devices) in &counts {
+        *days.entry(os).or_default().entry(ends).or_default() += devices;
+    }
+    let usual = |os: &str| {
+        let of_os = days.get(os).into_iter().flatten();
+        of_os
+            .max_by_key(|(_, devices)| **devices)
+            .map(|(day, _)| *day)
+    };
+    let mut merged = BTreeMap::new();
+    for ((ends, os, site), devices) in &counts {
+        let day = usual(os).filter(|day| is_near(day, ends)).unwrap_or(ends);
+        *merged
+            .entry((day.to_owned(), os.clone(), site.clone()))
+            .or_default() += devices;
+    }
+    merged
+}
+
+/// Whether two days lie within a week of each other.
+fn is_near(a: &str, b: &str) -> bool {
+    let day = |text: &str| text.parse::<jiff::civil::Date>().ok();
+    match (day(a), day(b)) {
+        (Some(a), Some(b)) => a.since(b).is_ok_and(|span| span.get_days().abs() <= 7),
+        _ => false,
     }
 }
 

@@ -179,7 +179,7 @@ impl Watch {
                 && viewer.sees_all(&incident.sites)
         });
         let found = seen.map(|incident| {
-            let answer = IncidentAnswer::of(&incident);
+            let answer = query.tell_incident(&incident);
             let mark = mark_text(&format!("{answer:?}"));
             (
                 answer.id.clone(),

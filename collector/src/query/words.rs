@@ -209,11 +209,21 @@ impl MarksAnswer {
             subject,
             id,
             acknowledged: acknowledged.map(AcknowledgementAnswer::of),
-            assigned_to: marks.assigned.as_ref().map(|assigned| assigned.to.clone()),
+            assigned_to: assigned_to(marks),
             not_useful_by: marks.not_useful.as_ref().map(|said| said.by.clone()),
-            notes: marks.notes.iter().map(NoteAnswer::of).collect(),
+            notes: notes(marks),
         }
     }
+}
+
+/// To whom something was given.
+pub(super) fn assigned_to(marks: &Marks) -> Option<String> {
+    marks.assigned.as_ref().map(|assigned| assigned.to.clone())
+}
+
+/// What was noted about something, the latest last.
+pub(super) fn notes(marks: &Marks) -> Vec<NoteAnswer> {
+    marks.notes.iter().map(NoteAnswer::of).collect()
 }
 
 impl AcknowledgementAnswer {

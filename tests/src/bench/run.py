@@ -175,6 +175,8 @@ def options(arguments=None):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=[*BENCHES, "all"], metavar="NAME", help="what to measure; see below")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="also write what was measured")
+    parser.add_argument("--store", type=pathlib.Path, metavar="FOLDER",
+                        help="dashboard: a collector's folder that `rollcall-simulator fill` has filled before; it stays")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--long", action="store_true", help="the long form")
     form.add_argument("--smoke", action="store_true",

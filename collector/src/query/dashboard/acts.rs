@@ -1,4 +1,5 @@
-//! What a desk does about what was found, in one or two keys: acknowledge, silence, note.
+//! What a desk does about what was found, in one or two keys: acknowledge, note, give to somebody, silence, mark as
+//! not useful.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use rollcall_shared::id::DeviceId;
@@ -53,9 +54,25 @@ impl Acts {
             .put(hidden("rule", &alert.rule))
             .put(text("reason", "Why"));
         let silence = silence.put(days()).put(send("Silence it"));
-        self.row(alert.acknowledged_by.is_some(), of)
+        let useful = match alert.not_useful_by {
+            None => folded(
+                "u",
+                "Not useful",
+                of("not-useful")
+                    .put(optional("text", "Why, if you like", ""))
+                    .put(send("It was of no use")),
+            ),
+            Some(_) => of("useful").raw(
+                "<button type=\"submit\" class=\"quiet\" data-key=\"u\">Useful after all</button></form>",
+            ),
+        };
+        let said = (
+            alert.acknowledged_by.is_some(),
+            alert.assigned_to.as_deref(),
+        );
+        self.row(said, of)
             .put(folded("s", "Silence", silence))
-            .raw("</div>")
+            .put(useful)
     }
 
     /// What may be done about an incident.
@@ -64,12 +81,16 @@ impl Acts {
             return Html::new();
         }
         let of = |act| self.begin(act, "incident", &incident.id);
-        self.row(incident.acknowledged_by.is_some(), of)
-            .raw("</div>")
+        let assigned = incident.assigned_to.as_deref();
+        self.row((incident.acknowledged_by.is_some(), assigned), of)
     }
 
-    /// Acknowledging and noting, before what else there is.
-    fn row(&self, is_acknowledged: bool, of: impl Fn(&'static str) -> Html) -> Html {
+    /// Acknowledging, noting and giving away, before what else there is.
+    fn row(
+        &self,
+        (is_acknowledged, assigned): (bool, Option<&str>),
+        of: impl Fn(&'static str) -> Html,
+    ) -> Html {
         let acknowledge = match is_acknowledged {
             false => of("acknowledge")
                 .put(hidden("days", "1"))
@@ -78,10 +99,17 @@ impl Acts {
                 .raw("<button type=\"submit\" class=\"quiet\" data-key=\"a\">No longer deal with it</button>"),
         };
         let note = of("note").put(text("text", "Note")).put(send("Note it"));
+        let give = of("assign")
+            .put(optional(
+                "text",
+                "To whom, empty for nobody",
+                assigned.unwrap_or_default(),
+            ))
+            .put(send("Give it"));
         Html::new()
-            .raw("<div class=\"acts\">")
             .put(acknowledge.raw("</form>"))
             .put(folded("n", "Note", note))
+            .put(folded("t", "Give to", give))
     }
 
     fn begin(&self, act: &'static str, kind: &'static str, id: &str) -> Html {
@@ -121,6 +149,18 @@ fn text(name: &'static str, label: &'static str) -> Html {
         .raw(label)
         .raw(" <input required maxlength=\"300\" name=\"")
         .raw(name)
+        .raw("\"></label>")
+}
+
+/// A field that may be left empty, with what holds now.
+fn optional(name: &'static str, label: &'static str, value: &str) -> Html {
+    Html::new()
+        .raw("<label>")
+        .raw(label)
+        .raw(" <input maxlength=\"100\" name=\"")
+        .raw(name)
+        .raw("\" value=\"")
+        .text(value)
         .raw("\"></label>")
 }
 
@@ -174,6 +214,15 @@ fn action(mut given: Parameters, now: UnixMs) -> Result<(Action, String), QueryE
         },
         "release" => Action::Release { subject },
         "note" => Action::Note { subject, text },
+        "assign" => Action::Assign {
+            subject,
+            to: Some(text.trim().to_owned()).filter(|to| !to.is_empty()),
+        },
+        "not-useful" => Action::NotUseful {
+            subject,
+            note: text,
+        },
+        "useful" => Action::Useful { subject },
         "silence" => {
             let device: Option<DeviceId> = given.text("device").and_then(|id| id.parse().ok());
             let problem = || QueryError::field("device", "must be a device's id");
@@ -189,7 +238,8 @@ fn action(mut given: Parameters, now: UnixMs) -> Result<(Action, String), QueryE
             }
         }
         _ => {
-            let words = "must be one of acknowledge, release, note, silence";
+            let words =
+                "must be one of acknowledge, release, note, assign, not-useful, useful, silence";
             return Err(QueryError::field("act", words));
         }
     };
@@ -245,6 +295,12 @@ mod tests {
             (Subject::Alert(id), NOW.plus_ms(2 * DAY_MS))
         );
         assert_eq!(back, "/?page=2");
+        let (action, _) = wanted(&format!("act=assign&alert={id}&text=+anna+")).unwrap();
+        assert!(matches!(action, Action::Assign { to: Some(to), .. } if to == "anna"));
+        let (action, _) = wanted(&format!("act=assign&alert={id}&text=")).unwrap();
+        assert!(matches!(action, Action::Assign { to: None, .. }));
+        let (action, _) = wanted(&format!("act=not-useful&alert={id}&text=x")).unwrap();
+        assert!(matches!(action, Action::NotUseful { note, .. } if note == "x"));
         for (text, field) in [
             (format!("act=explode&alert={id}"), "`act`"),
             ("act=note&alert=x".to_owned(), "`alert`"),

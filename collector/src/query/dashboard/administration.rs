@@ -214,9 +214,7 @@ fn outbox(outbox: &OutboxAnswer, now: UnixMs) -> Html {
         .number(outbox.waiting)
         .raw(" waiting, ")
         .number(outbox.stuck)
-        .raw(
-            " stuck. A channel is tried by <code>rollcall-collector channel test NAME</code>.</p>",
-        );
+        .raw(" stuck.</p>");
     if outbox.entries.is_empty() {
         return page.raw("</section>");
     }

@@ -3,6 +3,7 @@
 use super::devices::cell;
 use super::frame::head;
 use super::html::Html;
+use super::runbook;
 use crate::query::http::{ENDPOINTS, Endpoint, WRITES, Write};
 
 /// The page; it tells nothing of the fleet and needs no sign-in.
@@ -110,7 +111,7 @@ fn table(what: &'static str, rows: Vec<[String; 3]>) -> Html {
                 .text(&name)
                 .raw("</code></th>")
                 .put(cell("Takes", Html::new().text(&takes)))
-                .put(cell("Meaning", Html::new().text(&meaning)))
+                .put(cell("Meaning", runbook::line(&meaning)))
                 .raw("</tr>")
         })
         .raw("</tbody></table>")

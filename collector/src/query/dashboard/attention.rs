@@ -5,12 +5,12 @@ use rollcall_shared::time::UnixMs;
 use super::PAGE_SIZE;
 use super::acts::Acts;
 use super::address::{Address, pages};
-use super::devices::{page_number, place, short, standing_badge};
+use super::devices::{marks, page_number, place, short, standing_badge};
 use super::frame::{
-    AlertPlace, alert, audience_name, details, minute, severity, simulated_badge, site_choice, time,
+    AlertPlace, alert, audience_name, details, given, minute, notes, severity, simulated_badge,
+    site_choice, time,
 };
 use super::html::Html;
-use super::runbook::{self, Level};
 use crate::alert::Severity;
 use crate::query::http::Parameters;
 use crate::query::{
@@ -91,12 +91,26 @@ impl Attention {
     }
 
     fn choice(&self) -> Html {
+        let search = Html::new()
+            .raw("<form class=\"filter\" method=\"get\" action=\"/devices\" role=\"search\">")
+            .raw("<p class=\"wide\"><label for=\"search\">Find a laptop</label>")
+            .raw("<input id=\"search\" name=\"search\" type=\"search\" maxlength=\"100\" ")
+            .raw("placeholder=\"Asset tag, model, alert or id\"></p>")
+            .raw("<p><button type=\"submit\">Find</button></p></form>");
+        Html::new()
+            .raw("<div class=\"filters\">")
+            .put(search)
+            .put(self.sites())
+            .raw("</div>")
+    }
+
+    fn sites(&self) -> Html {
         let sites = &self.answer.sites;
         if sites.len() < 2 && self.site.is_empty() {
             return Html::new();
         }
         Html::new()
-            .raw("<form class=\"filter\" method=\"get\" action=\"/\" role=\"search\">")
+            .raw("<form class=\"filter\" method=\"get\" action=\"/\">")
             .put(site_choice(sites, &self.site))
             .raw("<p><button type=\"submit\">Show</button></p></form>")
     }
@@ -174,17 +188,20 @@ fn incident(incident: &IncidentAnswer, acts: &Acts, now: UnixMs) -> Html {
                 .text(by)
                 .raw(" deals with it</strong>")
         })
+        .put(given(incident.assigned_to.as_deref()))
         .raw("</p>")
+        .put(notes(&incident.notes, now))
+        .raw("<div class=\"acts\">")
         .put(acts.of_incident(incident))
         .put(details(
             &incident.id,
-            "Its first findings",
+            "Its first laptops",
             Html::new()
                 .raw("<ul>")
                 .each(&incident.findings, finding)
                 .raw("</ul>"),
         ))
-        .raw("</li>")
+        .raw("</div></li>")
 }
 
 fn finding(finding: &FindingAnswer) -> Html {
@@ -239,24 +256,28 @@ fn urgent(urgent: &Urgent, acts: &Acts, now: UnixMs) -> Html {
         .raw("<span class=\"whose\">")
         .text(&device.site)
         .raw(" · <span class=\"muted\">")
-        .text(short(&device.id))
+        .put(marks(device.asset_tag.as_deref(), &device.id))
         .raw(" · ")
         .put(place(device.vantage.as_deref()))
-        .raw("</span></span></div><ul class=\"findings\">")
-        .each(&urgent.alerts, |each| {
+        .raw("</span>")
+        .each(&urgent.tickets, |ticket| {
+            Html::new().raw(" · ").put(super::frame::ticket(ticket))
+        })
+        .raw("</span></div><ul class=\"findings\">")
+        .each(urgent.alerts.iter().enumerate(), |(at, each)| {
             let drawn = each.metric.is_some().then_some(each);
+            let before = &urgent.alerts[..at];
+            let is_told = before.iter().any(|other| other.rule == each.rule);
             Html::new()
                 .raw("<li class=\"finding\"><div>")
-                .put(alert(each, AlertPlace::List, acts, now))
+                .put(alert(each, AlertPlace::List, acts, is_told, now))
                 .raw("</div>")
                 .maybe(drawn, |alert| sparkline(&device.id, alert))
                 .raw("</li>")
         })
         .raw("</ul>")
         .each(&urgent.foreseen, |foreseen| forecast(foreseen, now))
-        .raw("<div class=\"todo\">")
-        .put(what_to_do(urgent))
-        .raw("</div></li>")
+        .raw("</li>")
 }
 
 /// The week before as a small picture of its own: it loads when it comes into sight, so that the page
@@ -267,11 +288,11 @@ fn sparkline(device: &str, alert: &crate::query::AlertAnswer) -> Html {
         .with("metric", metric)
         .with("instance", alert.instance.as_str());
     Html::new()
-        .raw("<img class=\"spark\" loading=\"lazy\" width=\"160\" height=\"40\" alt=\"The week before of ")
-        .text(metric)
-        .raw("\" src=\"")
+        .raw("<figure class=\"spark\"><img loading=\"lazy\" width=\"160\" height=\"40\" alt=\"\" src=\"")
         .text(&address.text())
-        .raw("\">")
+        .raw("\"><figcaption>")
+        .text(&super::chart::label(metric))
+        .raw(", 7 days</figcaption></figure>")
 }
 
 fn forecast(foreseen: &Foreseen, now: UnixMs) -> Html {
@@ -295,30 +316,4 @@ fn forecast(foreseen: &Foreseen, now: UnixMs) -> Html {
             |text| Html::new().raw(". ").text(text),
         )
         .raw("</p>")
-}
-
-/// What staff do and what the family is told, once for each rule that fires.
-fn what_to_do(urgent: &Urgent) -> Html {
-    let mut told: Vec<&str> = Vec::new();
-    urgent.alerts.iter().fold(Html::new(), |html, alert| {
-        if told.contains(&alert.rule.as_str()) {
-            return html;
-        }
-        told.push(&alert.rule);
-        let many = urgent.alerts.iter().any(|other| other.rule != alert.rule);
-        let title = |what: &str| match many {
-            true => format!("{what}: {}", alert.title),
-            false => what.to_owned(),
-        };
-        html.put(details(
-            &format!("do-{}", alert.id),
-            &title("What to do"),
-            runbook::render(&alert.runbook, Level::Fourth),
-        ))
-        .put(details(
-            &format!("tell-{}", alert.id),
-            &title("What to tell the family"),
-            super::frame::family(alert),
-        ))
-    })
 }

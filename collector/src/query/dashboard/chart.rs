@@ -134,7 +134,8 @@ impl Bounds {
         let fitting = |low: f64, high: f64| Self { low, high };
         Some(match line.metric.kind {
             Kind::Flag => fitting(0.0, 1.0),
-            Kind::State(words) => fitting(0.0, (words.len().max(2) - 1) as f64),
+            // The catalogue begins with the good word, which stands at the top.
+            Kind::State(words) => fitting((words.len().max(2) - 1) as f64, 0.0),
             Kind::Gauge { high: bound, .. } if line.metric.unit == "1" && bound <= 3.0 => {
                 fitting(0.0, high.max(1.0))
             }
@@ -182,7 +183,13 @@ pub(super) fn figure(line: &Line, history: &History, device: &str) -> Html {
         .raw("</figure>")
 }
 
-fn title(line: &Line) -> String {
+/// Whether anything of it was read, so that there is something to draw.
+pub(super) fn is_known(line: &Line) -> bool {
+    Bounds::of(line).is_some()
+}
+
+/// What a chart is of.
+pub(super) fn title(line: &Line) -> String {
     let label = label(line.metric.name);
     match line.instance.as_str() {
         "" => label,

@@ -20,7 +20,7 @@
 
   function write(scale, value) {
     if (value === null || value === undefined) return "nothing";
-    if (scale.words) return scale.words[Math.round(value)] || "?";
+    if (scale.words) return (scale.words[Math.round(value)] || "?").replaceAll("_", " ");
     const number = value * scale.factor;
     const digits = Math.abs(number) >= 100 ? 0 : 2;
     const text = number.toLocaleString("en", { maximumFractionDigits: digits });
@@ -87,12 +87,13 @@
         cursor: { drag: { x: true, y: false, setScale: false }, y: false },
         scales: {
           x: { range: () => [past.from / 1000, past.to / 1000] },
-          y: { range: () => [low - room, high + room] },
+          // Words stand the other way round: the first one is at the top.
+          y: low > high ? { dir: -1, range: () => [high, low] } : { range: () => [low - room, high + room] },
         },
         axes: [{ ...axis, size: 42 }, {
           ...axis,
           size: line.scale.words ? 100 : 74,
-          splits: line.scale.words ? () => line.scale.words.map((_, place) => place) : undefined,
+          splits: this.splits(),
           values: (_, splits) => splits.map((value) => write(line.scale, value)),
         }],
         series: [{}, {
@@ -108,6 +109,15 @@
           setSelect: [(plot) => this.onSelect(plot)],
         },
       };
+    }
+
+    // What stands beside the chart: each word, the one value of a line that never moves, or round numbers.
+    splits() {
+      const { line } = this;
+      if (line.scale.words) return () => line.scale.words.map((_, place) => place);
+      const known = line.v.filter((value) => value !== null);
+      const isFlat = known.every((value) => value === known[0]) && line.bands.length === 0;
+      return isFlat && known.length > 0 && line.bounds[1] - line.bounds[0] !== 1 ? () => [known[0]] : undefined;
     }
 
     draw() {

@@ -1,5 +1,8 @@
 //! The page of one device: what it is, what is wrong, how it was, and every latest reading.
 
+use std::collections::BTreeSet;
+
+use rollcall_shared::id::DeviceId;
 use rollcall_shared::metric::{self, Kind, Metric};
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
@@ -7,15 +10,16 @@ use rollcall_shared::time::UnixMs;
 use super::acts::Acts;
 use super::address::Address;
 use super::assets::has_charts;
-use super::chart::{self, RANGES, range_ms};
+use super::chart::{self, RANGES, Scale, range_ms};
 use super::devices::{name, or_unknown, place, standing_badge};
-use super::frame::{AlertPlace, alert, script, simulated_badge, style, time};
+use super::frame::{AlertPlace, alert, minute, script, simulated_badge, style, time};
 use super::html::Html;
 use super::runbook;
 use crate::alert::AlertState;
 use crate::query::http::Parameters;
 use crate::query::{
-    AlertAnswer, AlertFilter, At, DeviceDetail, History, LatestAnswer, Query, QueryError, Viewer,
+    AlertAnswer, AlertFilter, At, DeviceDetail, History, LatestAnswer, Query, QueryError,
+    TicketAnswer, Viewer,
 };
 
 /// The parts of the catalogue: word, title, and the first code that is no longer of it.
@@ -44,6 +48,7 @@ pub(super) const KNOWN: [&str; 3] = ["part", "metric", "range"];
 pub(super) struct DevicePage {
     detail: DeviceDetail,
     past: Vec<AlertAnswer>,
+    tickets: Vec<TicketAnswer>,
     history: History,
     part: &'static str,
     metric: Option<&'static Metric>,
@@ -102,7 +107,9 @@ impl DevicePage {
             site: None,
             device: Some(id.to_owned()),
         };
+        let device: BTreeSet<DeviceId> = id.parse().into_iter().collect();
         Ok(Self {
+            tickets: query.tickets_of(&device).into_values().flatten().collect(),
             past: query.alerts(viewer, &over, Some(PAST_ALERTS), None)?.alerts,
             range: range.unwrap_or_else(|| "day".to_owned()),
             detail,
@@ -114,13 +121,19 @@ impl DevicePage {
 
     pub fn title(&self) -> String {
         let device = &self.detail.device;
-        format!("{}, {}", name(device), device.site)
+        match device.asset_tag.as_deref() {
+            Some(tag) => format!("{tag}, {}, {}", name(device), device.site),
+            None => format!("{}, {}", name(device), device.site),
+        }
     }
 
     pub fn render(&self, acts: &Acts, now: UnixMs) -> Html {
         let device = &self.detail.device;
         Html::new()
             .raw("<p class=\"crumbs\"><a href=\"/devices\">Fleet</a></p><h1>")
+            .maybe(device.asset_tag.as_deref(), |tag| {
+                Html::new().text(tag).raw(" · ")
+            })
             .text(&name(device))
             .put(simulated_badge(device.simulated))
             .put(standing_badge(device.standing))
@@ -129,6 +142,7 @@ impl DevicePage {
             .raw("<section aria-labelledby=\"alerts\"><h2 id=\"alerts\">Alerts</h2>")
             .put(alerts(&self.detail.alerts, acts, now))
             .put(self.past(acts, now))
+            .put(self.tickets(now))
             .raw("</section><section aria-labelledby=\"history\">")
             .raw("<h2 id=\"history\">History</h2>")
             .put(self.charts())
@@ -149,13 +163,34 @@ impl DevicePage {
         let list = Html::new()
             .raw("<ol class=\"alerts\">")
             .each(&self.past, |each| {
-                alert(each, AlertPlace::Device, acts, now)
+                alert(each, AlertPlace::Device, acts, false, now)
             })
             .raw("</ol>");
         let shown = (!self.past.is_empty()).then_some(list);
         Html::new().maybe(shown, |list| {
             super::frame::details("past", "Alerts that are over", list)
         })
+    }
+
+    fn tickets(&self, now: UnixMs) -> Html {
+        if self.tickets.is_empty() {
+            return Html::new();
+        }
+        Html::new()
+            .raw("<h3>Tickets</h3><ul class=\"tickets\">")
+            .each(&self.tickets, |each| {
+                Html::new()
+                    .raw("<li>")
+                    .text(&each.title)
+                    .raw(": ")
+                    .put(super::frame::ticket(each))
+                    .raw(" at ")
+                    .text(&each.channel)
+                    .raw(", ")
+                    .put(time(each.at, now))
+                    .raw("</li>")
+            })
+            .raw("</ul>")
     }
 
     fn charts(&self) -> Html {
@@ -174,21 +209,32 @@ impl DevicePage {
                 chip(&address.with("range", word), title, self.range == word)
             })
             .raw("</nav>");
-        let lines = &self.history.lines;
-        let more = lines.len().saturating_sub(CHARTS);
         let page = Html::new().put(parts).put(ranges);
+        let (lines, unknown): (Vec<_>, Vec<_>) = self
+            .history
+            .lines
+            .iter()
+            .partition(|line| chart::is_known(line));
         if lines.is_empty() {
             return page.raw("<p class=\"empty\">Nothing of this was reported in this time.</p>");
         }
+        let more = lines.len().saturating_sub(CHARTS);
         page.put(self.legend())
             .put(chart::places(&self.history))
             .raw("<div class=\"charts\" data-history=\"")
             .text(&address.at(format!("/devices/{id}/history.json")).text())
             .raw("\">")
-            .each(lines.iter().take(CHARTS), |line| {
+            .each(lines.into_iter().take(CHARTS), |line| {
                 chart::figure(line, &self.history, id)
             })
             .raw("</div>")
+            .maybe((!unknown.is_empty()).then_some(unknown), |lines| {
+                let titles: Vec<String> = lines.into_iter().map(chart::title).collect();
+                Html::new()
+                    .raw("<p class=\"muted\">Not available in this time: ")
+                    .text(&titles.join(", "))
+                    .raw(".</p>")
+            })
             .maybe((more > 0).then_some(more), |more| {
                 Html::new()
                     .raw("<p class=\"muted\">and ")
@@ -262,6 +308,15 @@ fn facts(detail: &DeviceDetail, now: UnixMs) -> Html {
     };
     Html::new()
         .raw("<dl class=\"facts\">")
+        .maybe(device.asset_tag.as_deref(), |tag| {
+            fact("Asset tag", Html::new().text(tag))
+        })
+        .maybe(device.school.as_deref(), |school| {
+            fact("School", Html::new().text(school))
+        })
+        .maybe(device.asset_status, |status| {
+            fact("Inventory", Html::new().text(&status.replace('_', " ")))
+        })
         .put(fact("Site", Html::new().text(&device.site)))
         .maybe(device.group.as_deref(), |g| {
             fact("Group", Html::new().text(g))
@@ -313,7 +368,9 @@ fn alerts(alerts: &[AlertAnswer], acts: &Acts, now: UnixMs) -> Html {
     }
     Html::new()
         .raw("<ol class=\"alerts\">")
-        .each(alerts, |each| alert(each, AlertPlace::Device, acts, now))
+        .each(alerts, |each| {
+            alert(each, AlertPlace::Device, acts, false, now)
+        })
         .raw("</ol>")
 }
 
@@ -395,6 +452,11 @@ fn number_text(number: f64, metric: &Metric) -> String {
     match metric.unit {
         "1" if is_share => format!("{} %", rounded(number * 100.0)),
         "1" => rounded(number),
+        "s" if *metric == metric::BOOT_TIME => {
+            format!("{} UTC", minute(UnixMs((number * 1000.0) as i64)))
+        }
+        "s" if number == 0.0 => "0 s".to_owned(),
+        "s" => Scale::of(metric, number.abs()).show(number),
         "By" => bytes_text(number),
         "Cel" => format!("{} °C", rounded(number)),
         "d" => format!("{} days", rounded(number)),
@@ -427,6 +489,11 @@ mod tests {
     fn numbers_read_as_people_write_them() {
         let text = number_text;
         assert_eq!(text(0.615, &metric::BATTERY_HEALTH), "61.5 %");
+        assert_eq!(text(114_000.0, &metric::UPTIME), "31.67 h");
+        assert_eq!(text(-1.8, &metric::CLOCK_OFFSET), "-1.8 s");
+        assert_eq!(text(0.0, &metric::CLOCK_OFFSET), "0 s");
+        let boot = text(1_787_557_500.0, &metric::BOOT_TIME);
+        assert_eq!(boot, "2026-08-24 07:45 UTC");
         assert_eq!(text(404.0, &metric::REACH_STATUS), "404");
         assert_eq!(text(512e9, &metric::DRIVE_SIZE), "512.0 GB");
         assert_eq!(text(312.0, &metric::BATTERY_CYCLES), "312");

@@ -247,7 +247,7 @@ impl Devices {
             .raw("<form class=\"filter\" method=\"get\" action=\"/devices\" role=\"search\">")
             .raw("<p class=\"wide\"><label for=\"search\">Search</label>")
             .raw("<input id=\"search\" name=\"search\" type=\"search\" maxlength=\"100\" ")
-            .raw("placeholder=\"Model, system, alert or id\" value=\"")
+            .raw("placeholder=\"Asset tag, model, alert or id\" value=\"")
             .text(search)
             .raw("\"></p>")
             .put(choice("site", "Site", &found.sites, filter.site.as_deref()))
@@ -293,11 +293,12 @@ impl Devices {
                 .raw("</section>")
         };
         Html::new()
-            .raw("<details class=\"breakdown\" id=\"breakdown\"><summary>Counts by site, model and system")
+            .raw("<div class=\"folds\"><details class=\"breakdown\" id=\"breakdown\"><summary>Counts by site, model and system")
             .raw("</summary><div class=\"thirds\">")
             .each(lists, list)
             .raw("</div></details>")
             .put(versions::table(&self.versions))
+            .raw("</div>")
     }
 
     fn nothing(&self) -> Html {
@@ -428,7 +429,7 @@ fn row(device: &FleetRow, now: UnixMs) -> Html {
         .raw("</a>")
         .put(simulated_badge(device.simulated))
         .raw("<span class=\"id\">")
-        .text(short(&device.id))
+        .put(marks(Some(&device.tag), &device.id))
         .raw("</span></th>")
         .put(cell("Site", Html::new().text(&device.site)))
         .put(cell("Health", health(device)))
@@ -446,6 +447,19 @@ fn row(device: &FleetRow, now: UnixMs) -> Html {
 /// The last group of an identity, which tells a school's laptops apart.
 pub(super) fn short(id: &str) -> &str {
     id.rsplit('-').next().unwrap_or(id)
+}
+
+/// The asset tag, which stands on the laptop's lid, and the end of its identity.
+pub(super) fn marks(tag: Option<&str>, id: &str) -> Html {
+    let tag = tag.filter(|tag| !tag.is_empty());
+    Html::new()
+        .maybe(tag, |tag| {
+            Html::new()
+                .raw("<strong class=\"tag\">")
+                .text(tag)
+                .raw("</strong> · ")
+        })
+        .text(short(id))
 }
 
 fn health(device: &FleetRow) -> Html {

@@ -11,7 +11,7 @@ use super::runbook::{self, Level};
 use crate::alert::Severity;
 use crate::query::http::Face;
 use crate::query::time::ago;
-use crate::query::{AlertAnswer, At};
+use crate::query::{AlertAnswer, At, NoteAnswer, TicketAnswer};
 use crate::store::Role;
 
 /// The pages that everybody finds, by their addresses' beginnings.
@@ -89,7 +89,13 @@ impl Frame {
                     .raw("\"")
                     .raw_if(is_current, " aria-current=\"page\"")
                     .raw(">")
-                    .raw(name)
+                    .put(match name.strip_suffix("istration") {
+                        // A phone has room for a line of them.
+                        Some(begin) => Html::new()
+                            .raw(begin)
+                            .raw("<span class=\"long\">istration</span>"),
+                        None => Html::new().raw(name),
+                    })
                     .raw("</a></li>")
             })
             .raw("</ul></nav>")
@@ -190,8 +196,15 @@ pub(super) enum AlertPlace {
     Device,
 }
 
-/// An alert: what is wrong, since when, whose work it is; on the page of its device what to do, too.
-pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, acts: &Acts, now: UnixMs) -> Html {
+/// An alert: what is wrong, since when, whose work it is, what may be done about it, and what to do unless
+/// that was told before.
+pub(super) fn alert(
+    alert: &AlertAnswer,
+    place: AlertPlace,
+    acts: &Acts,
+    is_told: bool,
+    now: UnixMs,
+) -> Html {
     let pending = alert.fired_at.is_none();
     let instance = Some(alert.instance.as_str()).filter(|text| !text.is_empty());
     let (open, close) = match place {
@@ -210,9 +223,9 @@ pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, acts: &Acts, now: Un
                 .text(text)
                 .raw("</span>")
         })
-        .raw("</div><p class=\"evidence\">")
+        .raw("<span class=\"evidence\">")
         .text(&alert.evidence)
-        .raw("</p><p class=\"muted\">")
+        .raw("</span></div><p class=\"muted\">")
         .raw(if pending {
             "Waiting to be sure; seen for the first time "
         } else {
@@ -236,29 +249,87 @@ pub(super) fn alert(alert: &AlertAnswer, place: AlertPlace, acts: &Acts, now: Un
                 .text(&minute(at.0))
                 .raw(" UTC</strong>")
         })
+        .maybe(alert.not_useful_by.as_deref(), |by| {
+            Html::new()
+                .raw(" · ")
+                .text(by)
+                .raw(" says that it was of no use")
+        })
+        .put(given(alert.assigned_to.as_deref()))
         .raw("</p>")
+        .put(notes(&alert.notes, now))
+        .raw("<div class=\"acts\">")
         .put(match alert.resolved_at {
             None if !pending => acts.of_alert(alert),
             _ => Html::new(),
-        });
+        })
+        .put(match is_told {
+            true => Html::new(),
+            false => guidance(alert),
+        })
+        .raw("</div>");
     match place {
         AlertPlace::List => content,
         AlertPlace::Device => Html::new()
             .raw(super::attention::item(alert.severity))
             .put(content)
-            .raw("<div class=\"todo\">")
-            .put(details(
-                &format!("do-{}", alert.id),
-                "What to do",
-                runbook::render(&alert.runbook, Level::Fourth),
-            ))
-            .put(details(
-                &format!("tell-{}", alert.id),
-                "What to tell the family",
-                family(alert),
-            ))
-            .raw("</div></li>"),
+            .raw("</li>"),
     }
+}
+
+/// Whose it is.
+pub(super) fn given(to: Option<&str>) -> Html {
+    Html::new().maybe(to, |to| {
+        Html::new()
+            .raw(" · given to <strong>")
+            .text(to)
+            .raw("</strong>")
+    })
+}
+
+/// What people noted, the latest last.
+pub(super) fn notes(notes: &[NoteAnswer], now: UnixMs) -> Html {
+    if notes.is_empty() {
+        return Html::new();
+    }
+    Html::new()
+        .raw("<ul class=\"notes\" aria-label=\"Notes\">")
+        .each(notes, |note| {
+            Html::new()
+                .raw("<li>")
+                .text(&note.text)
+                .raw(" <span class=\"muted\">")
+                .text(&note.by)
+                .raw(", ")
+                .put(time(note.at, now))
+                .raw("</span></li>")
+        })
+        .raw("</ul>")
+}
+
+/// A ticket by its number, and where it stands.
+pub(super) fn ticket(ticket: &TicketAnswer) -> Html {
+    let number = Some(ticket.number.as_str()).filter(|number| !number.is_empty());
+    Html::new()
+        .raw("ticket ")
+        .maybe(number, |number| {
+            Html::new().raw("<strong>").text(number).raw("</strong> ")
+        })
+        .raw(ticket.state)
+}
+
+/// What staff do and what the family is told.
+fn guidance(alert: &AlertAnswer) -> Html {
+    details(
+        &format!("do-{}", alert.id),
+        "What to do",
+        runbook::render(&alert.runbook, Level::Fourth),
+    )
+    .put(details(
+        &format!("tell-{}", alert.id),
+        "What to tell the family",
+        family(alert),
+    ))
 }
 
 /// What is shown on request; the id keeps it open when the page renews itself.
@@ -277,7 +348,7 @@ pub(super) fn details(id: &str, summary: &str, content: Html) -> Html {
 }
 
 /// What the family is told, in each language.
-pub(super) fn family(alert: &AlertAnswer) -> Html {
+fn family(alert: &AlertAnswer) -> Html {
     Html::new().each(&alert.family, |(language, text)| {
         Html::new()
             .raw("<p lang=\"")

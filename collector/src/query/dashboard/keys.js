@@ -8,6 +8,7 @@
     ["j, k", "next and previous laptop, alert or row"],
     ["Enter", "open it"],
     ["a, s, n", "acknowledge, silence, note, where the laptop or alert has it"],
+    ["t, u", "give to somebody, mark as not useful"],
     ["/", "search"],
     ["g then a, f, r, p, s", "go to Attention, Fleet, Reachability, Reports, Administration"],
     ["?", "this list"],
@@ -103,6 +104,6 @@
       if (link) link.click();
       return;
     }
-    if (/^[asn]$/.test(event.key) && act(event.key)) event.preventDefault();
+    if (/^[asntu]$/.test(event.key) && act(event.key)) event.preventDefault();
   });
 })();

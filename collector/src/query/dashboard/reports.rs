@@ -3,12 +3,22 @@
 use std::collections::BTreeMap;
 
 use super::csv::Csv;
-use super::devices::{cell, or_unknown, short};
+use super::devices::{cell, marks, or_unknown};
 use super::html::Html;
 use crate::query::{BatteryDue, DriveDue, LOAD_DAYS, Load, Query, QueryError, SystemDue, Viewer};
 
 /// Rows of a table that a page shows; the file has all.
 const SHOWN: usize = 500;
+
+/// Columns of numbers, which stand below each other by their last digit.
+const NUMBERS: [&str; 6] = [
+    "Batteries",
+    "Points",
+    "Laptops",
+    "Help desk",
+    "Technology coach",
+    "Network team",
+];
 
 /// What the page shows.
 #[derive(Debug)]
@@ -76,7 +86,7 @@ impl Reports {
                 .raw("?part=drives\">")
                 .text(&due.model)
                 .raw("</a> <span class=\"muted\">")
-                .text(short(&due.device))
+                .put(marks(Some(&due.tag), &due.device))
                 .raw("</span>");
             let drive = match due.drive.as_str() {
                 "" => due.instance.clone(),
@@ -175,9 +185,12 @@ fn section(
             .raw(none)
             .raw("</p></section>");
     }
+    let is_of_laptops = matches!(id, "batteries" | "drives");
     page.raw("<p class=\"links\"><a download href=\"/reports/")
         .raw(id)
-        .raw(".csv\">As CSV, laptop by laptop</a></p>")
+        .raw(".csv\">As CSV")
+        .raw_if(is_of_laptops, ", laptop by laptop")
+        .raw("</a></p>")
         .put(table)
         .maybe(rows.checked_sub(SHOWN).filter(|more| *more > 0), |more| {
             Html::new()
@@ -199,7 +212,9 @@ fn table<const N: usize>(
         .raw("</caption><thead role=\"rowgroup\"><tr role=\"row\">")
         .each(heads, |head| {
             Html::new()
-                .raw("<th role=\"columnheader\" scope=\"col\">")
+                .raw("<th role=\"columnheader\" scope=\"col\"")
+                .raw_if(NUMBERS.contains(head), " class=\"number\"")
+                .raw(">")
                 .raw(head)
                 .raw("</th>")
         })
@@ -208,10 +223,22 @@ fn table<const N: usize>(
             let named = heads.iter().zip(cells);
             Html::new()
                 .raw("<tr role=\"row\">")
-                .each(named, |(head, content)| cell(head, content))
+                .each(named, |(head, content)| match NUMBERS.contains(head) {
+                    true => number_cell(head, content),
+                    false => cell(head, content),
+                })
                 .raw("</tr>")
         })
         .raw("</tbody></table>")
+}
+
+fn number_cell(name: &'static str, content: Html) -> Html {
+    Html::new()
+        .raw("<td role=\"cell\" class=\"number\" data-name=\"")
+        .raw(name)
+        .raw("\">")
+        .put(content)
+        .raw("</td>")
 }
 
 /// One of the reports as a file.
@@ -227,7 +254,14 @@ pub(super) fn csv(query: &Query, viewer: &Viewer, name: &str) -> Result<Csv, Que
 
 fn batteries(due: &[BatteryDue]) -> Csv {
     let columns = [
-        "month", "model", "site", "device", "battery", "health", "cycles",
+        "month",
+        "model",
+        "site",
+        "asset tag",
+        "device",
+        "battery",
+        "health",
+        "cycles",
     ];
     let mut csv = Csv::new("batteries", &columns);
     let number = |number: Option<f64>, digits: usize| {
@@ -239,6 +273,7 @@ fn batteries(due: &[BatteryDue]) -> Csv {
             &each.month,
             &each.model,
             &each.site,
+            &each.tag,
             &each.device,
             &each.instance,
             &health,
@@ -250,6 +285,7 @@ fn batteries(due: &[BatteryDue]) -> Csv {
 
 fn drives(due: &[DriveDue]) -> Csv {
     let columns = [
+        "asset tag",
         "device",
         "model",
         "site",
@@ -262,6 +298,7 @@ fn drives(due: &[DriveDue]) -> Csv {
     for each in due {
         let points = format!("{:.0}", each.points);
         csv.row(&[
+            &each.tag,
             &each.device,
             &each.model,
             &each.site,

@@ -243,8 +243,12 @@ impl Fleet {
 
     /// For each word, whether it is a site that the viewer may see.
     fn visible(&self, viewer: &Viewer) -> Vec<bool> {
-        self.words
-            .which(|text| text.parse().is_ok_and(|site| viewer.sees_site(&site)))
+        let mut sees = vec![false; self.words.len()];
+        for site in &self.sites {
+            let text = self.words.text(*site);
+            sees[site.place()] = text.parse().is_ok_and(|site| viewer.sees_site(&site));
+        }
+        sees
     }
 
     fn counts(&self, tally: &[u64]) -> Vec<Count> {
@@ -335,9 +339,8 @@ impl Search {
         }
         let is_empty = text.is_empty();
         let of_id = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
-        let has = |word: &str| word.to_lowercase().contains(&text);
         Ok(Self {
-            words: (!is_empty).then(|| words.which(has)),
+            words: (!is_empty).then(|| words.which_have(&text)),
             id: Some(text.clone()).filter(|text| !is_empty && text.bytes().all(of_id)),
         })
     }

@@ -1,6 +1,6 @@
 //! The rows of the table, and the texts in them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use rollcall_shared::id::DeviceId;
@@ -23,6 +23,8 @@ pub(super) struct Word(u32);
 pub(super) struct Words {
     texts: Vec<Box<str>>,
     places: HashMap<Box<str>, Word>,
+    /// Each in lower case, since a search looks at all of them.
+    lower: Vec<Box<str>>,
     /// Where each stands when all are sorted, whatever the case.
     ranks: Vec<u32>,
 }
@@ -70,8 +72,10 @@ impl Words {
     }
 
     fn sort(&mut self) {
+        let lower = self.texts.iter().map(|text| text.to_lowercase().into());
+        self.lower = lower.collect();
         let mut order: Vec<usize> = (0..self.texts.len()).collect();
-        order.sort_by_cached_key(|at| self.texts[*at].to_lowercase());
+        order.sort_unstable_by(|a, b| self.lower[*a].cmp(&self.lower[*b]));
         self.ranks = vec![0; order.len()];
         for (rank, at) in order.into_iter().enumerate() {
             self.ranks[at] = rank as u32;
@@ -90,9 +94,9 @@ impl Words {
         self.places.get(text).copied()
     }
 
-    /// For each word, whether `is` holds for it.
-    pub fn which(&self, is: impl Fn(&str) -> bool) -> Vec<bool> {
-        self.texts.iter().map(|text| is(text)).collect()
+    /// For each word, whether it has a text in it that is in lower case.
+    pub fn which_have(&self, text: &str) -> Vec<bool> {
+        self.lower.iter().map(|word| word.contains(text)).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -118,6 +122,7 @@ impl Fleet {
         let troubles = troubles(store, &mut words);
         let inventory = store.inventory();
         let mut rows = Vec::with_capacity(store.device_count());
+        let mut sites = BTreeSet::new();
         store.visit_devices(None, |state| {
             let trouble = troubles.get(&state.device.id);
             let mut row = row(state, trouble, &mut words, none, now);
@@ -126,11 +131,16 @@ impl Fleet {
                 let school = asset.school.as_ref();
                 row.school = school.map_or(none, |school| words.add(school.as_str()));
             }
+            sites.insert(row.site);
             rows.push(row);
             ControlFlow::Continue(())
         });
         words.sort();
-        Self { words, rows }
+        Self {
+            words,
+            rows,
+            sites: sites.into_iter().collect(),
+        }
     }
 
     pub(super) fn show(&self, row: &Row) -> FleetRow {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::control::{Request, change_users};
+use crate::control::{KeepUsers, Request, change_users};
 use crate::query::example::{Example, NOW, label};
 use crate::store::Role;
 
@@ -24,7 +24,7 @@ async fn with_anna() -> Example {
         sites: vec![label("Lincoln")],
         password: password(RIGHT),
     };
-    change_users(&example.store, request, "admin", NOW)
+    change_users(&example.store, request, "admin", KeepUsers::Nobody, NOW)
         .await
         .unwrap();
     example
@@ -171,7 +171,7 @@ async fn removal_ends_the_sessions_also_when_the_name_is_given_again() {
     let remove = Request::UserRemove {
         name: "anna".to_owned(),
     };
-    change_users(&example.store, remove, "admin", NOW)
+    change_users(&example.store, remove, "admin", KeepUsers::Nobody, NOW)
         .await
         .unwrap();
     assert!(example.query.viewer_of_user("anna", &stamp).is_none());
@@ -181,7 +181,7 @@ async fn removal_ends_the_sessions_also_when_the_name_is_given_again() {
         sites: Vec::new(),
         password: password(RIGHT),
     };
-    change_users(&example.store, request, "admin", NOW)
+    change_users(&example.store, request, "admin", KeepUsers::Nobody, NOW)
         .await
         .unwrap();
     assert!(example.query.viewer_of_user("anna", &stamp).is_none());

@@ -157,7 +157,13 @@ mod tests {
             sites: Vec::new(),
             password: crate::user::fresh_password(),
         };
-        let added = crate::control::change_users(&example.store, request, "admin", NOW);
+        let added = crate::control::change_users(
+            &example.store,
+            request,
+            "admin",
+            crate::control::KeepUsers::Nobody,
+            NOW,
+        );
         added.await.unwrap();
         let taken = example
             .query

@@ -6,12 +6,18 @@ use rollcall_shared::metric;
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
-use super::{ASLEEP_MS, Band, Line, Stay, height, push};
+use super::{Band, Line, Stay, height, push};
 use crate::store::rollup::{Bucket, Level, Rolled, coarser};
 
 /// A line of a series: the mean of each stretch, or what held at its end where it is no number. `None` for a
-/// metric that the catalogue does not know.
-pub(super) fn line(rolled: Rolled, step_ms: i64, (from, to): (UnixMs, UnixMs)) -> Option<Line> {
+/// metric that the catalogue does not know. Only a silence of more than `silence_ms` is a gap: a laptop that is
+/// awake need not speak in every quarter of an hour.
+pub(super) fn line(
+    rolled: Rolled,
+    step_ms: i64,
+    silence_ms: i64,
+    (from, to): (UnixMs, UnixMs),
+) -> Option<Line> {
     let metric = metric::by_code(rolled.key.metric)?;
     let mut line = Line {
         metric,
@@ -23,7 +29,7 @@ pub(super) fn line(rolled: Rolled, step_ms: i64, (from, to): (UnixMs, UnixMs)) -
     for (place, bucket) in buckets.iter().enumerate() {
         let begin = bucket.at.max(from);
         let next = buckets.get(place + 1).map(|next| next.at);
-        let end = end_of(bucket.at, next, step_ms).min(to);
+        let end = end_of(bucket.at, next, (step_ms, silence_ms)).min(to);
         let value = match bucket.band {
             Some(band) => Some(band.mean),
             None => height(metric, &bucket.last),
@@ -45,12 +51,11 @@ pub(super) fn line(rolled: Rolled, step_ms: i64, (from, to): (UnixMs, UnixMs)) -
     Some(line)
 }
 
-/// Until when what is known of a stretch holds: a laptop that is awake need not speak in every quarter of an
-/// hour, so that only a silence of [`ASLEEP_MS`] is a gap.
-fn end_of(at: UnixMs, next: Option<UnixMs>, step_ms: i64) -> UnixMs {
+/// Until when what is known of a stretch holds.
+fn end_of(at: UnixMs, next: Option<UnixMs>, (step_ms, silence_ms): (i64, i64)) -> UnixMs {
     let own = at.plus_ms(step_ms);
     match next {
-        Some(next) if next.since(at) <= step_ms.max(ASLEEP_MS) => next,
+        Some(next) if next.since(at) <= step_ms.max(silence_ms) => next,
         _ => own,
     }
 }
@@ -92,6 +97,7 @@ pub(super) fn stays(places: &[Bucket], level: Level, (from, to): (UnixMs, UnixMs
 
 #[cfg(test)]
 mod tests {
+    use super::super::ASLEEP_MS;
     use super::*;
     use crate::device::SeriesKey;
     use crate::store::rollup;
@@ -119,7 +125,7 @@ mod tests {
 
     fn line_of(buckets: Vec<Bucket>, step_ms: i64, range: (UnixMs, UnixMs)) -> Line {
         let key = SeriesKey::new(&metric::BATTERY_CHARGE, "BAT0");
-        line(Rolled { key, buckets }, step_ms, range).unwrap()
+        line(Rolled { key, buckets }, step_ms, ASLEEP_MS, range).unwrap()
     }
 
     #[test]

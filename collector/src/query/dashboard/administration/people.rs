@@ -36,12 +36,14 @@ fn shown(asked: &Asked, lines: &[UserLine], said: &Told) -> Html {
         .raw("<h1>People</h1>")
         .put(tabs(&asked.viewer, ADDRESS))
         .put(told(said))
-        .put(list(lines, form, asked.now()))
+        .put(list(asked, lines))
         .put(sessions(asked, form));
     asked.page("People", main)
 }
 
-fn list(lines: &[UserLine], form: &str, now: UnixMs) -> Html {
+fn list(asked: &Asked, lines: &[UserLine]) -> Html {
+    let (form, now) = (asked.form_token(), asked.now());
+    let is_own = |line: &UserLine| asked.viewer.is_user() && asked.viewer.name == line.name;
     let heads = ["Name", "Role", "Sites", "Signs in by", "Since", ""];
     Html::new()
         .raw("<section aria-labelledby=\"users\"><h2 id=\"users\">Users</h2>")
@@ -56,7 +58,10 @@ fn list(lines: &[UserLine], form: &str, now: UnixMs) -> Html {
         .put(match lines {
             [] => Html::new().raw("<p class=\"empty\">There is none yet.</p>"),
             _ => table("Users by name", &heads)
-                .each(lines, |line| row(line, form, now))
+                .each(lines, |line| match is_own(line) {
+                    true => cells(line, Html::new().raw("yourself"), now),
+                    false => cells(line, acts(line, form), now),
+                })
                 .raw("</tbody></table>"),
         })
         .raw("</section>")
@@ -68,15 +73,12 @@ const ROLES: [(&str, &str); 3] = [
     ("admin", "Admin: everything"),
 ];
 
-fn row(line: &UserLine, form: &str, now: UnixMs) -> Html {
-    let sites: Vec<&str> = line.sites.iter().map(Label::as_str).collect();
-    let sites = match sites.as_slice() {
-        [] => "all".to_owned(),
-        sites => sites.join(", "),
-    };
-    let acts = Html::new()
+/// What may be done about somebody else.
+fn acts(line: &UserLine, form: &str) -> Html {
+    let with_password = line.has_password().then_some(line);
+    Html::new()
         .raw("<div class=\"acts\">")
-        .maybe(line.has_password().then_some(line), |line| {
+        .maybe(with_password, |line| {
             button(
                 "/administration/users/password",
                 "New password",
@@ -90,7 +92,48 @@ fn row(line: &UserLine, form: &str, now: UnixMs) -> Html {
             &line.name,
             form,
         ))
-        .raw("</div>");
+        .maybe(with_password, |line| role_form(line, form))
+        .raw("</div>")
+}
+
+/// Another role, other sites. Whom a provider vouches for has what its grants say.
+fn role_form(line: &UserLine, form: &str) -> Html {
+    Html::new()
+        .raw("<details id=\"role-")
+        .text(&line.name)
+        .raw("\"><summary>Role and sites</summary>")
+        .raw("<form method=\"post\" action=\"/administration/users/role\">")
+        .raw("<input type=\"hidden\" name=\"name\" value=\"")
+        .text(&line.name)
+        .raw("\"><label>Role <select name=\"role\">")
+        .each(ROLES, |(word, text)| {
+            Html::new()
+                .raw("<option value=\"")
+                .raw(word)
+                .raw("\"")
+                .raw_if(word == line.role.word(), " selected")
+                .raw(">")
+                .raw(text)
+                .raw("</option>")
+        })
+        .raw("</select></label><label>Sites with commas, empty for all ")
+        .raw("<input name=\"sites\" maxlength=\"4000\" value=\"")
+        .text(&joined(&line.sites))
+        .raw("\"></label>")
+        .put(own(form))
+        .raw("<button type=\"submit\">Save</button></form></details>")
+}
+
+fn joined(sites: &[Label]) -> String {
+    let sites: Vec<&str> = sites.iter().map(Label::as_str).collect();
+    sites.join(", ")
+}
+
+fn cells(line: &UserLine, acts: Html, now: UnixMs) -> Html {
+    let sites = match line.sites.as_slice() {
+        [] => "all".to_owned(),
+        sites => joined(sites),
+    };
     Html::new()
         .raw("<tr role=\"row\">")
         .put(cell("Name", Html::new().text(&line.name)))
@@ -208,6 +251,23 @@ pub(in crate::query::dashboard) async fn renew(sent: Sent) -> Response {
         Err(error) => Err(error),
     };
     with_password(asked, done).await
+}
+
+/// Changes what a user may do and see.
+pub(in crate::query::dashboard) async fn change_role(sent: Sent) -> Response {
+    let asked = &sent.asked;
+    let wanted = sent.fields(&["name", "role", "sites"]);
+    let done = match wanted.and_then(super::tokens::wanted_api_token) {
+        Ok(NewApiToken { name, role, sites }) => {
+            let wanted = (name, role, sites);
+            asked.face.query.change_role(&asked.viewer, wanted).await
+        }
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => Redirect::to(ADDRESS).into_response(),
+        Err(error) => wrong(asked, error).await,
+    }
 }
 
 /// Removes a user.

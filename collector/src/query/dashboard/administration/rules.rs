@@ -62,6 +62,8 @@ enum Said {
     Nothing,
     Wrong(String),
     Mistake(MistakeAnswer),
+    /// Somebody else was faster; the draft now stands beside what they wrote.
+    Overtaken(String),
     Valid(ValidAnswer),
     Preview(PreviewAnswer),
 }
@@ -119,7 +121,7 @@ pub(in crate::query::dashboard) async fn version(
 /// Checks, tries or makes a change of one rule.
 pub(in crate::query::dashboard) async fn change(sent: Sent) -> Response {
     let asked = &sent.asked;
-    let draft = match sent.fields(&FIELDS).and_then(Draft::of) {
+    let mut draft = match sent.fields(&FIELDS).and_then(Draft::of) {
         Ok(draft) => draft,
         Err(error) => return asked.refuse(error).into_response(),
     };
@@ -131,6 +133,12 @@ pub(in crate::query::dashboard) async fn change(sent: Sent) -> Response {
         Ok(None) => return Redirect::to(&draft.leads_to()).into_response(),
         Ok(Some(said)) => (StatusCode::OK, said),
         Err(QueryError::Rules(mistake)) => (StatusCode::BAD_REQUEST, Said::Mistake(mistake.into())),
+        Err(QueryError::Conflict(problem)) => {
+            // Who saves again has seen what is there by now.
+            let now = asked.answer(&[], |query, viewer, _| Ok(query.rules(viewer).version));
+            draft.version = now.await.ok();
+            (StatusCode::CONFLICT, Said::Overtaken(problem))
+        }
         Err(error) => {
             let problem: Problem = error.into();
             (problem.status(), Said::Wrong(problem.detail().to_owned()))

@@ -1,5 +1,7 @@
 //! Tokens on the page of administration.
 
+mod install;
+
 use http::{HeaderMap, Uri, header};
 use rollcall_shared::id::Label;
 use rollcall_shared::time::UnixMs;
@@ -81,36 +83,18 @@ pub(super) fn host(uri: &Uri, headers: &HeaderMap) -> String {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
     };
-    name.to_owned()
+    // It is pasted into shells, where a name that is none could be more than an argument.
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-[]:".contains(&byte);
+    match name.bytes().all(is_name) {
+        true => name.to_owned(),
+        false => "COLLECTOR".to_owned(),
+    }
 }
 
-/// An enrolment token, this once, with what is to be pasted on each platform. The token goes into a file
-/// of its owner alone and never stands on a command line.
+/// An enrolment token, this once, with what is to be pasted on each platform.
 pub(super) fn enrolment_secret(token: &str, host: &str, port: u16) -> Html {
-    let collector = format!("{host}:{port}");
-    let unix = format!(
-        "(umask 077; cat > rollcall-token <<'END'\n{token}\nEND\n)\n\
-         sudo rollcall-agent enroll --collector {collector} --token-file rollcall-token\n\
-         rm rollcall-token"
-    );
-    let windows = format!(
-        "Set-Content -NoNewline rollcall-token '{token}'\n\
-         rollcall-agent.exe enroll --collector {collector} --token-file rollcall-token\n\
-         Remove-Item rollcall-token"
-    );
-    let platforms = [
-        ("Linux and macOS, in a shell", unix),
-        ("Windows, in PowerShell as an administrator", windows),
-    ];
     secret("The new enrolment token", token)
-        .each(platforms, |(name, command)| {
-            Html::new()
-                .raw("<h3>")
-                .raw(name)
-                .raw("</h3><pre tabindex=\"0\"><code>")
-                .text(&command)
-                .raw("</code></pre>")
-        })
+        .put(install::roads(token, &format!("{host}:{port}")))
         .raw("</section>")
 }
 
@@ -281,9 +265,22 @@ mod tests {
         let shown = enrolment_secret("rce_x", &host, 8443);
         let shown = shown.as_str();
         assert!(shown.contains("--collector [::1]:8443 --token-file rollcall-token"));
-        let enrolling = shown.lines().filter(|line| line.contains("enroll"));
-        assert!(
-            enrolling.clone().count() == 2 && enrolling.into_iter().all(|l| !l.contains("rce_x"))
+        let mut enrolling = shown.lines().filter(|line| line.contains("enroll "));
+        assert!(enrolling.next().is_some() && enrolling.all(|line| !line.contains("rce_x")));
+    }
+
+    #[test]
+    fn a_host_that_is_no_name_is_not_pasted() {
+        let host = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, header::HeaderValue::from_static(text));
+            host(&Uri::from_static("/"), &headers)
+        };
+        assert_eq!(
+            host("rollcall.school.example:443"),
+            "rollcall.school.example"
         );
+        assert_eq!(host("x;reboot"), "COLLECTOR");
+        assert_eq!(host("$(reboot)"), "COLLECTOR");
     }
 }

@@ -189,7 +189,7 @@ async fn pages_escape_what_devices_say_and_need_no_script() {
     assert!(critical.unwrap() < warning.unwrap(), "most urgent first");
     let refused = ask(&router, request(Method::GET, "/?colour=red", &headers, "")).await;
     assert_eq!(refused.status, 400);
-    assert!(refused.body.contains("`colour` is not known"));
+    assert!(refused.body.contains("<code>colour</code> is not known"));
 }
 
 /// Random text may hold any word.

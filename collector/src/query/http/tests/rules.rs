@@ -205,3 +205,79 @@ async fn a_change_is_tried_before_it_is_made() {
         "nothing was changed"
     );
 }
+
+#[tokio::test]
+async fn of_two_who_edit_a_rule_the_second_is_shown_what_the_first_wrote() {
+    let example = Example::new().await;
+    let router = plain(&example);
+    let cookie = pages::session_of(&router, example.token("admin")).await;
+    let page = "/administration/rules/battery-worn";
+    let headers = [("cookie", cookie.as_str())];
+    let shown = ask(&router, request(Method::GET, page, &headers, "")).await;
+    let version = |asked: &Asked| {
+        let (_, rest) = asked.body.split_once("name=\"version\" value=\"").unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let form = shown.form_token();
+    let rule = get(
+        &router,
+        &format!("{RULES}/battery-worn"),
+        example.token("admin"),
+    )
+    .await;
+    let rule = rule.json()["rule"].as_str().unwrap().to_owned();
+    let save = |text: &str, version: &str| {
+        let fields = [
+            ("do", "save"),
+            ("name", "battery-worn"),
+            ("rule", text),
+            ("note", ""),
+            ("version", version),
+            ("form", form.as_str()),
+        ];
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        let (router, cookie) = (router.clone(), cookie.clone());
+        async move {
+            let headers = [("cookie", cookie.as_str())];
+            let sent = request(
+                Method::POST,
+                "/administration/rules/change",
+                &headers,
+                &body,
+            );
+            ask(&router, sent).await
+        }
+    };
+    let (first, second) = (
+        rule.replace("\"warning\"", "\"critical\""),
+        rule.replace("\"warning\"", "\"info\""),
+    );
+    assert!(first != rule && second != rule, "{rule}");
+    let begun = version(&shown);
+    assert_eq!(save(&first, &begun).await.status, 303);
+    let late = save(&second, &begun).await;
+    assert_eq!(late.status, 409);
+    for told in [
+        "Nothing was changed",
+        "as it holds now",
+        "Your text is still",
+    ] {
+        assert!(late.body.contains(told), "{told}: {}", late.body);
+    }
+    let (_, field) = late.body.split_once("<textarea").unwrap();
+    let (field, _) = field.split_once("</textarea>").unwrap();
+    assert!(
+        field.contains("info") && !field.contains("critical"),
+        "{field}"
+    );
+    // Having seen it, the second may insist.
+    assert_eq!(save(&second, &version(&late)).await.status, 303);
+    let holds = ask(&router, request(Method::GET, page, &headers, "")).await;
+    assert!(
+        holds.body.contains("severity = &quot;info&quot;"),
+        "{}",
+        holds.body
+    );
+}

@@ -119,6 +119,7 @@ const ROWS: &[Row] = &[
     ("GET", "/administration/people", "/administration/people", "", Session, [303, 403, 403, 200, 403, 403, 200]),
     ("POST", "/administration/users", "/administration/users", "name=new&role=viewer&sites=Hay", Session, [303, 403, 403, 400, 403, 403, 200]),
     ("POST", "/administration/users/password", "/administration/users/password", "name=hanna", Session, [303, 403, 403, 404, 403, 403, 200]),
+    ("POST", "/administration/users/role", "/administration/users/role", "name=hanna&role=technician&sites=Hay", Session, [303, 403, 403, 404, 403, 403, 303]),
     ("POST", "/administration/users/remove", "/administration/users/remove", "name=hanna", Session, [303, 403, 403, 404, 403, 403, 303]),
     ("POST", "/administration/sessions/end", "/administration/sessions/end", "id=none", Session, [303, 403, 403, 404, 403, 403, 404]),
     ("GET", "/administration/silences", "/administration/silences", "", Session, [303, 403, 200, 200, 403, 200, 200]),

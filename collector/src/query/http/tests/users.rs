@@ -1,9 +1,9 @@
 //! Users: signing in with a name and a password, and what they do with their own account.
 
 use super::*;
-use crate::control::{Request as Wish, change_users};
+use crate::control::{KeepUsers, Request as Wish, change_users};
 use crate::query::example::label;
-use crate::store::Role;
+use crate::store::{Role, Write};
 use crate::user::Password;
 
 const RIGHT: &str = "correct horse battery";
@@ -16,7 +16,7 @@ async fn with_anna() -> (Example, Router) {
         sites: vec![label("Lincoln")],
         password: Password::new(RIGHT.to_owned()),
     };
-    change_users(&example.store, wish, "admin", NOW)
+    change_users(&example.store, wish, "admin", KeepUsers::Nobody, NOW)
         .await
         .unwrap();
     let router = plain(&example);
@@ -147,4 +147,85 @@ async fn ones_own_sessions_are_listed_and_ended() {
     );
     assert_eq!(page(&router, "/", &other).await.status, 303);
     assert_eq!(page(&router, "/", &own).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_administrator_changes_what_another_may_do() {
+    let (example, router) = with_anna().await;
+    let own = sign_in(&router, RIGHT, "").await.cookies().remove(0);
+    let admin = pages::session_of(&router, example.token("admin")).await;
+    let shown = page(&router, "/administration/people", &admin).await.body;
+    assert!(shown.contains("id=\"role-anna\""), "{shown}");
+    let address = "/administration/users/role";
+    let change = |wish: &str| {
+        let (router, admin, wish) = (router.clone(), admin.clone(), wish.to_owned());
+        async move { send(&router, address, &admin, &wish).await }
+    };
+    let refused = change("name=anna&role=king&sites=").await;
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.body.contains("`role` must be one of"),
+        "{}",
+        refused.body
+    );
+    assert_eq!(change("name=nobody&role=viewer").await.status, 404);
+    assert_eq!(page(&router, "/administration", &own).await.status, 403);
+    let done = change("name=anna&role=technician&sites=Hay").await;
+    assert_eq!(done.status, 303, "{}", done.body);
+    // From the next request on, without signing in again.
+    assert_eq!(page(&router, "/administration", &own).await.status, 200);
+    let seen = page(&router, "/devices", &own).await.body;
+    let (hay, lincoln) = (example.hay.to_string(), example.lincoln.to_string());
+    assert!(seen.contains(&hay) && !seen.contains(&lincoln), "{seen}");
+    let audit = page(&router, "/administration/audit?what=user.role", &admin).await;
+    assert!(
+        audit.body.contains("role technician, Hay"),
+        "{}",
+        audit.body
+    );
+    assert_eq!(change("name=anna&role=admin").await.status, 303);
+    let herself = send(&router, address, &own, "name=anna&role=viewer").await;
+    assert_eq!(herself.status, 400);
+    assert!(
+        herself.body.contains("`name` is your own"),
+        "{}",
+        herself.body
+    );
+}
+
+#[tokio::test]
+async fn the_last_administrator_stays_one_by_whatever_page() {
+    let example = Example::new().await;
+    let wish = |wish: Wish, keep| change_users(&example.store, wish, "admin", keep, NOW);
+    let name = "anna".to_owned();
+    let add = Wish::UserAdd {
+        name: name.clone(),
+        role: Role::Admin,
+        sites: Vec::new(),
+        password: Password::new(RIGHT.to_owned()),
+    };
+    wish(add, KeepUsers::Administrator).await.unwrap();
+    let role = |role, sites| Wish::UserRole {
+        name: name.clone(),
+        role,
+        sites,
+    };
+    // A token that reaches as far is an administrator too, until it is revoked.
+    let less = role(Role::Technician, Vec::new());
+    wish(less.clone(), KeepUsers::Administrator).await.unwrap();
+    let more = role(Role::Admin, Vec::new());
+    wish(more, KeepUsers::Administrator).await.unwrap();
+    let tokens = example.store.api_tokens().into_iter().map(|mut token| {
+        token.revoked = true;
+        Write::PutApiToken(token)
+    });
+    example.store.commit(tokens.collect()).await.unwrap();
+    let fewer = role(Role::Admin, vec![label("Hay")]);
+    let gone = Wish::UserRemove { name: name.clone() };
+    for each in [less.clone(), fewer, gone.clone()] {
+        let refused = wish(each, KeepUsers::Administrator).await.unwrap_err();
+        assert!(refused.contains("make another administrator"), "{refused}");
+    }
+    wish(less, KeepUsers::Nobody).await.unwrap();
+    wish(gone, KeepUsers::Administrator).await.unwrap();
 }

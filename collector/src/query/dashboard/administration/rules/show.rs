@@ -225,7 +225,7 @@ pub(super) fn rule(asked: &Asked, rule: Option<&RuleText>, draft: &Draft, said: 
         .raw("<h1>")
         .text(&title)
         .raw("</h1>")
-        .put(told(said, &draft.rule))
+        .put(told(said, draft, rule))
         .put(match may {
             true => form(asked, rule, draft, said),
             false => code(&draft.rule),
@@ -256,7 +256,7 @@ fn texts(rule: &RuleText) -> Html {
 }
 
 fn form(asked: &Asked, rule: Option<&RuleText>, draft: &Draft, said: &Said) -> Html {
-    let is_wrong = matches!(said, Said::Mistake(_) | Said::Wrong(_));
+    let is_wrong = matches!(said, Said::Mistake(_) | Said::Wrong(_) | Said::Overtaken(_));
     let rows = draft.rule.lines().count() + 1;
     let rows = rows.clamp(*ROWS.start(), *ROWS.end()).to_string();
     let version = draft.version.map(|version| version.to_string());
@@ -298,11 +298,12 @@ fn hidden(name: &'static str, value: &str) -> Html {
         .raw("\">")
 }
 
-fn told(said: &Said, draft: &str) -> Html {
+fn told(said: &Said, draft: &Draft, rule: Option<&RuleText>) -> Html {
     match said {
         Said::Nothing => Html::new(),
         Said::Wrong(problem) => wrong(problem),
-        Said::Mistake(mistake) => mistaken(mistake, draft),
+        Said::Mistake(mistake) => mistaken(mistake, &draft.rule),
+        Said::Overtaken(problem) => overtaken(problem, draft, rule),
         Said::Valid(valid) => right(valid),
         Said::Preview(preview) => tried(preview),
     }
@@ -313,6 +314,19 @@ fn wrong(problem: &str) -> Html {
         .raw("<p id=\"problem\" class=\"problem\" role=\"alert\">Nothing was changed: ")
         .text(problem)
         .raw("</p>")
+}
+
+/// What somebody else wrote meanwhile, beside the draft, which stays in its field.
+fn overtaken(problem: &str, draft: &Draft, rule: Option<&RuleText>) -> Html {
+    let differs = rule.filter(|rule| rule.rule != draft.rule);
+    wrong(problem)
+        .raw("<p>Your text is still in the field. Save it again to put it in place of what holds now.</p>")
+        .maybe(differs, |rule| {
+            Html::new()
+                .raw("<section aria-labelledby=\"theirs\"><h2 id=\"theirs\">The rule as it holds now</h2>")
+                .put(code(&rule.rule))
+                .raw("</section>")
+        })
 }
 
 /// Where the mistake is, and the line as it stands.

@@ -4,7 +4,7 @@
 //! has more than sixteen keys: a database that grows by and by is about twice its content, and one whose
 //! keys come and go five times. So what will not change any more is written as follows:
 //!
-//! 1. The pairs go to a plain file, in the order of their keys.
+//! 1. The pairs of each tree go to a plain file, in the order of their keys.
 //! 2. Every key is put without its value, one after the other: pages split at their end, and each is
 //!    left with nine keys.
 //! 3. Every value is put: nine changes to a page, one too few to write it anew.
@@ -38,111 +38,127 @@ const KEYS_TOGETHER: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Dense {
     folder: PathBuf,
-    trees: &'static [&'static str],
-    pairs: BufWriter<File>,
-    last: Option<(u8, Vec<u8>)>,
+    trees: Vec<&'static str>,
+    pairs: Vec<Written>,
+}
+
+/// The pairs of a tree, on their way to their file.
+#[derive(Debug)]
+struct Written {
+    file: BufWriter<File>,
+    last: Option<Vec<u8>>,
 }
 
 impl Dense {
-    /// Begins a database with these trees in a folder of `history`.
-    pub fn begin(history: &Path, trees: &'static [&'static str]) -> io::Result<Self> {
-        let folder = history.join(BUILDING);
+    /// Begins a database with these trees in a folder of `parent`.
+    pub fn begin(parent: &Path, trees: &[&'static str]) -> io::Result<Self> {
+        let folder = parent.join(BUILDING);
         remove_folder(&folder)?;
         DirBuilder::new().mode(0o700).create(&folder)?;
         let mut options = OpenOptions::new();
         let options = options.write(true).create_new(true).mode(0o600);
+        let mut pairs = Vec::new();
+        for tree in 0..trees.len() {
+            let file = options.open(pairs_of(&folder, tree))?;
+            pairs.push(Written {
+                file: BufWriter::new(file),
+                last: None,
+            });
+        }
         Ok(Self {
-            pairs: BufWriter::new(options.open(folder.join("pairs"))?),
             folder,
-            trees,
-            last: None,
+            trees: trees.to_vec(),
+            pairs,
         })
     }
 
-    /// Adds a pair, after those that sort before it by tree and key.
+    /// Adds a pair, after those of its tree that sort before it.
     pub fn put(&mut self, tree: usize, key: Vec<u8>, value: &[u8]) -> io::Result<()> {
-        let tree = u8::try_from(tree).expect("a database has few trees");
         let size =
             |bytes: &[u8]| u16::try_from(bytes.len()).expect("keys and values are below 6 KB");
-        let next = Some((tree, key));
-        if next <= self.last {
+        let Written { file, last } = &mut self.pairs[tree];
+        if last.as_ref().is_some_and(|last| key <= *last) {
             return Err(io::Error::other(
                 "what is to lie in order came out of order",
             ));
         }
-        if let Some((_, key)) = &next {
-            self.pairs.write_all(&[tree])?;
-            self.pairs.write_all(&size(key).to_le_bytes())?;
-            self.pairs.write_all(&size(value).to_le_bytes())?;
-            self.pairs.write_all(key)?;
-            self.pairs.write_all(value)?;
-        }
-        self.last = next;
+        file.write_all(&size(&key).to_le_bytes())?;
+        file.write_all(&size(value).to_le_bytes())?;
+        file.write_all(&key)?;
+        file.write_all(value)?;
+        *last = Some(key);
         Ok(())
     }
 
     /// Makes the database of what was put, and answers where it is; it is durable and closed then.
     pub fn finish(mut self) -> Result<PathBuf, OpenError> {
         let failed = |error| io_error(&self.folder, "cannot be written", error);
-        self.pairs.flush().map_err(failed)?;
+        for written in &mut self.pairs {
+            written.file.flush().map_err(failed)?;
+        }
         let path = self.folder.join("database");
-        let database = Database::open(&path, self.trees, CACHE_BYTES)?;
+        let database = Database::open(&path, &self.trees, CACHE_BYTES)?;
         self.fill(&database).map_err(failed)?;
         drop(database);
         // The engine's index of it is made by the first to open it, which is to be nobody who waits;
         // it also shows that what was written is there.
-        drop(Database::open(&path, self.trees, CACHE_BYTES)?);
+        drop(Database::open(&path, &self.trees, CACHE_BYTES)?);
         Ok(path)
     }
 
     fn fill(&self, database: &Database) -> io::Result<()> {
-        let (mut pairs, mut count) = (self.read()?, 0);
-        while let Some(key) = pairs.next_key()? {
-            database.put_alone(pairs.tree, &key, &[])?;
-            pairs.skip_value()?;
-            count += 1;
-            if count % KEYS_TOGETHER == 0 {
-                database.write_out()?;
+        let mut count = 0;
+        for tree in 0..self.trees.len() {
+            let mut pairs = Pairs::read(&pairs_of(&self.folder, tree))?;
+            while let Some(key) = pairs.next_key()? {
+                database.put_alone(tree, &key, &[])?;
+                pairs.skip_value()?;
+                count += 1;
+                if count % KEYS_TOGETHER == 0 {
+                    database.write_out()?;
+                }
             }
         }
         database.write_out()?;
-        let (mut pairs, mut count) = (self.read()?, 0);
-        while let Some(key) = pairs.next_key()? {
-            database.put_alone(pairs.tree, &key, &pairs.value()?)?;
-            count += 1;
-            if count % TOGETHER == 0 {
-                database.write_out()?;
+        for tree in 0..self.trees.len() {
+            let mut pairs = Pairs::read(&pairs_of(&self.folder, tree))?;
+            while let Some(key) = pairs.next_key()? {
+                database.put_alone(tree, &key, &pairs.value()?)?;
+                count += 1;
+                if count % TOGETHER == 0 {
+                    database.write_out()?;
+                }
             }
         }
         database.commit(&[])
     }
-
-    fn read(&self) -> io::Result<Pairs> {
-        Ok(Pairs {
-            file: BufReader::with_capacity(64 * 1024, File::open(self.folder.join("pairs"))?),
-            tree: 0,
-            value_bytes: 0,
-        })
-    }
 }
 
-/// The pairs as they were put.
+fn pairs_of(folder: &Path, tree: usize) -> PathBuf {
+    folder.join(format!("pairs{tree}"))
+}
+
+/// The pairs of a tree as they were put.
 struct Pairs {
     file: BufReader<File>,
-    /// The tree of the last key.
-    tree: usize,
     value_bytes: u16,
 }
 
 impl Pairs {
+    fn read(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            file: BufReader::with_capacity(64 * 1024, File::open(path)?),
+            value_bytes: 0,
+        })
+    }
+
     fn next_key(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut head = [0; 5];
+        let mut head = [0; 4];
         match self.file.read_exact(&mut head) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             read => read?,
         }
-        let [tree, a, b, c, d] = head;
-        self.tree = usize::from(tree);
+        let [a, b, c, d] = head;
         self.value_bytes = u16::from_le_bytes([c, d]);
         self.bytes(u16::from_le_bytes([a, b])).map(Some)
     }

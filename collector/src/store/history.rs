@@ -68,6 +68,12 @@ impl History {
         Ok(parts)
     }
 
+    /// Bytes of a part's content on disk, about; none where there is none.
+    pub fn bytes(&self, part: Part) -> u64 {
+        let file = self.folder.join(part.folder()).join("db");
+        std::fs::metadata(file).map_or(0, |meta| meta.len())
+    }
+
     /// Removes a part, where there is one. Whoever still reads it reads to the end.
     pub fn remove(&self, part: Part) -> io::Result<()> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,7 +188,7 @@ fn tidy(folder: &Path) -> io::Result<()> {
 }
 
 /// Lets a whole part take the place of another, or of none.
-fn take_over(folder: &Path, next: &Path, part: &str) -> io::Result<()> {
+pub(super) fn take_over(folder: &Path, next: &Path, part: &str) -> io::Result<()> {
     let place = folder.join(part);
     remove_folder(&place)?;
     std::fs::rename(next, &place)?;

@@ -13,7 +13,7 @@ use super::database::{Database, Op, io_error, sync_tree};
 use super::keys::{self, Place, SCHEMA, TreeName, meta};
 use super::log::LogEntry;
 use super::memory::{Entry, Memory};
-use super::{OpenError, StoreError, legacy, seal, snapshot};
+use super::{OpenError, StoreError, legacy, renew, seal, snapshot};
 use crate::device::Device;
 
 /// Memory for pages of the hot database; most reads are answered from our own memory.
@@ -70,21 +70,36 @@ impl Hot {
     /// Opens the database of a store.
     pub fn open(data: &Path) -> Result<Self, OpenError> {
         let folder = data.join("hot");
-        if !folder.is_dir() {
+        if !folder.is_dir() && !renew::is_about_to_end(data) {
             return Err(OpenError::Missing(data.display().to_string()));
         }
-        if !holds_database(&folder) {
+        if !holds_database(&folder) && !renew::is_about_to_end(data) {
             return Err(foreign(data, "hot/ holds no database"));
         }
         let lock = lock(data)?;
+        renew::end(data).map_err(|error| io_error(&folder, "cannot be put in place", error))?;
         check_room(&folder)?;
-        let database = open_trees(&folder)?;
-        let hot = Self {
-            database,
+        let mut hot = Self {
+            database: open_trees(&folder)?,
             folder,
             _lock: lock,
         };
         hot.check_marks(data)?;
+        if renew::is_wasteful(&hot.database) && renew::build(data, &hot.database)? {
+            // It cannot be opened twice.
+            let Self {
+                database,
+                folder,
+                _lock,
+            } = hot;
+            drop(database);
+            renew::end(data).map_err(|error| io_error(&folder, "cannot be put in place", error))?;
+            hot = Self {
+                database: open_trees(&folder)?,
+                folder,
+                _lock,
+            };
+        }
         Ok(hot)
     }
 
@@ -200,9 +215,9 @@ impl Hot {
         if from == 1 {
             return legacy::migrate(self);
         }
-        // What schemas 2 and 3 wrote is read as it is; later trees are empty at first, and roll-ups are made in
+        // What schemas 2 to 4 wrote is read as it is; later trees are empty at first, and roll-ups are made in
         // the background.
-        if from == 2 || from == 3 {
+        if (2..=4).contains(&from) {
             let mark = put(TreeName::Meta, meta::SCHEMA, SCHEMA.to_be_bytes().to_vec());
             return self.database.commit(&[mark]).map_err(failed);
         }
@@ -262,11 +277,11 @@ impl Hot {
                 place: format!("days/{}", key.escape_ascii()),
                 problem: "it is not 6 bytes".to_owned(),
             })?;
-            let (place, is_rolled) = Place::parse(&value).ok_or_else(|| StoreError::Damaged {
+            let (place, rolled) = Place::parse(&value).ok_or_else(|| StoreError::Damaged {
                 place: format!("days/{}", key.escape_ascii()),
                 problem: "it names no place".to_owned(),
             })?;
-            memory.place_day(day, place, is_rolled);
+            memory.place_day(day, place, rolled);
         }
         Ok(())
     }
@@ -456,7 +471,7 @@ pub(super) fn free_bytes(folder: &Path) -> io::Result<u64> {
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-fn open_trees(folder: &Path) -> Result<Database, OpenError> {
+pub(super) fn open_trees(folder: &Path) -> Result<Database, OpenError> {
     Database::open(folder, &TreeName::ALL.map(TreeName::word), CACHE_BYTES)
 }
 
@@ -497,13 +512,15 @@ fn exists_or_foreign(data: &Path) -> OpenError {
 }
 
 /// What may lie in a data folder before there is a store: what `init` makes, and hidden files.
-const OURS: [&str; 6] = [
+const OURS: [&str; 8] = [
     "authority",
+    "building",
     "control.sock",
     "history",
     "hot",
     "hot.new",
     "lock",
+    "next-hot",
 ];
 
 fn refuse_foreign(data: &Path) -> Result<(), OpenError> {

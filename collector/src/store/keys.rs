@@ -7,8 +7,8 @@
 //!   devices        device[16]                             -> Device, JSON
 //!   log            number[8] piece[2]                     -> LogEntry, zstd, in pieces
 //!   state          device[16] piece[2]                    -> Snapshot, zstd, in pieces
-//!   days           day[4] generation[2]                   -> Place: where it is read from; and 1 once it
-//!                                                            is rolled up
+//!   days           day[4] generation[2]                   -> Place: where it is read from; and RolledUp: how
+//!                                                            far it is rolled up
 //!   alerts         device[16] text(rule) text(instance)   -> Alert that is not resolved, JSON
 //!   alert_history  resolved[8] alert[16]                  -> Alert, JSON
 //!   incidents      incident[16]                           -> Incident that is open or was lately, JSON
@@ -28,17 +28,18 @@
 //! DATA/history/                  databases by corrected time, in UTC
 //!   <date>.<generation>/         a day as it was sealed, until it is merged
 //!     hours        device[16] seal[8] piece[2]            -> Block
-//!   <date>.<generation>.merged/  a day as it was merged, until its week is over
+//!   <date>.<generation>.merged/  a day as it was merged, until it is joined with its week
 //!     days         device[16] day[4] generation[2] piece[2] -> Block
+//!     1h           device[16] day[4] generation[2] piece[2] -> Block of `rollup/form.rs`: its hours
 //!   <year>-W<week>/              an ISO week of merged days
 //!     days         device[16] day[4] generation[2] piece[2] -> Block
 //!     blocks       device[16] metric[2] text(instance) seal[8] block[4] -> schema 1 only: a block of one series
 //!   <year>-W<week>.15m/          the roll-ups of four weeks, from this one on, by quarters of an hour
-//!     rollups      device[16] day[4] generation[2] piece[2] -> Block of `rollup/form.rs`
+//!     rollups      device[16] monday[4] piece[2]          -> Block of `rollup/form.rs`: weeks, from this one
+//!                                                            on, up to the next such key of the device
+//!                  device[16] day[4] generation[2] piece[2] -> the same of one day that came late
 //!   <year>-W<week>.1h/           those of 13 weeks by hours
-//!     rollups      as above
 //!   <year>-W<week>.1d/           those of 52 weeks by days
-//!     rollups      device[16] day[4] piece[2]             -> Block of a whole week, named by its Monday
 //! ```
 //! Numbers are big-endian; a time is its milliseconds with the sign bit inverted, so that keys sort
 //! as times do, and so is a day; `text` is its length in two bytes and its bytes, so that no key is part
@@ -55,8 +56,9 @@
 //!    that was copied before is replaced by itself. A frame after such an entry begins a chain.
 //! 6. A generation of a day in `days` takes no more seals: its folder stays as it is until it is merged.
 //!    It is read from one place, which `days` names; what lies of it elsewhere does not count.
-//! 7. A generation of a day is in the roll-ups once `days` says so; until then it is read from what it
-//!    was made of. Rolling it up once more replaces what is there by itself.
+//! 7. A generation of a day is in the roll-ups once `days` says so, and in one place; until then it is
+//!    read from what it was made of. Rolling it up once more replaces what is there by itself.
+//! 8. Quarters of an hour are read from the readings while these are there, and written when they go.
 
 use rollcall_shared::id::{DeviceId, SpoolId};
 use rollcall_shared::time::{UnixMs, civil_from_days, days_from_civil};
@@ -69,9 +71,10 @@ use crate::notification::NotificationKey;
 
 use super::rollup::Level;
 
-/// The schema that this version writes. Schema 3 had no rules and no inventory; schema 2 had no merged
-/// days of their own, no roll-ups, and fewer trees.
-pub const SCHEMA: u32 = 4;
+/// The schema that this version writes. Schema 4 rolled every day up by all levels when it was merged;
+/// schema 3 had no rules and no inventory; schema 2 had no merged days of their own, no roll-ups, and fewer
+/// trees.
+pub const SCHEMA: u32 = 5;
 
 /// The most bytes of a value.
 pub const VALUE_BYTES: usize = 6 * 1024;
@@ -296,16 +299,30 @@ pub fn parse_merged(key: &[u8]) -> Option<(Day, u16)> {
     parse_day(key.get(16..22)?)
 }
 
-/// Key in the roll-ups of a week by days, without the piece.
+/// Key in the roll-ups of a device from a week on, without the piece.
 pub fn rolled_week(device: DeviceId, week: Week) -> Vec<u8> {
     merged(device, week.start(), 0)[..20].to_vec()
 }
 
-/// The week in a key of the roll-ups by days.
-pub fn parse_rolled_week(key: &[u8]) -> Option<Week> {
-    let day: [u8; 4] = key.get(16..20)?.try_into().ok()?;
-    let (day, _) = parse_day(&[&day[..], &[0, 0]].concat())?;
-    Some(Week::of(day.start()))
+/// Whose and from when on a value in the roll-ups is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RolledFrom {
+    /// From this week on.
+    Week(Week),
+    /// Of this day, which came late.
+    Day(Day, u16),
+}
+
+/// From when on a value in the roll-ups is, by its key.
+pub fn parse_rolled(key: &[u8]) -> Option<RolledFrom> {
+    match key.len() {
+        22 => {
+            let (day, _) = parse_day(&[key.get(16..20)?, &[0, 0]].concat())?;
+            Some(RolledFrom::Week(Week::of(day.start())))
+        }
+        24 => parse_merged(key).map(|(day, generation)| RolledFrom::Day(day, generation)),
+        _ => None,
+    }
 }
 
 /// Key in `days` of the hot database.
@@ -400,23 +417,49 @@ pub enum Place {
 }
 
 impl Place {
-    /// The place that a value in `days` of the hot database names, and whether the generation is rolled up.
-    pub fn parse(value: &[u8]) -> Option<(Self, bool)> {
-        let (place, is_rolled) = match value {
-            [place] => (place, false),
-            [place, 1] => (place, true),
+    /// The place that a value in `days` of the hot database names, and how far the generation is rolled up.
+    pub fn parse(value: &[u8]) -> Option<(Self, RolledUp)> {
+        let (place, rolled) = match value {
+            [place] => (place, RolledUp::Not),
+            [place, 1] => (place, RolledUp::Whole),
+            [place, 2] => (place, RolledUp::Coarse),
             _ => return None,
         };
         let mut places = [Self::Sealed, Self::Week, Self::Merged].into_iter();
         let place = places.find(|known| *known as u8 == *place)?;
-        Some((place, is_rolled))
+        Some((place, rolled))
     }
 
     /// What [`Place::parse`] reads.
-    pub fn value(self, is_rolled: bool) -> Vec<u8> {
+    pub fn value(self, rolled: RolledUp) -> Vec<u8> {
         let mut value = vec![self as u8];
-        value.extend(is_rolled.then_some(1));
+        value.extend((rolled != RolledUp::Not).then_some(rolled as u8));
         value
+    }
+}
+
+/// How far a generation of a day is rolled up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RolledUp {
+    /// Not at all.
+    #[default]
+    Not = 0,
+    /// By every level that is kept of it, in the folders of the levels.
+    Whole = 1,
+    /// By hours and days: in the folders of these levels where it lies in its week, and by hours beside its
+    /// readings where it lies in a folder of its own.
+    Coarse = 2,
+}
+
+impl RolledUp {
+    /// Whether it is rolled up by a level.
+    pub const fn has(self, level: Level) -> bool {
+        match self {
+            Self::Not => false,
+            Self::Whole => true,
+            Self::Coarse => !matches!(level, Level::Quarter),
+        }
     }
 }
 
@@ -487,7 +530,7 @@ impl Part {
     pub const fn trees(self) -> &'static [&'static str] {
         match self {
             Self::Sealed(..) => &["hours"],
-            Self::Merged(..) => &["days"],
+            Self::Merged(..) => &["days", "1h"],
             Self::Raw(_) => &["days", "blocks"],
             Self::Rollups(..) => &["rollups"],
         }

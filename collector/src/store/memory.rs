@@ -3,7 +3,7 @@
 //! Only what is durable on disk is applied here, and in the order of the log. Applying the same log
 //! to the same snapshot gives the same memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rollcall_shared::configuration::Configuration;
@@ -15,7 +15,7 @@ use super::codec::{Decoder, Problem};
 use super::counts::FleetCounts;
 use super::cursors::{Cursor, Cursors};
 use super::frame::{Head, Step};
-use super::keys::{Day, Place, Week};
+use super::keys::{Day, Place, RolledUp, Week};
 use super::records::{ApiTokenRecord, EnrolmentTokenRecord};
 use super::tail::{Segment, Tail};
 use crate::alert::{Alert, AlertKey};
@@ -70,8 +70,8 @@ pub(super) struct Memory {
     pub large: Vec<DeviceId>,
     /// The generations of days that take no more seals, and where each is read from.
     pub days: BTreeMap<(Day, u16), Place>,
-    /// Those of them that are rolled up.
-    pub rolled: BTreeSet<(Day, u16)>,
+    /// How far those of them are rolled up that are.
+    pub rolled: BTreeMap<(Day, u16), RolledUp>,
     /// The day on which what came late was merged last.
     pub late_merged: Option<Day>,
     /// Up to where retention has come.
@@ -335,11 +335,16 @@ impl Memory {
     }
 
     /// From here on a generation of a day is read from there.
-    pub fn place_day(&mut self, day: (Day, u16), place: Place, is_rolled: bool) {
+    pub fn place_day(&mut self, day: (Day, u16), place: Place, rolled: RolledUp) {
         self.days.insert(day, place);
-        if is_rolled {
-            self.rolled.insert(day);
+        if rolled != RolledUp::Not {
+            self.rolled.insert(day, rolled);
         }
+    }
+
+    /// How far a generation of a day is rolled up.
+    pub fn rolled_up(&self, day: (Day, u16)) -> RolledUp {
+        self.rolled.get(&day).copied().unwrap_or_default()
     }
 
     /// Where a generation of a day is read from.

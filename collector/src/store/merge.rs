@@ -3,9 +3,11 @@
 //! up on the way: see `rollup`.
 //!
 //! What comes late, from a laptop that was off for weeks, is sealed into a new generation of its day and
-//! merged into the week beside what is there. See the invariants in `keys`.
+//! merged into the week: of a small fleet the week is written anew, as it is for each day, and of a large one
+//! it is put beside what is there. See the invariants in `keys`.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,9 +19,10 @@ use super::block::{self, Column, Point, Unpacked};
 use super::database::{Database, Op, Pair};
 use super::dense::Dense;
 use super::hot::{failed, put};
-use super::keys::{self, Day, Part, Place, TreeName, Week};
-use super::read::{BLOCKS, DAYS, damaged};
+use super::keys::{self, Day, Part, Place, RolledUp, TreeName, Week};
+use super::read::{BLOCKS, DAYS, HOURS, damaged};
 use super::rollup::write::RollUps;
+use super::rollup::{self, Level};
 use super::seal::put_values;
 use super::{OpenError, Store, StoreError};
 use crate::device::SeriesKey;
@@ -32,9 +35,6 @@ const OPS: usize = 512;
 
 /// How long what is merged waits for a backup to be done, until it looks again.
 const BACKUP_LOOKS: Duration = Duration::from_secs(1);
-
-/// Bytes of a merged key before the piece.
-const PREFIX: usize = 22;
 
 impl Store {
     /// Merges the days and weeks that are over. What came late for days before is merged once a day. Run
@@ -63,7 +63,7 @@ impl Store {
         weeks.sort_unstable();
         weeks.dedup();
         for week in weeks {
-            if is_over(week.end()) {
+            if is_over(week.end()) || self.is_small(week).map_err(failed)? {
                 self.merge_week(week).await?;
             }
         }
@@ -85,7 +85,9 @@ impl Store {
             self.take_from_seals(day, generation).await?;
         }
         if matches!(known, None | Some(Place::Sealed)) {
-            let place = self.place_for(day, generation, now);
+            let rolled = self.rolled_for(day);
+            let place = self.place_for(day, generation, rolled, now);
+            let place = place.map_err(failed)?;
             if place == Place::Merged {
                 let built = self.blocking(move |store| store.build_day(day, generation));
                 let built = built.await?;
@@ -93,26 +95,58 @@ impl Store {
                 self.put_in_place(part, built).await?;
             } else {
                 let resumed = known.is_some();
-                self.blocking(move |store| store.copy_day(day, generation, resumed))
+                self.blocking(move |store| store.copy_day(day, generation, rolled, resumed))
                     .await?;
             }
-            self.place_days(vec![(day, generation)], place, true)
+            self.place_days(vec![(day, generation)], place, Some(rolled))
                 .await?;
         }
         self.remove_part(Part::Sealed(day, generation)).await
     }
 
-    /// Where a day is merged to: a database of its own until its week is merged, and the week's where it
-    /// comes later than that.
-    fn place_for(&self, day: Day, generation: u16, now: UnixMs) -> Place {
+    /// Where a day is merged to: a database of its own until it is joined with its week, and the week's where
+    /// it comes later than that and the week is large, or where nothing but roll-ups is kept of it.
+    fn place_for(
+        &self,
+        day: Day,
+        generation: u16,
+        rolled: RolledUp,
+        now: UnixMs,
+    ) -> io::Result<Place> {
         let week = Week::of(day.start());
+        if rolled == RolledUp::Whole {
+            return Ok(Place::Week);
+        }
+        if self.is_small(week)? {
+            return Ok(Place::Merged);
+        }
         let is_over = week.end().plus_ms(AFTER_MS) <= now;
         let is_late = is_over && !self.shared().memory().days_in(week, Place::Week).is_empty();
-        if generation > 0 || is_late {
+        Ok(if generation > 0 || is_late {
             Place::Week
         } else {
             Place::Merged
+        })
+    }
+
+    /// How far a day is rolled up when it is merged: as far as its readings do not say it.
+    fn rolled_for(&self, day: Day) -> RolledUp {
+        match day.end() > self.shared().oldest_raw() {
+            true => RolledUp::Coarse,
+            false => RolledUp::Whole,
         }
+    }
+
+    fn is_small(&self, week: Week) -> io::Result<bool> {
+        let history = &self.shared().history;
+        let of_week = |part: &Part| match *part {
+            Part::Raw(of) => of == week,
+            Part::Merged(day, _) => Week::of(day.start()) == week,
+            Part::Sealed(..) | Part::Rollups(..) => false,
+        };
+        let parts = history.parts()?.into_iter().filter(of_week);
+        let bytes = parts.map(|part| history.bytes(part)).sum::<u64>();
+        Ok(bytes <= self.shared().options.small_week_bytes)
     }
 
     /// Brings the merged days of a week into its database, which is written anew.
@@ -122,7 +156,16 @@ impl Store {
             self.shared().check_reserve()?;
             let built = self.blocking(move |store| store.build_week(week)).await?;
             self.put_in_place(Part::Raw(week), built).await?;
-            self.place_days(days, Place::Week, false).await?;
+            for level in [Level::Hour, Level::Day] {
+                if self.keeps_rolled(level, week) {
+                    let of = days.clone();
+                    let built = self.blocking(move |store| store.join_hours(level, week, &of));
+                    let built = built.await?;
+                    let part = Part::rollups(level, week);
+                    self.put_in_place(part, built).await?;
+                }
+            }
+            self.place_days(days, Place::Week, None).await?;
         }
         for part in self.shared().history.parts().map_err(failed)? {
             if let Part::Merged(day, generation) = part
@@ -143,32 +186,34 @@ impl Store {
     ) -> Result<(), StoreError> {
         let _no_seal = self.shared().sealing.lock().await;
         self.finish_interrupted().await?;
-        self.place_days(vec![(day, generation)], Place::Sealed, false)
+        self.place_days(vec![(day, generation)], Place::Sealed, None)
             .await
     }
 
-    /// From here on these are read from there, all or none. What is rolled up of them stays so.
+    /// From here on these are read from there, all or none; how far they are rolled up stays as it is where
+    /// that is not said.
     pub(super) async fn place_days(
         &self,
         days: Vec<(Day, u16)>,
         place: Place,
-        are_rolled: bool,
+        rolled: Option<RolledUp>,
     ) -> Result<(), StoreError> {
-        let marks = {
+        let days: Vec<((Day, u16), RolledUp)> = {
             let memory = self.shared().memory();
-            let mark = |of: &(Day, u16)| {
-                let key = keys::day(of.0, of.1);
-                let is_rolled = are_rolled || memory.rolled.contains(of);
-                put(TreeName::Days, &key, place.value(is_rolled))
-            };
-            days.iter().map(mark).collect()
+            let with_rolled = |of| (of, rolled.unwrap_or_else(|| memory.rolled_up(of)));
+            days.into_iter().map(with_rolled).collect()
         };
+        let mark = |&((day, generation), rolled): &((Day, u16), RolledUp)| {
+            let key = keys::day(day, generation);
+            put(TreeName::Days, &key, place.value(rolled))
+        };
+        let marks = days.iter().map(mark).collect();
         self.change(Vec::new(), marks).await?;
         self.blocking(move |store| {
             let _nobody_reads = store.shared().close_gate();
             let mut memory = store.shared().memory_mut();
-            for day in days {
-                memory.place_day(day, place, are_rolled);
+            for (day, rolled) in days {
+                memory.place_day(day, place, rolled);
             }
             Ok(())
         })
@@ -184,7 +229,7 @@ impl Store {
     }
 
     /// Puts a part that was built into its place, once no backup is under way.
-    async fn put_in_place(&self, part: Part, built: PathBuf) -> Result<(), StoreError> {
+    pub(super) async fn put_in_place(&self, part: Part, built: PathBuf) -> Result<(), StoreError> {
         loop {
             let path = built.clone();
             let done = self.blocking(move |store| {
@@ -199,7 +244,7 @@ impl Store {
         }
     }
 
-    fn may_go_on(&self) -> Result<(), StoreError> {
+    pub(super) fn may_go_on(&self) -> Result<(), StoreError> {
         if self.shared().stop_merging.load(Ordering::Relaxed) {
             return Err(StoreError::Closed);
         }
@@ -207,10 +252,13 @@ impl Store {
     }
 
     /// Builds a day's own database of what was sealed.
-    fn build_day(&self, day: Day, generation: u16) -> Result<PathBuf, StoreError> {
+    pub(super) fn build_day(&self, day: Day, generation: u16) -> Result<PathBuf, StoreError> {
         let mut built = self.build(Part::Merged(day, generation))?;
-        self.merged_day(day, generation, |ops| {
-            for op in ops {
+        self.merged_day(day, generation, |device, columns, times| {
+            let prefix = keys::merged(device, day, generation);
+            let hours = rollup::hours(columns, times, generation);
+            let ops = put_values(DAYS, &prefix, block::encode(columns)).into_iter();
+            for op in ops.chain(put_values(HOURS, &prefix, block::encode(&hours))) {
                 let value = op.value.as_deref().unwrap_or_default();
                 built.put(op.tree, op.key, value).map_err(failed)?;
             }
@@ -219,52 +267,55 @@ impl Store {
         finish(built)
     }
 
-    /// Copies a day into its week; it is durable when this returns.
+    /// Copies a day into its week, and rolls it up; both are durable when this returns.
     pub(super) fn copy_day(
         &self,
         day: Day,
         generation: u16,
+        rolled: RolledUp,
         resumed: bool,
     ) -> Result<(), StoreError> {
         let week = Part::Raw(Week::of(day.start()));
-        let to = self.shared().history.part(week)?;
+        // What came too late to be kept is rolled up, and that is all.
+        let to = match rolled {
+            RolledUp::Whole => None,
+            RolledUp::Coarse | RolledUp::Not => Some(self.shared().history.part(week)?),
+        };
+        let mut rollups = RollUps::open(self, day, generation, rolled)?;
         let mut ops = Vec::new();
-        self.merged_day(day, generation, |more| {
-            if resumed && let Some(first) = more.first() {
-                ops.extend(removals(&to, DAYS, &first.key[..PREFIX])?);
+        self.merged_day(day, generation, |device, columns, times| {
+            rollups.put(device, columns, times)?;
+            let Some(to) = &to else { return Ok(()) };
+            let prefix = keys::merged(device, day, generation);
+            if resumed {
+                ops.extend(removals(to, DAYS, &prefix)?);
             }
-            ops.extend(more);
+            ops.extend(put_values(DAYS, &prefix, block::encode(columns)));
             if ops.len() >= OPS {
                 to.commit(&std::mem::take(&mut ops)).map_err(failed)?;
             }
             Ok(())
         })?;
-        to.commit(&ops).map_err(failed)
+        if let Some(to) = &to {
+            to.commit(&ops).map_err(failed)?;
+        }
+        rollups.finish()
     }
 
-    /// Gives what a sealed day becomes, a device after the other; nothing where it is too old by now. Rolls
-    /// it up on the way, which also late readings are that are too old to be kept.
+    /// Gives what a sealed day holds of each device: its series, by key, and the times of its reports.
     fn merged_day(
         &self,
         day: Day,
         generation: u16,
-        mut each: impl FnMut(Vec<Op>) -> Result<(), StoreError>,
+        mut each: impl FnMut(DeviceId, &[Column], &[UnixMs]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let is_kept = day.end() > self.shared().oldest_raw();
         let part = Part::Sealed(day, generation);
         let from = self.shared().history.part(part)?;
-        let mut rolled = RollUps::open(self, day, generation)?;
         for_each_device(&from, part, &mut |device, of| {
             self.may_go_on()?;
             let (columns, times) = of.finish();
-            rolled.put(device, &columns, &times)?;
-            if !is_kept {
-                return Ok(());
-            }
-            let prefix = keys::merged(device, day, generation);
-            each(put_values(DAYS, &prefix, block::encode(&columns)))
-        })?;
-        rolled.finish()
+            each(device, &columns, &times)
+        })
     }
 
     /// Builds a week's database of what it holds, and of its days that are merged.
@@ -301,12 +352,12 @@ impl Store {
         finish(built)
     }
 
-    fn build(&self, part: Part) -> Result<Dense, StoreError> {
+    pub(super) fn build(&self, part: Part) -> Result<Dense, StoreError> {
         self.shared().history.build(part).map_err(failed)
     }
 }
 
-fn finish(built: Dense) -> Result<PathBuf, StoreError> {
+pub(super) fn finish(built: Dense) -> Result<PathBuf, StoreError> {
     built.finish().map_err(|error| match error {
         OpenError::Damaged(error) => error,
         other => StoreError::Failed(other.to_string()),
@@ -314,7 +365,7 @@ fn finish(built: Dense) -> Result<PathBuf, StoreError> {
 }
 
 /// Gives the pairs of several sources, each in order, in the order of all.
-fn in_order(
+pub(super) fn in_order(
     mut sources: Vec<impl Iterator<Item = Pair>>,
     mut each: impl FnMut(Vec<u8>, Vec<u8>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
@@ -389,7 +440,7 @@ fn for_each_device(
 /// What an interrupted merge has put; another version of the codec may make fewer pieces.
 pub(super) fn removals(to: &Database, tree: usize, prefix: &[u8]) -> Result<Vec<Op>, StoreError> {
     let found = to.scan(tree, prefix);
-    let removal = |pair: std::io::Result<(Vec<u8>, Vec<u8>)>| {
+    let removal = |pair: Pair| {
         let (key, _) = pair.map_err(failed)?;
         Ok(Op {
             tree,

@@ -10,8 +10,8 @@ use rollcall_shared::time::UnixMs;
 use super::block::{self, Column, Point, Unpacked, Wanted};
 use super::counters::count;
 use super::hot::failed;
-use super::keys::{self, Day, Part, Place, Week, meta};
-use super::rollup::times_of;
+use super::keys::{self, Day, Part, Place, RolledUp, Week, meta};
+use super::rollup::{Level, times_of};
 use super::tail::Segment;
 use super::{Store, StoreError};
 use crate::device::SeriesKey;
@@ -19,6 +19,9 @@ use crate::device::SeriesKey;
 /// The tree of a week that holds merged days, and the one of schema 1.
 pub(super) const DAYS: usize = 0;
 pub(super) const BLOCKS: usize = 1;
+
+/// The tree of a merged day that holds its hours.
+pub(super) const HOURS: usize = 1;
 
 impl Store {
     /// The values of a series from `from` to `to`, both inclusive, in the order of their time.
@@ -75,7 +78,7 @@ impl Store {
         let memory = self.shared().memory();
         let read = |(day, place): (&(Day, u16), &Place)| DayRead {
             place: *place,
-            is_rolled: memory.rolled.contains(day),
+            rolled: memory.rolled_up(*day),
         };
         let days = memory.days.range(range);
         days.map(|pair| (*pair.0, read(pair))).collect()
@@ -86,7 +89,7 @@ impl Store {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DayRead {
     pub place: Place,
-    pub is_rolled: bool,
+    pub rolled: RolledUp,
 }
 
 /// A read that is under way: what is where, as of one moment. No part of the history goes meanwhile.
@@ -127,9 +130,9 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The readings of days that are not rolled up.
-    pub fn unrolled(&self) -> Result<Unpacked, StoreError> {
-        self.raw(&|day| !day.is_rolled)
+    /// The readings of days that are not rolled up by a level.
+    pub fn unrolled(&self, level: Level) -> Result<Unpacked, StoreError> {
+        self.raw(&|day| !day.rolled.has(level))
     }
 
     /// The readings: of merged days those that are wanted, and all of the others.

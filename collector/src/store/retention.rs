@@ -7,7 +7,7 @@
 use rollcall_shared::time::UnixMs;
 
 use super::hot::{failed, put, remove};
-use super::keys::{self, Day, Part, Place, TreeName, Week, meta};
+use super::keys::{self, Day, Part, Place, RolledUp, TreeName, Week, meta};
 use super::{Store, StoreError, Write};
 
 /// How far retention moves on in one run, of which there is one an hour.
@@ -15,6 +15,10 @@ const STEP_MS: i64 = 7 * 3_600_000;
 
 /// A part goes when its last day may: roll-ups by days are those of a year.
 const LONGEST_PART_MS: i64 = 53 * 7 * 86_400_000;
+
+/// How much longer than anything else readings stay that are not rolled up: they are within the day before
+/// they may go, and where that fails for so long, a full disk would be worse.
+const UNROLLED_MS: i64 = 14 * 86_400_000;
 
 /// Removals in one transaction.
 const AT_ONCE: usize = 256;
@@ -75,13 +79,14 @@ impl Store {
     fn remove_parts(&self, retained: UnixMs) -> Result<(), StoreError> {
         let options = &self.shared().options;
         let (oldest, oldest_raw) = (options.oldest(retained), options.oldest_raw(retained));
+        let unrolled = oldest.plus_ms(-UNROLLED_MS);
         for part in self.shared().history.parts().map_err(failed)? {
             let kept_from = match part {
                 // What is not rolled up yet would be gone altogether.
                 Part::Raw(week) if self.is_unrolled(week.start(), Week(week.0 + 1).start()) => {
-                    oldest
+                    unrolled
                 }
-                Part::Merged(day, _) if self.is_unrolled(day, Day(day.0 + 1)) => oldest,
+                Part::Merged(day, _) if self.is_unrolled(day, Day(day.0 + 1)) => unrolled,
                 Part::Raw(_) | Part::Merged(..) => oldest_raw,
                 Part::Sealed(..) => oldest,
                 Part::Rollups(level, _) => options.oldest_rolled(level, retained),
@@ -94,11 +99,13 @@ impl Store {
         Ok(())
     }
 
-    /// Whether anything that is merged from a day up to another is not rolled up.
+    /// Whether anything that is merged from a day up to another is not rolled up by every level.
     fn is_unrolled(&self, from: Day, to: Day) -> bool {
         let memory = self.shared().memory();
         let mut days = memory.days.range((from, 0)..(to, 0));
-        days.any(|(day, place)| *place != Place::Sealed && !memory.rolled.contains(day))
+        days.any(|(day, place)| {
+            *place != Place::Sealed && memory.rolled_up(*day) != RolledUp::Whole
+        })
     }
 
     async fn remove_rows(&self, tree: TreeName, retained: UnixMs) -> Result<(), StoreError> {

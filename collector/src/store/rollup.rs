@@ -1,15 +1,19 @@
 //! Roll-ups: what a series was like in each quarter of an hour, each hour and each day, so that the
 //! chart of a year reads kilobytes.
 //!
-//! They are made of a day when it is merged, in databases of their own for each [`Level`] and some weeks
-//! (see `keys`), so that each level is kept for as long as it may, and goes by the folder. What comes late
-//! is a generation of its own day, and adds to what is there when it is read.
+//! Hours and days are made of a day when it is merged, quarters of an hour of a week when its readings are
+//! about to go: until then they are read from these, which tell more and are there anyway. They lie in
+//! databases of their own for each [`Level`] and some weeks (see `keys`), so that each level is kept for as
+//! long as it may, and goes by the folder. What comes late is a generation of its own day, and adds to what
+//! is there when it is read.
 //!
 //! A value stands for the reports after it until its series is read again, since a report carries what
 //! changed: the mean of a day is the mean over the reports of that day, not over the changes. It stands
 //! for [`HOLD_MS`] at most, and for no time without reports: absence is not health.
 
+mod band;
 pub(super) mod form;
+mod join;
 mod read;
 mod roll;
 #[cfg(test)]
@@ -22,8 +26,10 @@ use rollcall_shared::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
 use crate::device::SeriesKey;
+use read::joined;
+use roll::by_level_of;
 pub use roll::coarser;
-pub(super) use roll::{roll, times_of};
+pub(super) use roll::{hours, roll, times_of};
 
 /// How long a value stands at most: full reports come every four hours, and may be some minutes late.
 pub const HOLD_MS: i64 = 4 * 3_600_000 + 15 * 60_000;
@@ -65,7 +71,7 @@ pub struct Bucket {
 pub struct Band {
     /// The least.
     pub min: f64,
-    /// The mean over the reports, to a thousandth of the widest band of its day.
+    /// The mean over the reports, to a thousandth of the widest band beside it.
     pub mean: f64,
     /// The greatest.
     pub max: f64,

@@ -295,7 +295,9 @@ async fn merged_days_and_what_came_late_are_read_once() {
         panic!("a day comes first: {part:?}");
     };
     store.take_from_seals(day, generation).await.unwrap();
-    store.copy_day(day, generation, false).unwrap();
+    store
+        .copy_day(day, generation, keys::RolledUp::Coarse, false)
+        .unwrap();
     assert_eq!(read(&store), expected, "what is copied does not count yet");
     drop(store);
     let store = open(dir.path());
@@ -327,6 +329,14 @@ async fn days_that_become_a_week_are_read_once() {
         .await
         .unwrap();
     store.seal(NOW).await.unwrap();
+    // Of a large fleet.
+    let options = StoreOptions {
+        small_week_bytes: 0,
+        ..options()
+    };
+    let open = |data: &Path| Store::open(data, options.clone(), NOW).unwrap();
+    drop(store);
+    let store = open(dir.path());
     // The week of these days is over at `NOW`; a day before it is not.
     let before = NOW.plus_ms(-86_400_000);
     store.merge(before).await.unwrap();
@@ -382,7 +392,9 @@ async fn what_schema_2_merged_is_read_as_it_is() {
     let [keys::Part::Sealed(day, generation)] = store.shared().history.parts().unwrap()[..] else {
         panic!("one day");
     };
-    store.copy_day(day, generation, false).unwrap();
+    store
+        .copy_day(day, generation, keys::RolledUp::Coarse, false)
+        .unwrap();
     let ops = [
         hot::put(TreeName::Days, &keys::day(day, generation), vec![1]),
         hot::put(

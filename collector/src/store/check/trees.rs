@@ -7,10 +7,9 @@ use rollcall_shared::time::UnixMs;
 use serde::de::DeserializeOwned;
 
 use super::super::codec::{Decoder, Problem, first_piece};
-use super::super::keys::{self, Day, Part, Place, SCHEMA, TreeName, Week, meta};
+use super::super::keys::{self, Day, Part, Place, RolledFrom, SCHEMA, TreeName, Week, meta};
 use super::super::log::LogEntry;
 use super::super::memory::Entry;
-use super::super::rollup::Level;
 use super::super::{ApiTokenRecord, EnrolmentTokenRecord, block, seal, snapshot};
 use super::agreement::Agreement;
 use super::{CheckReport, Finding, RESTORE};
@@ -194,13 +193,13 @@ impl PartTree {
                 let (day, _) = keys::parse_merged(key).ok_or("its key is too short")?;
                 verify_days(value, |at| Day::of(at) == day)
             }
-            (Part::Rollups(Level::Day, _), _) => {
-                let week = keys::parse_rolled_week(key).ok_or("its key is too short")?;
-                verify_days(value, |at| Week::of(at) == week)
-            }
-            (Part::Rollups(..), _) => {
-                let (day, _) = keys::parse_merged(key).ok_or("its key is too short")?;
-                verify_days(value, |at| Day::of(at) == day)
+            (Part::Rollups(level, _), _) => {
+                match keys::parse_rolled(key).ok_or("its key has neither 22 bytes nor 24")? {
+                    RolledFrom::Day(day, _) => verify_days(value, |at| Day::of(at) == day),
+                    RolledFrom::Week(week) => verify_days(value, |at| {
+                        Week::of(at) >= week && Part::rollups(level, Week::of(at)) == self.part
+                    }),
+                }
             }
         }
     }

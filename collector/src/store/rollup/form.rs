@@ -1,13 +1,13 @@
 //! Buckets as columns of a block, and back.
 //!
 //! ```text
-//! series := statistic * 256 + metric, instance     the code of a metric is below 256
+//! series := statistic * 256 + metric, instance     the code of a metric is below 256; see `band`
 //! time   := the bucket's first moment + the generation of its day, in milliseconds
 //! ```
 //! The last value has a point in each bucket. What is the same in all buckets is left out: the least, the
 //! greatest and the mean where they are the last value, and the count where it is that of the series
 //! before. So a number that stands still, as most do, costs a name and itself. Means are rounded to a
-//! thousandth of the widest band of the day.
+//! thousandth of the widest band of the series in the value.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,19 +15,12 @@ use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
 use super::super::block::{Column, Point, Wanted};
-use super::{Band, Bucket, Rolled};
+use super::super::keys::{Day, Place, RolledUp};
+use super::band::{self, COUNT, LAST, Tells};
+use super::{Band, Bucket, Level, Rolled};
 use crate::device::SeriesKey;
 
-const LAST: u16 = 0;
-const MIN: u16 = 1;
-const MAX: u16 = 2;
-const MEAN: u16 = 3;
-const COUNT: u16 = 4;
-
-/// A number of a band.
-type Part<'a> = &'a dyn Fn(&Band) -> f64;
-
-/// The buckets of a generation of a day.
+/// Buckets as columns; the generation is added to each `at`.
 pub(in super::super) fn to_columns(rolled: &[Rolled], generation: u16) -> Vec<Column> {
     let mut columns = Vec::new();
     let mut counts_before: Vec<Point> = Vec::new();
@@ -44,18 +37,12 @@ pub(in super::super) fn to_columns(rolled: &[Rolled], generation: u16) -> Vec<Co
             .iter()
             .map(|bucket| (at(bucket), bucket.last.clone()));
         columns.push(of(LAST, last.collect()));
-        let decimals = decimals(buckets);
-        let parts: [(u16, Part<'_>); 3] = [
-            (MIN, &|band| band.min),
-            (MAX, &|band| band.max),
-            (MEAN, &|band| rounded(band, decimals)),
-        ];
-        for (statistic, number) in parts {
-            let with_band = || buckets.iter().filter_map(|b| Some((b, b.band.as_ref()?)));
-            if with_band().any(|(bucket, band)| Value::Number(number(band)) != bucket.last) {
-                let points = with_band().map(|(b, band)| (at(b), Value::Number(number(band))));
-                columns.push(of(statistic, points.collect()));
-            }
+        for (statistic, numbers) in band::columns(buckets) {
+            let with_band = buckets.iter().filter(|bucket| bucket.band.is_some());
+            let points = with_band
+                .map(at)
+                .zip(numbers.into_iter().map(Value::Number));
+            columns.push(of(statistic, points.collect()));
         }
         let counts = buckets.iter();
         let counts: Vec<Point> = counts
@@ -69,27 +56,20 @@ pub(in super::super) fn to_columns(rolled: &[Rolled], generation: u16) -> Vec<Co
     columns
 }
 
-/// The decimals to which the means of buckets are rounded; less than 0 for tens and hundreds, `None` where
-/// that would not help.
-fn decimals(buckets: &[Bucket]) -> Option<i32> {
-    let bands = buckets.iter().filter_map(|bucket| bucket.band);
-    let widest = bands.map(|band| band.max - band.min).fold(0.0, f64::max);
-    let decimals = (-(widest / 1000.0).log10()).ceil();
-    (-15.0..=15.0)
-        .contains(&decimals)
-        .then_some(decimals as i32)
+/// The generation of a day that a point is of.
+pub(in super::super) fn day_of(at: UnixMs) -> (Day, u16) {
+    let generation = at.0.rem_euclid(Level::Quarter.width_ms());
+    (Day::of(at), u16::try_from(generation).unwrap_or(u16::MAX))
 }
 
-fn rounded(band: &Band, decimals: Option<i32>) -> f64 {
-    let Some(decimals) = decimals else {
-        return band.mean;
-    };
-    let power = 10_f64.powi(decimals.abs());
-    let near = match decimals {
-        0.. => (band.mean * power).round() / power,
-        _ => (band.mean / power).round() * power,
-    };
-    near.clamp(band.min, band.max)
+/// Whether a generation of a day is read from the folder of a level: what an interrupted run has left there
+/// does not count.
+pub(in super::super) fn is_in_folder(place: Place, rolled: RolledUp, level: Level) -> bool {
+    match rolled {
+        RolledUp::Not => false,
+        RolledUp::Whole => true,
+        RolledUp::Coarse => place == Place::Week && rolled.has(level),
+    }
 }
 
 /// Which columns are needed for some series: of the counts all, since one may stand for the next.
@@ -97,34 +77,39 @@ pub(in super::super) fn is_needed(metric: u16, instance: &str, wanted: Wanted<'_
     metric >> 8 == COUNT || wanted(metric & 0xff, instance)
 }
 
+/// What columns tell of one series: each by what it tells.
+#[derive(Default)]
+struct Parts {
+    last: Vec<Point>,
+    counts: Vec<Point>,
+    bands: Vec<(Tells, Vec<Point>)>,
+}
+
 /// The buckets that columns tell of, by series; each `at` has the generation in it still.
 pub(in super::super) fn from_columns(columns: Vec<Column>, wanted: Wanted<'_>) -> Vec<Rolled> {
-    let mut series: BTreeMap<SeriesKey, [Vec<Point>; 5]> = BTreeMap::new();
+    let mut series: BTreeMap<SeriesKey, Parts> = BTreeMap::new();
     for column in columns {
         let (statistic, metric) = (column.key.metric >> 8, column.key.metric & 0xff);
         let key = SeriesKey {
             metric,
             instance: column.key.instance,
         };
-        if let Some(points) = series
-            .entry(key)
-            .or_default()
-            .get_mut(usize::from(statistic))
-        {
-            points.extend(column.points);
+        let parts = series.entry(key).or_default();
+        match Tells::of(statistic) {
+            Some(Tells::Itself(LAST)) => parts.last.extend(column.points),
+            Some(Tells::Itself(COUNT)) => parts.counts.extend(column.points),
+            Some(tells) => parts.bands.push((tells, column.points)),
+            None => {}
         }
     }
     let mut counts: HashMap<UnixMs, u64> = HashMap::new();
     let mut found = Vec::new();
-    for (key, mut parts) in series {
-        parts
-            .iter_mut()
-            .for_each(|points| points.sort_by_key(|(at, _)| *at));
-        for (at, count) in &parts[usize::from(COUNT)] {
+    for (key, parts) in series {
+        for (at, count) in &parts.counts {
             counts.insert(*at, count.as_number().unwrap_or_default() as u64);
         }
         if wanted(key.metric, &key.instance) {
-            let buckets = buckets(&parts, &counts);
+            let buckets = buckets(parts, &counts);
             found.push(Rolled { key, buckets });
         }
     }
@@ -132,28 +117,33 @@ pub(in super::super) fn from_columns(columns: Vec<Column>, wanted: Wanted<'_>) -
     found
 }
 
-fn buckets(parts: &[Vec<Point>; 5], counts: &HashMap<UnixMs, u64>) -> Vec<Bucket> {
-    let [last, min, max, mean, _] = parts;
-    let mut numbers = [min, max, mean].map(|points| points.iter().peekable());
-    let bucket = |(at, last): &Point| {
-        let [min, max, mean] = numbers.each_mut().map(|points| {
-            while points.next_if(|(time, _)| time < at).is_some() {}
-            points
-                .peek()
-                .filter(|(time, _)| time == at)
-                .and_then(|(_, value)| value.as_number())
-        });
-        let band = last.as_number().map(|last| Band {
-            min: min.unwrap_or(last),
-            mean: mean.unwrap_or(last),
-            max: max.unwrap_or(last),
-        });
-        Bucket {
-            at: *at,
-            count: counts.get(at).copied().unwrap_or_default(),
-            last: last.clone(),
-            band,
-        }
+fn buckets(mut parts: Parts, counts: &HashMap<UnixMs, u64>) -> Vec<Bucket> {
+    parts.last.sort_by_key(|(at, _)| *at);
+    let bucket = |(at, last): Point| Bucket {
+        at,
+        count: counts.get(&at).copied().unwrap_or_default(),
+        band: last.as_number().map(|last| Band {
+            min: last,
+            mean: last,
+            max: last,
+        }),
+        last,
     };
-    last.iter().map(bucket).collect()
+    let mut buckets: Vec<Bucket> = parts.last.into_iter().map(bucket).collect();
+    parts.bands.sort_by_key(|(tells, _)| tells.is_mean());
+    for (tells, points) in parts.bands {
+        let mut rest = buckets.iter_mut().peekable();
+        for (at, value) in points {
+            while rest.next_if(|bucket| bucket.at < at).is_some() {}
+            let Some(bucket) = rest.next_if(|bucket| bucket.at == at) else {
+                continue;
+            };
+            if let (Some(number), Some(last)) = (value.as_number(), bucket.last.as_number())
+                && let Some(band) = &mut bucket.band
+            {
+                tells.apply(number, last, band);
+            }
+        }
+    }
+    buckets
 }

@@ -3,10 +3,11 @@
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 
-use super::super::block::{self, Wanted};
+use super::super::block::{self, Column, Wanted};
+use super::super::database::Database;
 use super::super::hot::failed;
-use super::super::keys::{self, Day, Part, Week};
-use super::super::read::{Reading, damaged};
+use super::super::keys::{self, Day, Part, Place, RolledFrom, RolledUp, Week};
+use super::super::read::{DayRead, HOURS, Reading, damaged};
 use super::super::{Store, StoreError};
 use super::{Bucket, Level, Rolled, coarser, form, roll, write::ROLLUPS};
 
@@ -30,7 +31,7 @@ impl Store {
         let to = UnixMs(last.saturating_mul(width_ms).saturating_sub(1));
         let reading = Reading::begin(self, device, wanted, from, to);
         let mut found = reading.rolled_up(level)?;
-        let raw = reading.unrolled()?;
+        let raw = reading.unrolled(level)?;
         let mut of_raw = roll(&raw.columns, &raw.times);
         // It came after what is rolled up.
         let buckets = of_raw.iter_mut().flat_map(|rolled| &mut rolled.buckets);
@@ -57,16 +58,8 @@ impl Reading<'_> {
         let known = self.store.shared().history.parts().map_err(failed)?;
         for part in known.into_iter().filter(|part| parts.contains(part)) {
             let database = self.store.shared().history.part(part)?;
-            let (start, end) = match level {
-                Level::Quarter | Level::Hour => (
-                    keys::merged(self.device, first, 0),
-                    keys::merged(self.device, Day(last.0 + 1), 0),
-                ),
-                Level::Day => (
-                    keys::rolled_week(self.device, Week::of(self.from)),
-                    keys::rolled_week(self.device, Week(Week::of(self.to).0 + 1)),
-                ),
-            };
+            let start = self.start_in(&database)?;
+            let end = keys::rolled_week(self.device, Week(Week::of(self.to).0 + 1));
             for pair in database.range(ROLLUPS, &start, &end) {
                 let (key, value) = pair.map_err(failed)?;
                 self.count_bytes(&value);
@@ -75,21 +68,58 @@ impl Reading<'_> {
                 columns.extend(found.columns);
             }
         }
-        // What a merge that was interrupted has written does not count yet.
+        let in_folder = |day: &DayRead| form::is_in_folder(day.place, day.rolled, level);
         for column in &mut columns {
             column.points.retain(|(at, _)| {
-                let generation = at.0.rem_euclid(Level::Quarter.width_ms());
-                let generation = u16::try_from(generation).unwrap_or(u16::MAX);
-                let known = self.days.get(&(Day::of(*at), generation));
-                known.is_some_and(|day| day.is_rolled)
+                let known = self.days.get(&form::day_of(*at));
+                known.is_some_and(in_folder)
             });
         }
+        columns.extend(self.hours_of_days(level, &needed)?);
         Ok(form::from_columns(columns, self.wanted))
+    }
+
+    /// Where the range begins in a folder of roll-ups: with the value that the first week may lie in.
+    fn start_in(&self, database: &Database) -> Result<Vec<u8>, StoreError> {
+        let week = Week::of(self.from);
+        let end = keys::rolled_week(self.device, Week(week.0 + 1));
+        let start = keys::rolled_week(self.device, week);
+        for pair in database.range(ROLLUPS, self.device.as_bytes(), &end).rev() {
+            let (key, _) = pair.map_err(failed)?;
+            if let Some(RolledFrom::Week(from)) = keys::parse_rolled(&key) {
+                return Ok(keys::rolled_week(self.device, from.min(week)));
+            }
+        }
+        Ok(start)
+    }
+
+    /// What lies by hours beside the readings of merged days.
+    fn hours_of_days(&self, level: Level, needed: Wanted<'_>) -> Result<Vec<Column>, StoreError> {
+        let mut columns = Vec::new();
+        for ((day, generation), read) in &self.days {
+            let is_beside = read.place == Place::Merged && read.rolled == RolledUp::Coarse;
+            if !is_beside || !read.rolled.has(level) {
+                continue;
+            }
+            let part = Part::Merged(*day, *generation);
+            let prefix = keys::merged(self.device, *day, *generation);
+            for pair in self.store.shared().history.part(part)?.scan(HOURS, &prefix) {
+                let (key, value) = pair.map_err(failed)?;
+                self.count_bytes(&value);
+                let found = block::unpack(&value, needed);
+                columns.extend(
+                    found
+                        .map_err(|problem| damaged(part, &key, problem))?
+                        .columns,
+                );
+            }
+        }
+        Ok(columns)
     }
 }
 
 /// Joins what was found of each series, in the order of time.
-fn joined(found: Vec<Rolled>) -> Vec<Rolled> {
+pub(super) fn joined(found: Vec<Rolled>) -> Vec<Rolled> {
     let mut series = std::collections::BTreeMap::<_, Vec<Bucket>>::new();
     for rolled in found {
         series.entry(rolled.key).or_default().extend(rolled.buckets);

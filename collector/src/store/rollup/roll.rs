@@ -4,7 +4,7 @@ use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
 use super::super::block::Column;
-use super::{Band, Bucket, HOLD_MS, Level, Rolled};
+use super::{Band, Bucket, HOLD_MS, Level, Rolled, form};
 
 /// The times of any of these columns, ascending, each once.
 pub(in super::super) fn times_of(columns: &[Column]) -> Vec<UnixMs> {
@@ -23,6 +23,25 @@ pub(in super::super) fn roll(columns: &[Column], times: &[UnixMs]) -> Vec<Rolled
         buckets: of_column(column, times),
     });
     rolled.filter(|rolled| !rolled.buckets.is_empty()).collect()
+}
+
+/// What columns were like in each hour, as columns.
+pub(in super::super) fn hours(
+    columns: &[Column],
+    times: &[UnixMs],
+    generation: u16,
+) -> Vec<Column> {
+    let hours = by_level_of(&roll(columns, times), Level::Hour);
+    form::to_columns(&hours, generation)
+}
+
+/// The stretches of a level from finer ones.
+pub(super) fn by_level_of(rolled: &[Rolled], level: Level) -> Vec<Rolled> {
+    let wider = |of: &Rolled| Rolled {
+        key: of.key.clone(),
+        buckets: coarser(&of.buckets, level.width_ms()),
+    };
+    rolled.iter().map(wider).collect()
 }
 
 fn of_column(column: &Column, times: &[UnixMs]) -> Vec<Bucket> {

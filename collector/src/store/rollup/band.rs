@@ -1,0 +1,331 @@
+//! The numbers of a band as whole ones, told from the last value or the least where that is shorter.
+//!
+//! ```text
+//! statistic := 0 last | 1 least | 2 greatest | 3 mean | 4 count
+//!            | 16 + 2 decimals + side       how far the least (0) or the greatest (1) is from the last value,
+//!                                           in units of so many decimals
+//!            | 96 + 9 (decimals + 2) + 3 grain + base   the mean in units of 1, 2 or 5 (grain) of the last of
+//!                                           so many decimals, by itself (base 0), or its difference to the
+//!                                           last value (1) or to the least (2)
+//! ```
+//! The means of what wanders lie near the last value, those of what jumps near one another, and those of
+//! what has a floor near the least: which it is, the sums of the bits say.
+
+use super::{Band, Bucket};
+
+pub(super) const LAST: u16 = 0;
+pub(super) const MIN: u16 = 1;
+pub(super) const MAX: u16 = 2;
+pub(super) const MEAN: u16 = 3;
+pub(super) const COUNT: u16 = 4;
+
+const SIDES: u16 = 16;
+const MEANS: u16 = 96;
+
+/// The most decimals of numbers that are told by sides, and of means.
+const MOST_DECIMALS: i32 = 14;
+const LEAST_DECIMALS: i32 = -2;
+
+/// Whole numbers up to here are exact.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// In what units of the last decimal means are counted.
+const GRAINS: [f64; 3] = [1.0, 2.0, 5.0];
+
+/// Means are as exact as this part of the widest band: they are rounded to units of twice that at most.
+const PART: f64 = 1000.0;
+
+/// A column of numbers, one for each bucket that has a band.
+pub(super) type Numbers = (u16, Vec<f64>);
+
+/// What a column tells.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Tells {
+    /// The value of a statistic itself.
+    Itself(u16),
+    /// The least, by how far it is below the last value.
+    Below(i32),
+    /// The greatest, by how far it is above.
+    Above(i32),
+    /// The mean.
+    Mean(Unit, Base),
+}
+
+/// What the mean is told from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Base {
+    Nothing = 0,
+    Last = 1,
+    Least = 2,
+}
+
+/// In what a mean is counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Unit {
+    decimals: i32,
+    grain: usize,
+}
+
+impl Unit {
+    /// The coarsest that leaves means as exact as they are to be; `None` where there is no such.
+    fn of(widest: f64) -> Option<Self> {
+        let most = widest * 2.0 / PART;
+        (LEAST_DECIMALS..=MOST_DECIMALS)
+            .flat_map(|decimals| [2, 1, 0].map(|grain| Self { decimals, grain }))
+            .find(|unit| unit.size() <= most)
+    }
+
+    fn size(self) -> f64 {
+        GRAINS[self.grain] / power(self.decimals)
+    }
+
+    fn count(self, number: f64) -> Option<f64> {
+        let count = (number * power(self.decimals) / GRAINS[self.grain]).round();
+        (count.abs() < EXACT).then_some(count)
+    }
+
+    fn number(self, count: f64) -> f64 {
+        count * GRAINS[self.grain] / power(self.decimals)
+    }
+}
+
+impl Tells {
+    /// What a column of this statistic tells; `None` where this version does not know it.
+    pub fn of(statistic: u16) -> Option<Self> {
+        match statistic {
+            LAST..=COUNT => Some(Self::Itself(statistic)),
+            SIDES..MEANS => {
+                let decimals = i32::from((statistic - SIDES) / 2);
+                let told = [Self::Below(decimals), Self::Above(decimals)];
+                (decimals <= MOST_DECIMALS).then_some(told[usize::from(statistic % 2)])
+            }
+            MEANS.. => {
+                let code = statistic - MEANS;
+                let (decimals, grain) = (i32::from(code / 9) + LEAST_DECIMALS, code % 9 / 3);
+                let unit = Unit {
+                    decimals,
+                    grain: usize::from(grain),
+                };
+                let base = [Base::Nothing, Base::Last, Base::Least][usize::from(code % 3)];
+                (decimals <= MOST_DECIMALS).then_some(Self::Mean(unit, base))
+            }
+            _ => None,
+        }
+    }
+
+    fn statistic(self) -> u16 {
+        let offset = |number: i32| u16::try_from(number).expect("decimals are few");
+        match self {
+            Self::Itself(statistic) => statistic,
+            Self::Below(decimals) => SIDES + 2 * offset(decimals),
+            Self::Above(decimals) => SIDES + 2 * offset(decimals) + 1,
+            Self::Mean(unit, base) => {
+                MEANS
+                    + 9 * offset(unit.decimals - LEAST_DECIMALS)
+                    + 3 * unit.grain as u16
+                    + base as u16
+            }
+        }
+    }
+
+    /// Puts what a column says of a bucket into its band. The last value and, for means, the least are there.
+    pub fn apply(self, number: f64, last: f64, band: &mut Band) {
+        match self {
+            Self::Itself(MIN) => band.min = number,
+            Self::Itself(MAX) => band.max = number,
+            Self::Itself(MEAN) => band.mean = number,
+            Self::Itself(_) => {}
+            Self::Below(decimals) => band.min = moved(last, -number, decimals),
+            Self::Above(decimals) => band.max = moved(last, number, decimals),
+            Self::Mean(unit, base) => {
+                let base = match base {
+                    Base::Nothing => Some(0.0),
+                    Base::Last => unit.count(last),
+                    Base::Least => unit.count(band.min),
+                };
+                let mean = unit.number(base.unwrap_or_default() + number);
+                band.mean = mean.clamp(band.min.min(band.max), band.max);
+            }
+        }
+    }
+
+    /// In which order columns are put into a band: means need the rest.
+    pub const fn is_mean(self) -> bool {
+        matches!(self, Self::Mean(..) | Self::Itself(MEAN))
+    }
+}
+
+/// The columns that tell of bands what the last values do not.
+pub(super) fn columns(buckets: &[Bucket]) -> Vec<Numbers> {
+    let bands: Vec<(f64, &Band)> = buckets
+        .iter()
+        .filter_map(|bucket| Some((bucket.last.as_number()?, bucket.band.as_ref()?)))
+        .collect();
+    let mut columns = Vec::new();
+    let sides: [(u16, fn(i32) -> Tells, f64, fn(&Band) -> f64); 2] = [
+        (MIN, Tells::Below, -1.0, |band| band.min),
+        (MAX, Tells::Above, 1.0, |band| band.max),
+    ];
+    for (statistic, tells, sign, number) in sides {
+        let itself: Vec<f64> = bands.iter().map(|(_, band)| number(band)).collect();
+        let is_last = |(last, band): &(f64, &Band)| number(band).to_bits() == last.to_bits();
+        if !bands.iter().all(is_last) {
+            columns.push(side(&bands, statistic, tells, sign, itself));
+        }
+    }
+    columns.extend(means(&bands));
+    columns
+}
+
+fn side(
+    bands: &[(f64, &Band)],
+    statistic: u16,
+    tells: fn(i32) -> Tells,
+    sign: f64,
+    itself: Vec<f64>,
+) -> Numbers {
+    let apart = (0..=MOST_DECIMALS).find_map(|decimals| {
+        let apart = bands.iter().zip(&itself).map(|((last, _), number)| {
+            Some((whole(*number, decimals)? - whole(*last, decimals)?) * sign)
+        });
+        Some((decimals, apart.collect::<Option<Vec<f64>>>()?))
+    });
+    match apart {
+        Some((decimals, apart)) => {
+            let wholes: Vec<f64> = itself.iter().map(|n| n * power(decimals)).collect();
+            match bits(&apart) <= bits(&wholes) {
+                true => (tells(decimals).statistic(), apart),
+                false => (statistic, itself),
+            }
+        }
+        None => (statistic, itself),
+    }
+}
+
+fn means(bands: &[(f64, &Band)]) -> Option<Numbers> {
+    let is_last = |(last, band): &(f64, &Band)| band.mean.to_bits() == last.to_bits();
+    if bands.iter().all(is_last) {
+        return None;
+    }
+    let widest = bands.iter().map(|(_, band)| band.max - band.min);
+    let told = Unit::of(widest.fold(0.0, f64::max)).and_then(|unit| {
+        let of = |base: Base| {
+            let counts = bands.iter().map(|(last, band)| {
+                let base = match base {
+                    Base::Nothing => 0.0,
+                    Base::Last => unit.count(*last)?,
+                    Base::Least => unit.count(band.min)?,
+                };
+                Some(unit.count(band.mean)? - base)
+            });
+            Some((base, counts.collect::<Option<Vec<f64>>>()?))
+        };
+        let told = [Base::Last, Base::Least, Base::Nothing]
+            .into_iter()
+            .filter_map(of);
+        let least = told.min_by(|(_, a), (_, b)| bits(a).total_cmp(&bits(b)));
+        least.map(|(base, counts)| (Tells::Mean(unit, base).statistic(), counts))
+    });
+    Some(told.unwrap_or_else(|| (MEAN, bands.iter().map(|(_, band)| band.mean).collect())))
+}
+
+/// About how many bits whole numbers take, each told from the one before or from the middle of all.
+fn bits(numbers: &[f64]) -> f64 {
+    let size = |apart: f64| (1.0 + apart.abs()).log2();
+    let steps: f64 = numbers.windows(2).map(|two| size(two[1] - two[0])).sum();
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+    let around: f64 = numbers.iter().map(|number| size(number - middle)).sum();
+    steps.min(around)
+}
+
+/// A number in units of so many decimals, where it comes back from there.
+fn whole(number: f64, decimals: i32) -> Option<f64> {
+    let whole = (number * power(decimals)).round();
+    let is_exact = whole.abs() < EXACT && (whole / power(decimals)).to_bits() == number.to_bits();
+    is_exact.then_some(whole)
+}
+
+/// A number that is so many units of so many decimals away.
+fn moved(number: f64, units: f64, decimals: i32) -> f64 {
+    ((number * power(decimals)).round() + units) / power(decimals)
+}
+
+fn power(decimals: i32) -> f64 {
+    10_f64.powi(decimals)
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_shared::reading::Value;
+    use rollcall_shared::time::UnixMs;
+
+    use super::*;
+
+    fn bucket(last: f64, (min, mean, max): (f64, f64, f64)) -> Bucket {
+        Bucket {
+            at: UnixMs(0),
+            count: 1,
+            last: Value::Number(last),
+            band: Some(Band { min, mean, max }),
+        }
+    }
+
+    fn told(buckets: &[Bucket]) -> Vec<Tells> {
+        let columns = columns(buckets).into_iter();
+        columns
+            .map(|(statistic, _)| Tells::of(statistic).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn each_statistic_tells_one_thing() {
+        for statistic in 0..=u16::from(u8::MAX) {
+            if let Some(tells) = Tells::of(statistic) {
+                assert_eq!(tells.statistic(), statistic, "{tells:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_wanders_is_told_from_its_last_value_and_what_jumps_by_itself() {
+        // Free bytes that go down, an odd number at a time.
+        let free = |n: i32| f64::from(500_000 - n * 7919 - (n * n) % 97);
+        let wanders: Vec<Bucket> = (0..30)
+            .map(|n| bucket(free(n), (free(n), free(n) + 40.0, free(n) + 80.0)))
+            .collect();
+        assert!(
+            matches!(
+                told(&wanders)[..],
+                [Tells::Above(0), Tells::Mean(_, Base::Last)]
+            ),
+            "{:?}",
+            told(&wanders)
+        );
+        let noise = |n: i32| f64::from(n * 7919 % 1000) / 1000.0;
+        let jumps: Vec<Bucket> = (1..30).map(|n| bucket(noise(n), (0.0, 0.5, 1.0))).collect();
+        assert!(
+            matches!(
+                told(&jumps)[..],
+                [
+                    Tells::Itself(MIN),
+                    Tells::Itself(MAX),
+                    Tells::Mean(_, Base::Least)
+                ] | [
+                    Tells::Itself(MIN),
+                    Tells::Itself(MAX),
+                    Tells::Mean(_, Base::Nothing)
+                ]
+            ),
+            "{:?}",
+            told(&jumps)
+        );
+    }
+
+    #[test]
+    fn a_number_that_stands_still_needs_no_column() {
+        let still: Vec<Bucket> = (0..9).map(|_| bucket(0.3, (0.3, 0.3, 0.3))).collect();
+        assert_eq!(columns(&still), []);
+    }
+}

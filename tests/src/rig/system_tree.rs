@@ -173,6 +173,23 @@ impl SystemTree {
         self.mounts.push(point);
     }
 
+    /// Shows a folder of this machine in the tree, to be read.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn show(&mut self, folder: &Path, at: &str) {
+        let point = self.path(at);
+        fs::create_dir_all(&point).expect("a folder can be made");
+        let bind = |options: &[&str], from: &Path| {
+            let mut command = Command::new("mount");
+            command.args(options).arg(from).arg(&point);
+            process::run(&mut command, STEP).success()
+        };
+        let _ = bind(&["--bind"], folder);
+        let _ = bind(&["-o", "remount,bind,ro"], &point);
+        self.mounts.push(point.clone());
+    }
+
     /// Makes a folder of the tree read-only until [`SystemTree::unmount`].
     ///
     /// # Panics

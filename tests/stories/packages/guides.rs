@@ -231,6 +231,72 @@ fn the_guides_class_of_puppet_installs_changes_nothing_twice_and_undoes() {
     road.collector.stop();
 }
 
+#[test]
+fn the_guides_state_of_salt_installs_changes_nothing_twice_and_undoes() {
+    let folder = rig::folder();
+    let Some(salt) = std::env::var_os("ROLLCALL_SALT").map(PathBuf::from) else {
+        return rig::skip("Salt", "`tests/run` has installed none");
+    };
+    let Some(mut tree) = managed("Salt", folder.path()) else {
+        return;
+    };
+    tree.show(&salt, "/opt/salt");
+    let program = tree.path("/usr/bin/salt-call");
+    let text = "#!/bin/sh\nPYTHONPATH=/opt/salt exec python3 /opt/salt/bin/salt-call \"$@\"\n";
+    fs::write(&program, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&program, mode).unwrap();
+    let version = tree.run(&["/usr/bin/salt-call", "--version"]);
+    if !version.status.success() {
+        return rig::skip("Salt", "it does not run on Debian's Python");
+    }
+    let mut road = Road::new(tree, folder.path());
+    let (files, commands) = (blocks("salt.md", "yaml"), blocks("salt.md", "sh"));
+    let ([pillar, state, undo], [apply, remove]) = (&files[..], &commands[..]) else {
+        panic!(
+            "the page has {} files and {} commands to run",
+            files.len(),
+            commands.len()
+        );
+    };
+    // Salt starts no service in a chroot.
+    let service = "  service.running:\n    - enable: true\n    - require: [{pkg: rollcall-agent}]";
+    assert!(state.contains(service), "{state}");
+    let write = |at: &str, text: &str| {
+        let file = road.tree.path(at);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, road.filled_in(text)).unwrap();
+    };
+    write("/srv/pillar/top.sls", "base: {'*': [rollcall]}\n");
+    write("/srv/pillar/rollcall.sls", pillar);
+    write("/srv/salt/rollcall/init.sls", &state.replace(service, ""));
+    write("/srv/salt/rollcall-undo.sls", undo);
+    let package = format!("rollcall-agent_{}_amd64.deb", env!("CARGO_PKG_VERSION"));
+    fs::copy(
+        road.tree.path("/var/tmp").join(&package),
+        road.tree.path("/srv/salt/rollcall").join(&package),
+    )
+    .unwrap();
+    let token = fs::read_to_string(road.tree.path("/srv/pillar/rollcall.sls")).unwrap();
+    let token = token.split('\'').nth(1).unwrap();
+    let first = road.run(apply);
+    assert!(
+        first.contains("Failed:    0") && first.contains("(changed=3)"),
+        "{first}"
+    );
+    assert!(!first.contains(token), "the token is not shown");
+    road.enrols("the road by Salt");
+    let second = road.run(apply);
+    assert!(
+        second.contains("Failed:    0") && !second.contains("changed="),
+        "{second}"
+    );
+    let undone = road.run(remove);
+    assert!(undone.contains("Failed:    0"), "{undone}");
+    road.is_purged();
+    road.collector.stop();
+}
+
 /// The way by which a firewall's administrator tells the collector from a filter.
 #[test]
 fn the_guides_question_to_the_collector_is_answered_by_its_authority() {

@@ -184,8 +184,8 @@ impl Evaluator {
     }
 
     async fn round(&self, due: &[DeviceId]) -> Result<Found, StoreError> {
-        let now = self.clock.now().wall;
-        self.outlooks.read_some(&self.store, due, now).await?;
+        let clock = self.clock.as_ref();
+        self.outlooks.read_some(&self.store, due, clock).await?;
         let round = self.new_round();
         let (mut writes, mut is_news) = (Vec::new(), false);
         for devices in due.chunks(UNPAUSED) {

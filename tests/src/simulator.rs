@@ -20,6 +20,7 @@ pub mod crowd;
 mod day;
 mod descriptors;
 mod drive;
+mod faults;
 mod filesystem;
 mod fill;
 #[cfg(target_os = "linux")]
@@ -31,6 +32,7 @@ mod network;
 pub mod scenario;
 pub mod shares;
 mod sheet;
+mod stops;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -44,6 +46,7 @@ pub use battery::{Battery, Cell, Firmware};
 pub use changes::{Changed, Changes};
 pub use day::{DayPlan, Place, Power, Span};
 pub use drive::Drive;
+pub use faults::Fault;
 pub use fill::{Fill, Sample};
 pub use laptop::{Home, Laptop, School, WallClock};
 pub use machines::{DriveKind, DriveModel, Family, Machine, System};
@@ -166,7 +169,7 @@ impl Probe {
 }
 
 impl Laptop {
-    /// What holds for the laptop at a moment; `None` while it sleeps or its battery is empty.
+    /// What holds for the laptop at a moment; `None` while it sleeps or starts, or its battery is empty.
     #[must_use]
     pub fn moment(&self, at: UnixMs) -> Option<Moment> {
         let local = self.school.zone.local(at);
@@ -177,10 +180,14 @@ impl Laptop {
             return None;
         }
         let battery = Battery::of(self, at);
+        let booted = self.booted(at);
+        if (at.since(booted) as f64) < self.boot_s(booted) * 1000.0 {
+            return None;
+        }
         Some(Moment {
             at,
             day: local.day,
-            booted: self.booted(at),
+            booted,
             place: span.place,
             busy: span.busy,
             power: plan.power_at(local.second, &battery.cell())?,

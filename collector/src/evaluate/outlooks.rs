@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::metric;
 use rollcall_shared::reading::Value;
-use rollcall_shared::time::UnixMs;
+use rollcall_shared::time::{Clock, UnixMs};
 
 use super::derived;
 use super::forecast::Outlook;
@@ -17,9 +17,13 @@ use crate::device::{DeviceState, Latest, Latests, SeriesKey};
 use crate::store::rollup::{Bucket, Level};
 use crate::store::{Store, StoreError};
 
-/// Pasts that are read before one round: each is some hundred reads from disk. A district of 10,000
-/// laptops has its forecasts within hours of a start, and everything else at once.
-const READ_AT_ONCE: usize = 8;
+/// How long pasts are read before one round, after the first: each is some hundred reads from disk, a few
+/// milliseconds. A quarter of a second leaves readings on time, and a district of 10,000 laptops has its forecasts
+/// within minutes of a start and of a rule that looks further back.
+const READ_FOR_MS: u64 = 250;
+
+/// Pasts that are read before one round at most, where nothing is slow.
+const READ_AT_ONCE: usize = 256;
 
 /// The outlook of each device whose past was read. Until then a device has no forecasts, so that
 /// nothing fires or is resolved by what a dip of today looks like.
@@ -38,7 +42,7 @@ struct Known {
 }
 
 impl Outlooks {
-    /// Reads the pasts of some devices that have none yet, the first of `devices`.
+    /// Reads the pasts of some devices that have none yet, the first of `devices`, for as long as [`READ_FOR_MS`].
     ///
     /// # Errors
     /// [`StoreError`] when the history cannot be read.
@@ -46,8 +50,9 @@ impl Outlooks {
         &self,
         store: &Store,
         devices: &[DeviceId],
-        now: UnixMs,
+        clock: &dyn Clock,
     ) -> Result<(), StoreError> {
+        let begun = clock.now();
         let new: Vec<DeviceId> = {
             let known = self.lock();
             let derivations = derived::all().len();
@@ -61,13 +66,16 @@ impl Outlooks {
         for state in new.into_iter().filter_map(|device| store.device(device)) {
             let (store, id) = (store.clone(), state.device.id);
             let derivations = derived::all().len();
-            let read = tokio::task::spawn_blocking(move || read(&store, &state, now));
+            let read = tokio::task::spawn_blocking(move || read(&store, &state, begun.wall));
             let outlook = read.await.expect("reading a past does not panic")?;
             let known = Known {
                 outlook,
                 derivations,
             };
             self.lock().insert(id, known);
+            if clock.now().since_boot.0.saturating_sub(begun.since_boot.0) >= READ_FOR_MS {
+                break;
+            }
         }
         Ok(())
     }
@@ -210,3 +218,52 @@ fn read_tracks(
 
 /// What held when the window began was said within a day before: full reports come more often.
 const DAY_MS: i64 = 86_400_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::device::laptop::{HOUR, Laptop, START};
+    use crate::store::rollup::Band;
+
+    fn bucket(hour: i64, count: u64, mean: f64, last: f64) -> Bucket {
+        let band = Band {
+            min: mean.min(last),
+            mean,
+            max: mean.max(last),
+        };
+        Bucket {
+            at: START.plus_ms(hour * HOUR),
+            count,
+            last: Value::Number(last),
+            band: Some(band),
+        }
+    }
+
+    /// Fourteen days of four hours each: what is measured counts by its mean, what is counted by its last value,
+    /// and an hour without reports by nothing.
+    #[test]
+    fn a_past_is_lived_again_by_the_hour() {
+        let laptop = Laptop::new();
+        let hours = || (0..14).flat_map(|day| (8..12).map(move |hour| day * 24 + hour));
+        let heat = hours().map(|hour| bucket(hour, 12, 50.0, 90.0)).collect();
+        let drops = hours()
+            .enumerate()
+            .map(|(place, hour)| bucket(hour, 12, 0.0, 2.0 * place as f64))
+            .collect();
+        let mut busy: Vec<Bucket> = hours().map(|hour| bucket(hour, 12, 0.2, 0.9)).collect();
+        busy.push(bucket(20, 0, 1.0, 1.0));
+        let series = [
+            (SeriesKey::new(&metric::TEMPERATURE, "cpu"), heat),
+            (SeriesKey::new(&metric::LINK_DROPS, "en0"), drops),
+            (SeriesKey::new(&metric::CPU_UTILIZATION, ""), busy),
+        ];
+        let mut habits = Habits::default();
+        live_again(&laptop.state, series.into_iter(), &mut habits);
+        let heat = habits.heat().unwrap();
+        assert_eq!((heat.recent, heat.before.unwrap().middle), (50.0, 50.0));
+        let busy = habits.busy().unwrap();
+        assert!((busy.recent - 0.2).abs() < 1e-6, "{busy:?}");
+        let drops = habits.drops().unwrap();
+        assert_eq!(drops.before.unwrap().middle, 2.0, "eight in four hours");
+    }
+}

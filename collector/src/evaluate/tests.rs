@@ -206,7 +206,11 @@ async fn a_dip_after_a_restart_is_judged_by_the_stored_past() {
         "nothing is known yet"
     );
     let ids = [school.device];
-    outlooks.read_some(&school.store, &ids, now).await.unwrap();
+    let clock = Stopped(now);
+    outlooks
+        .read_some(&school.store, &ids, &clock)
+        .await
+        .unwrap();
     let (seen, _) = outlooks.of(&states[0], now).unwrap();
     let health = seen.get(settled.code, "BAT0").unwrap();
     let health = health.value.as_number().unwrap();

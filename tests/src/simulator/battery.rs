@@ -9,6 +9,7 @@ use rollcall_shared::metric;
 use super::Moment;
 use super::chance::{Chance, Topic, weighted};
 use super::day::Power;
+use super::faults::Fault;
 use super::laptop::{Laptop, Life};
 use super::machines::Family;
 use super::shares;
@@ -57,6 +58,9 @@ const FADE_PER_YEAR: (f64, f64) = (0.088, 0.5);
 
 /// Full charges on an average day, weekends and the summer included.
 const CYCLES_PER_DAY: (f64, f64) = (0.25, 0.6);
+
+/// What a charger that is too small gives of what the right one does: 30 W of 45, 45 W of 65.
+const SMALL_CHARGER: f64 = 0.68;
 
 /// Less than this is left of no battery that is still in use.
 const LEAST_HEALTH: f64 = 0.12;
@@ -204,7 +208,13 @@ pub fn write(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
     sheet.text(&metric::BATTERY_MODEL, name, laptop.machine.battery);
     sheet.flag(&metric::CHARGER_CONNECTED, "", power.charger);
     if power.charger {
-        sheet.number(&metric::CHARGER_POWER, "", laptop.machine.charger_w);
+        let is_small = Fault::SmallCharger.holds(laptop, moment.at)
+            || laptop
+                .day_chance(moment.day)
+                .holds(Topic::Borrowed, shares::BORROWED_CHARGERS);
+        let share = if is_small { SMALL_CHARGER } else { 1.0 };
+        let watts = laptop.machine.charger_w * share;
+        sheet.number(&metric::CHARGER_POWER, "", watts.round());
         let carries = power.watts >= 0.0;
         sheet.flag(&metric::CHARGER_ADEQUATE, "", carries);
     } else {

@@ -78,6 +78,12 @@ pub enum Topic {
     Boot,
     Device,
     Spool,
+    Stop,
+    Fault,
+    FaultAge,
+    GivesOut,
+    Borrowed,
+    Room,
 }
 
 impl Chance {
@@ -145,11 +151,11 @@ impl Chance {
 
 /// The square root of the prime with this index, from 2 on.
 fn root_of_prime(index: usize) -> f64 {
-    const PRIMES: [u16; 62] = [
+    const PRIMES: [u16; 68] = [
         2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89,
         97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167, 173, 179, 181,
         191, 193, 197, 199, 211, 223, 227, 229, 233, 239, 241, 251, 257, 263, 269, 271, 277, 281,
-        283, 293,
+        283, 293, 307, 311, 313, 317, 331, 337,
     ];
     f64::from(PRIMES[index % PRIMES.len()]).sqrt()
 }

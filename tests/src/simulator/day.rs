@@ -3,11 +3,12 @@
 //! A day stands by itself: what was left in the battery the evening before is drawn anew, so that
 //! no minute depends on all those before it.
 
-use super::battery::Cell;
+use super::battery::{Battery, Cell};
 use super::calendar::{DayKind, kind_of};
 use super::chance::{Chance, Topic};
+use super::faults::Fault;
 use super::laptop::Laptop;
-use super::shares;
+use super::{shares, stops};
 
 /// Where a laptop is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct DayPlan {
     start_charge: f64,
     limit: f64,
     charges: bool,
+    /// The span in which the battery gave out.
+    gave_out: Option<usize>,
 }
 
 /// How the battery stands at a moment.
@@ -61,6 +64,10 @@ const MOST_SPANS: usize = 12;
 
 /// Below this charge a system hibernates.
 const HIBERNATES_AT: f64 = 0.03;
+
+/// At which charge a battery that gives out does so, and what is found in it afterwards.
+const GIVES_OUT_AT: (f64, f64) = (0.2, 0.45);
+const FOUND: f64 = 0.06;
 
 /// What a sleeping laptop takes, in W.
 const STANDBY_W: f64 = 0.35;
@@ -100,13 +107,48 @@ impl DayPlan {
             start_charge: start,
             limit,
             charges,
+            gave_out: None,
         };
         match kind_of(day) {
             DayKind::School if chance.holds(Topic::Attend, ATTENDANCE) => plan.school_day(chance),
             DayKind::School | DayKind::Weekend | DayKind::Holiday => plan.free_day(chance, 0.45),
             DayKind::Summer => plan.free_day(chance, 0.10),
         }
+        let noon = stops::noon(day);
+        if Fault::GivesOut.holds(laptop, noon) {
+            let (low, high) = GIVES_OUT_AT;
+            let at = chance.between(Topic::GivesOut, low, high);
+            plan.give_out(at, &Battery::of(laptop, noon).cell());
+        }
         plan
+    }
+
+    /// When the battery gave out, and when the lid was opened again; the last span of a day is spared.
+    #[must_use]
+    pub fn gave_out(&self) -> Option<(u32, u32)> {
+        let at = self.gave_out?;
+        Some((self.spans[at].to, self.spans[at + 1].from))
+    }
+
+    /// Ends the first span in which the charge falls to `least`; the next one finds a charger.
+    fn give_out(&mut self, least: f64, cell: &Cell) {
+        let falls = |span: &Span| {
+            let mut minutes = (span.from..span.to).step_by(60);
+            minutes.find(|second| {
+                let power = self.power_at(*second, cell);
+                power.is_some_and(|power| power.charge <= least && !power.charger)
+            })
+        };
+        let before_last = &self.spans[..self.count.saturating_sub(1)];
+        let found = before_last
+            .iter()
+            .enumerate()
+            .find_map(|(at, span)| Some((at, falls(span)?)));
+        if let Some((at, second)) = found {
+            self.spans[at].to = second;
+            self.spans[at + 1].charger = true;
+            self.gave_out = Some(at);
+        }
     }
 
     /// The span that holds a second of the day.
@@ -129,7 +171,10 @@ impl DayPlan {
     pub fn power_at(&self, second: u32, cell: &Cell) -> Option<Power> {
         self.span_at(second)?;
         let (mut charge, mut past) = (self.start_charge, self.spans[0].from);
-        for span in self.spans() {
+        for (at, span) in self.spans().iter().enumerate() {
+            if self.gave_out.is_some_and(|gave_out| at == gave_out + 1) {
+                charge = FOUND;
+            }
             charge -= STANDBY_W / cell.capacity_wh * hours(span.from - past);
             charge = charge.max(HIBERNATES_AT);
             let watts = self.watts(span, charge, cell);

@@ -5,7 +5,7 @@ use rollcall_shared::time::UnixMs;
 
 use super::Moment;
 use super::chance::Topic;
-use super::laptop::Laptop;
+use super::laptop::{Laptop, Life};
 use super::machines::Family;
 use super::shares;
 use super::sheet::Sheet;
@@ -15,6 +15,15 @@ const FILL_DAYS: (f64, f64) = (150.0, 800.0);
 
 /// The share of that time after which no more is added.
 const FILLED_AT: f64 = 0.85;
+
+/// Between which shares lies the most that a disk holds which somebody keeps from filling up, the share of the time
+/// to its next clean-up after which it is first there, and how much is deleted each time.
+const KEPT_BELOW: (f64, f64) = (0.86, 0.945);
+const KEPT_FROM: f64 = 0.35;
+const DELETED: (f64, f64) = (0.03, 0.12);
+
+/// Nothing more can be saved where so much is used.
+const FULLEST: f64 = 0.999;
 
 /// In how many steps a bursty disk fills.
 const BURSTS: f64 = 8.0;
@@ -31,13 +40,20 @@ pub fn utilization(laptop: &Laptop, at: UnixMs) -> f64 {
     // What a system and its programs take: more than half of the smallest drives.
     let system = (34e9 / laptop.machine.drive.size).clamp(0.12, 0.6);
     let kind = laptop.fleet.spread(Topic::Fill, laptop.number);
+    let is_kept = (shares::FULL_DISKS..shares::FULL_DISKS + shares::KEPT_DISKS).contains(&kind);
     let top = if kind < shares::FULL_DISKS {
-        life.chance.between(Topic::BurstSize, 0.955, 0.995)
+        // Growth knows nothing of the limit: what grows so far becomes full.
+        life.chance.between(Topic::BurstSize, 0.985, 0.999)
+    } else if is_kept {
+        life.chance
+            .between(Topic::BurstSize, KEPT_BELOW.0, KEPT_BELOW.1)
     } else {
         life.chance.between(Topic::BurstSize, system + 0.02, 0.88)
     };
     let mut way = (life.age_days / (days * FILLED_AT)).min(1.0);
-    if laptop.chance.holds(Topic::Burst, shares::BURSTY_DISKS) {
+    if is_kept {
+        way = kept(&life, top - system);
+    } else if laptop.chance.holds(Topic::Burst, shares::BURSTY_DISKS) {
         way = (way * BURSTS).floor() / BURSTS;
     }
     let daily = laptop
@@ -49,7 +65,20 @@ pub fn utilization(laptop: &Laptop, at: UnixMs) -> f64 {
     let used = laptop
         .event
         .map_or(used, |event| event.disk_use(laptop, used, at));
-    (used * 10_000.0).round() / 10_000.0
+    (used.min(FULLEST) * 10_000.0).round() / 10_000.0
+}
+
+/// The way to the top of a disk that is kept below it by deleting something each time: a third of its time up, and
+/// from then on back by as much each time.
+fn kept(life: &Life, height: f64) -> f64 {
+    let up_days = life.days * KEPT_FROM;
+    if life.age_days <= up_days {
+        return life.age_days / up_days;
+    }
+    let (low, high) = DELETED;
+    let cut = (life.chance.between(Topic::Severity, low, high) / height).min(1.0);
+    let since = (life.age_days - up_days) / up_days;
+    1.0 - cut + since.rem_euclid(cut)
 }
 
 /// Writes what the file systems tell.

@@ -9,9 +9,12 @@ use rollcall_shared::time::{SinceBootMs, UnixMs};
 use super::Fleet;
 use super::calendar::{DAY_S, Local, Zone};
 use super::chance::{Chance, Topic, weighted};
-use super::machines::{Family, Machine, System, machine_at, system_at};
+use super::day::DayPlan;
+use super::faults::Fault;
+use super::machines::{DriveKind, Family, Machine, System, machine_at, system_at};
 use super::scenario::Event;
 use super::shares;
+use super::stops::{self, Rates};
 
 /// A school and where it lies in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +66,10 @@ pub struct Laptop {
     pub(super) clone_of: Option<u32>,
     /// Days between two restarts.
     restart_every: i64,
+    /// Crashes and held power buttons in 30 days.
+    pub(super) rates: Rates,
+    /// A bit for each fault that it is prone to: asked at every moment, and most are prone to none.
+    pub(super) prone_to: u8,
     serial_hash: String,
     fleet_of: Fleet,
     pub(super) event: Option<Event>,
@@ -75,8 +82,11 @@ const CLOCK_RESET: UnixMs = UnixMs(1_546_300_800_000);
 const ENROLLED_FROM_MS: u64 = 1_785_751_200_000;
 const ENROLLED_EACH_MS: u64 = 700;
 
-/// Restarts happen while the laptop sleeps, before anybody uses it.
+/// A restart on a day on which nobody opens the lid is the system's own, in the night.
 const RESTART_SECOND: u32 = 4 * 3600 + 1800;
+
+/// How much longer a start takes that is slow.
+const SLOW_START_S: f64 = 100.0;
 
 impl Laptop {
     pub(super) fn new(of: Fleet, number: u32) -> Self {
@@ -98,6 +108,8 @@ impl Laptop {
             clock: clock_of(fleet, chance, number),
             clone_of: clone_of(fleet, number),
             restart_every: restart_every(chance),
+            rates: Rates::of(chance),
+            prone_to: Fault::prone_to(fleet, number),
             serial_hash: hash_of("system-serial", &serial),
             fleet_of: of,
             event: of.event,
@@ -228,18 +240,51 @@ impl Laptop {
         }
     }
 
-    /// When it was last started before a moment.
+    /// When it was last started before a moment: with the first opening of every few days, by its habit, and
+    /// after it had gone out.
     #[must_use]
     pub fn booted(&self, at: UnixMs) -> UnixMs {
         let zone = self.school.zone;
         let local = zone.local(at);
         let phase = (self.chance.bits(Topic::Restart) % 1000).cast_signed();
-        let today = local.day - i64::from(local.second < RESTART_SECOND);
-        let day = today - (today + phase).rem_euclid(self.restart_every);
-        zone.moment(Local {
-            day,
-            second: RESTART_SECOND,
-        })
+        let planned = |today: i64| today - (today + phase).rem_euclid(self.restart_every);
+        let opened = |day: i64| {
+            let first = DayPlan::of(self, day).spans().first().map(|span| span.from);
+            first.unwrap_or(RESTART_SECOND)
+        };
+        let (mut day, mut second) = (planned(local.day), opened(planned(local.day)));
+        if day == local.day && local.second < second {
+            day = planned(local.day - 1);
+            second = opened(day);
+        }
+        let after_stop = (day..=local.day).rev().find_map(|of| {
+            let until = if of == local.day { local.second } else { DAY_S };
+            Some((of, stops::started(self, of, until)?))
+        });
+        let (day, second) = after_stop.map_or((day, second), |stop| stop.max((day, second)));
+        zone.moment(Local { day, second })
+    }
+
+    /// How many seconds a start took, until the agent ran.
+    #[must_use]
+    pub fn boot_s(&self, booted: UnixMs) -> f64 {
+        let usual = match self.machine.drive.kind {
+            DriveKind::Nvme => 22.0,
+            DriveKind::Ssd => 30.0,
+            DriveKind::Emmc => 45.0,
+            DriveKind::Hdd => 75.0,
+        };
+        let own = usual * self.chance.between(Topic::Restart, 0.8, 1.3);
+        let bell = self
+            .chance
+            .of(Topic::Restart, booted.seconds())
+            .bell(Topic::Restart);
+        let slow = if Fault::SlowStart.holds(self, booted) {
+            SLOW_START_S
+        } else {
+            0.0
+        };
+        (own * (1.0 + 0.08 * bell) + slow).round()
     }
 
     pub(super) fn serial_hash(&self) -> &str {

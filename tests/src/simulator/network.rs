@@ -5,8 +5,10 @@ use rollcall_shared::time::UnixMs;
 
 use super::Moment;
 use super::battery::wobble;
+use super::calendar::DAY_S;
 use super::chance::{Chance, Topic, weighted};
 use super::day::Place;
+use super::faults::Fault;
 use super::laptop::{Home, Laptop};
 use super::machines::Family;
 use super::sheet::Sheet;
@@ -27,6 +29,9 @@ pub enum Outage {
     /// A login page stands before the network.
     Portal,
 }
+
+/// How often an hour a radio that is broken loses its network, asleep or not.
+const FAULTY_DROPS: f64 = 0.8;
 
 /// Outages last half an hour.
 pub const SLOT_S: i64 = 1800;
@@ -103,7 +108,29 @@ pub fn write_links(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
     let of_event = laptop.event.map_or(0.0, |event| {
         event.link_drops(laptop, moment.booted, moment.at)
     });
-    sheet.number(&metric::LINK_DROPS, name, (hours * 0.2).floor() + of_event);
+    let faulty_hours = Fault::LinkDrops
+        .days(laptop, moment.at)
+        .map_or(0.0, |days| hours.min(days * 24.0));
+    let drops = walks(laptop, moment) + (faulty_hours * FAULTY_DROPS).floor() + of_event;
+    sheet.number(&metric::LINK_DROPS, name, drops);
+}
+
+/// How often the link has dropped since the laptop was started because somebody walked with it or closed its
+/// lid: some pupils and some days bring more.
+fn walks(laptop: &Laptop, moment: &Moment) -> f64 {
+    let zone = laptop.school.zone;
+    let (from, now) = (zone.local(moment.booted), zone.local(moment.at));
+    let own = laptop
+        .chance
+        .of(Topic::Signal, 0)
+        .between(Topic::Signal, 0.5, 2.0);
+    let of_day =
+        |day: i64| own * (1.0 + laptop.day_chance(day).fraction(Topic::Signal).powi(2) * 6.0);
+    let share = |second: u32| f64::from(second) / f64::from(DAY_S);
+    let whole: f64 = (from.day..now.day).map(of_day).sum();
+    let today = of_day(now.day) * share(now.second);
+    let before = of_day(from.day) * share(from.second);
+    (whole + today - before).max(0.0).floor()
 }
 
 /// Writes where the laptop is and what it reaches of `targets`.

@@ -22,6 +22,8 @@ pub enum Scenario {
     /// At the first school everybody goes out for 25 minutes: lids are closed, and one laptop in ten is
     /// carried along open, out of its network's reach.
     FireDrill,
+    /// The school year ends: over four days every laptop is handed in, and stays switched off.
+    HandedIn,
     /// For a week a login page stands before the first school's network, for every third laptop.
     CaptivePortal,
     /// The batteries of one model lose a hundredth of their capacity a day, down to a third.
@@ -108,6 +110,10 @@ impl Event {
                 ("wifi-broken", model(), installed, Some(after(14 * DAY_MS)))
             }
             Scenario::FireDrill => ("fire-drill", site(), self.from, Some(after(DRILL_S * 1000))),
+            Scenario::HandedIn => {
+                let handed_in = after((laptop.own(Topic::Slot) * 4.0 * DAY_MS as f64) as i64);
+                ("handed-in", "district".to_owned(), handed_in, None)
+            }
             Scenario::CaptivePortal => {
                 ("captive-portal", site(), self.from, Some(after(7 * DAY_MS)))
             }
@@ -134,7 +140,7 @@ impl Event {
             Scenario::SchoolOutage | Scenario::FullDisks | Scenario::FireDrill => {
                 laptop.school.index == 0
             }
-            Scenario::DistrictOutage => true,
+            Scenario::DistrictOutage | Scenario::HandedIn => true,
             Scenario::WifiUpdate | Scenario::BatteryBatch | Scenario::DeadClocks => {
                 laptop.machine.model == MODEL
             }
@@ -173,10 +179,14 @@ impl Event {
 
     /// Whether it closes the laptop's lid.
     pub(super) fn closes_lid(&self, laptop: &Laptop, place: Place, at: UnixMs) -> bool {
-        self.scenario == Scenario::FireDrill
-            && place == Place::Campus
-            && self.effect_at(laptop, at).is_some()
-            && laptop.own(Topic::Slot) >= CARRIED_OPEN
+        let closes = match self.scenario {
+            Scenario::FireDrill => {
+                place == Place::Campus && laptop.own(Topic::Slot) >= CARRIED_OPEN
+            }
+            Scenario::HandedIn => true,
+            _ => false,
+        };
+        closes && self.effect_at(laptop, at).is_some()
     }
 
     /// How often the laptop's link has dropped by it since it was started.

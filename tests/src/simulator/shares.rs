@@ -30,14 +30,23 @@ pub const COUNTED_CYCLES: f64 = 0.44;
 /// Laptops that do not charge though the charger is connected.
 pub const BROKEN_PORTS: f64 = 0.02;
 
-/// Laptops whose disk is filled past 95 % before somebody cleans up.
+/// Laptops whose disk becomes full before somebody cleans up.
 pub const FULL_DISKS: f64 = 0.10;
+
+/// Laptops whose pupils keep a disk that is nearly full from filling up, by deleting something again and again.
+pub const KEPT_DISKS: f64 = 0.08;
 
 /// Laptops that get large files at once, by the dozen.
 pub const BURSTY_DISKS: f64 = 0.20;
 
 /// Laptops with dust in their fans.
 pub const HOT_LAPTOPS: f64 = 0.02;
+
+/// Laptops with each one of the other faults that come and are repaired: about one in 400 gets each in a month.
+pub const OTHER_FAULTS: f64 = 0.007_5;
+
+/// Evenings on which somebody else's smaller charger is used.
+pub const BORROWED_CHARGERS: f64 = 0.03;
 
 /// Laptops whose updates fail for months.
 pub const FAILING_UPDATES: f64 = 0.04;

@@ -6,17 +6,21 @@ use rollcall_shared::time::{UnixMs, civil_from_days, days_from_civil};
 use super::Moment;
 use super::battery::wobble;
 use super::calendar::last_patch_day;
-use super::chance::{Chance, Topic, weighted};
+use super::chance::{Topic, weighted};
+use super::faults::Fault;
 use super::laptop::Laptop;
 use super::machines::Family;
-use super::shares;
 use super::sheet::Sheet;
+use super::{shares, stops};
 
 /// Days between the day that updates come and the day that a laptop installs them, at most.
 const INSTALLED_WITHIN_DAYS: f64 = 12.0;
 
 /// Days after which somebody repairs updates that fail.
 const REPAIRED_AFTER_DAYS: f64 = 120.0;
+
+/// Days over which dust gathers until it keeps the most heat in.
+const DUST_DAYS: f64 = 14.0;
 
 /// The revision of an update that breaks something.
 const BAD_REVISION: u32 = 9999;
@@ -88,23 +92,26 @@ pub fn write_fast(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
             "",
             thousandth((memory - 0.9).max(0.0)),
         );
-        sheet.number(&metric::PRESSURE_IO, "", thousandth(busy.powi(4) * 0.2));
+        let slow = if Fault::SlowDrive.holds(laptop, moment.at) {
+            0.12 + 0.4 * busy
+        } else {
+            0.0
+        };
+        let waits = (busy.powi(4) * 0.2 + slow).min(1.0);
+        sheet.number(&metric::PRESSURE_IO, "", thousandth(waits));
     }
     write_heat(laptop, moment, busy, sheet);
 }
 
-/// Whether dust keeps the laptop's heat in.
-#[must_use]
-pub fn is_dusty(laptop: &Laptop) -> bool {
-    laptop.fleet.spread(Topic::Heat, laptop.number) < shares::HOT_LAPTOPS
-}
-
 fn write_heat(laptop: &Laptop, moment: &Moment, busy: f64, sheet: &mut Sheet) {
-    let dusty = is_dusty(laptop);
+    let dust = Fault::Dust.days(laptop, moment.at);
     let critical = 100.0;
-    let extra = if dusty { 24.0 } else { 0.0 };
-    let degrees = (36.0 + 34.0 * busy + extra + wobble(laptop.chance, Topic::Heat, moment.at))
-        .min(critical + 2.0);
+    let extra = dust.map_or(0.0, |days| 24.0 * (days / DUST_DAYS).min(1.0));
+    // Two laptops of a model differ by some degrees, and so do rooms and laps from day to day.
+    let own = 2.5 * laptop.chance.of(Topic::Room, 0).bell(Topic::Heat);
+    let room = 2.5 * laptop.day_chance(moment.day).bell(Topic::Room);
+    let now = wobble(laptop.chance, Topic::Heat, moment.at);
+    let degrees = (36.0 + 34.0 * busy + extra + own + room + now).min(critical + 2.0);
     sheet.number(&metric::TEMPERATURE, "cpu", degrees.round());
     sheet.number(
         &metric::TEMPERATURE_HEADROOM,
@@ -112,12 +119,11 @@ fn write_heat(laptop: &Laptop, moment: &Moment, busy: f64, sheet: &mut Sheet) {
         critical - degrees.round(),
     );
     let hours = moment.at.since(moment.booted) as f64 / 3_600_000.0;
-    let per_hour = if dusty {
-        laptop.chance.between(Topic::Throttle, 40.0, 400.0)
-    } else {
-        0.05
-    };
-    sheet.number(&metric::THROTTLE_EVENTS, "", (hours * per_hour).floor());
+    // What dust causes is counted from when it came or the laptop was started, whichever is later.
+    let dusty_hours = dust.map_or(0.0, |days| hours.min(days * 24.0));
+    let per_hour = laptop.chance.between(Topic::Throttle, 40.0, 400.0);
+    let throttled = hours * 0.05 + dusty_hours * per_hour;
+    sheet.number(&metric::THROTTLE_EVENTS, "", throttled.floor());
     let fanless =
         laptop.machine.model == "MacBookAir10,1" || laptop.machine.cpu.contains("1.10GHz");
     if !fanless {
@@ -204,16 +210,10 @@ fn build(laptop: &Laptop, patched: i64, at: UnixMs) -> String {
 
 /// Shutdowns without a clean end and crashes that the last 30 days of records hold.
 fn write_records(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
-    let records = laptop
-        .chance
-        .of(Topic::Shutdowns, moment.day.div_euclid(30));
-    let count = |chance: Chance, topic| (chance.fraction(topic).powi(5) * 6.0).floor();
-    sheet.number(
-        &metric::UNEXPECTED_SHUTDOWNS,
-        "",
-        count(records, Topic::Shutdowns),
-    );
-    sheet.number(&metric::CRASHES, "", count(records, Topic::Crashes));
+    let records = stops::records(laptop, moment.at);
+    let shutdowns = f64::from(records.shutdowns);
+    sheet.number(&metric::UNEXPECTED_SHUTDOWNS, "", shutdowns);
+    sheet.number(&metric::CRASHES, "", f64::from(records.crashes));
 }
 
 fn write_hardware(laptop: &Laptop, sheet: &mut Sheet) {

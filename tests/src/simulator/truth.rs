@@ -11,8 +11,10 @@ use rollcall_shared::time::UnixMs;
 
 use super::calendar::DAY_S;
 use super::chance::Topic;
+use super::faults::Fault;
 use super::laptop::{Home, Laptop, WallClock};
-use super::{Battery, Drive, Fleet, filesystem, network, shares, system};
+use super::machines::Family;
+use super::{Battery, Drive, Fleet, filesystem, network, shares, stops, system};
 
 /// Something that is wrong with a laptop for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +94,10 @@ fn truths_of(laptop: &Laptop, from: UnixMs, until: UnixMs) -> Vec<Truth> {
     note("updates-failing", DAY_MS, own, &|at| {
         failing(at).is_some_and(|days| days > FAILING_DAYS)
     });
-    note("overheating", DAY_MS, own, &|_| system::is_dusty(laptop));
+    for fault in Fault::ALL {
+        note(fault.name(), DAY_MS, own, &|at| shows(fault, laptop, at));
+    }
+    note("crashing", DAY_MS, own, &|at| stops::is_sick(laptop, at));
     note("clock-wrong", DAY_MS, own, &|_| {
         !matches!(laptop.clock, WallClock::Right(_))
     });
@@ -139,6 +144,12 @@ fn add_event(laptop: &Laptop, from: UnixMs, until: UnixMs, truths: &mut Vec<Trut
         until: (ends < until).then_some(ends),
         cause: effect.cause,
     });
+}
+
+/// Whether a laptop has a fault that it can show: a drive's waiting is told by Linux alone.
+fn shows(fault: Fault, laptop: &Laptop, at: UnixMs) -> bool {
+    let tells = fault != Fault::SlowDrive || laptop.machine.family == Family::Linux;
+    tells && fault.holds(laptop, at)
 }
 
 fn has_broken_port(laptop: &Laptop) -> bool {

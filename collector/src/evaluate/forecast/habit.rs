@@ -39,6 +39,9 @@ const LEAST_VALUES: usize = 8;
 /// Robust deviations beyond which a value is unusual: one in a thousand lies above (normal distribution).
 const UNUSUAL: f64 = 3.1;
 
+/// By how much an hour links must drop more often than on the worst day before.
+const WORSE_THAN_WORST: f64 = 0.5;
+
 /// A start that takes longer was not watched from its beginning: the agent was installed or restarted.
 const LONGEST_BOOT_S: f64 = 900.0;
 
@@ -345,13 +348,19 @@ impl Habits {
     }
 
     /// How often an hour links dropped on the last day, against the days before; unlike the others it is
-    /// not smoothed, since a link that drops is felt at once.
+    /// not smoothed, since a link that drops is felt at once. Lids and walks between rooms make some days much
+    /// worse than others, so a day is only worse where it is the worst of all by as much as a rule asks for.
     #[must_use]
     pub fn drops(&self) -> Option<Course> {
-        let rates = self.days.iter().filter_map(|day| day.rate(day.drops));
+        let rates = self.days.iter().filter_map(Day::drop_rate);
         let mut rates: Vec<f64> = rates.collect();
-        let recent = rates.pop()?;
+        let last = rates.pop()?;
+        let worst = rates.iter().copied().fold(0.0, f64::max);
         let before = Usual::of(rates);
+        let recent = match before {
+            Some(usual) if last < worst + WORSE_THAN_WORST => last.min(usual.middle),
+            _ => last,
+        };
         Some(Course { recent, before })
     }
 
@@ -397,6 +406,14 @@ impl Sum {
 }
 
 impl Day {
+    /// Drops by the hour awake, of four hours at least: a lid that is closed and opened in a short day drops the link
+    /// as often as in a long one.
+    fn drop_rate(&self) -> Option<f64> {
+        let slots = f64::from(self.awake.max(4 * SLOTS_PER_HOUR));
+        let hours = slots / f64::from(SLOTS_PER_HOUR);
+        (self.awake >= LEAST_RATE_SLOTS).then(|| f64::from(self.drops) / hours)
+    }
+
     fn rate(&self, count: f32) -> Option<f64> {
         let hours = f64::from(self.awake) / f64::from(SLOTS_PER_HOUR);
         (self.awake >= LEAST_RATE_SLOTS).then(|| f64::from(count) / hours)
@@ -473,17 +490,19 @@ mod tests {
 
     #[test]
     fn counts_are_rates_of_awake_hours_and_survive_a_restart() {
-        let habits = days(20, |day, s| {
-            let slot = s.at.0.rem_euclid(DAY_MS) / (5 * MINUTE);
-            // Every day begins with a start, so that the count begins anew.
-            s.drops = Some((slot / 6 * if day == 19 { 3 } else { 1 }) as f64);
-        });
-        let drops = habits.drops().unwrap();
-        assert!(
-            (1.5..2.5).contains(&drops.before.unwrap().middle),
-            "{drops:?}"
-        );
-        assert!(drops.rise().unwrap() > 2.5, "{drops:?}");
+        let with = |many: &'static [i64]| {
+            days(20, move |day, s| {
+                let slot = s.at.0.rem_euclid(DAY_MS) / (5 * MINUTE);
+                // Every day begins with a start, so that the count begins anew.
+                s.drops = Some((slot / 6 * if many.contains(&day) { 3 } else { 1 }) as f64);
+            })
+        };
+        let drops = with(&[19]).drops().unwrap();
+        // Five and fifteen drops on days that count as four hours.
+        let usual = drops.before.unwrap().middle;
+        assert_eq!((usual, drops.rise()), (1.25, Some(2.5)));
+        let known = with(&[9, 19]).drops().unwrap();
+        assert_eq!(known.rise(), Some(0.0), "a day was as bad before");
     }
 
     #[test]

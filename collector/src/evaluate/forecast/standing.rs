@@ -14,7 +14,7 @@ use super::metrics::{
 use super::past::Past;
 use super::peers::{Baseline, Kind, Peers, Summary};
 use super::rate::{CRASHES_MS, crash_excess, failing_days, grown};
-use super::{DAY_MS, Point};
+use super::{DAY_MS, Point, value_at};
 
 /// How long a battery that gave out counts.
 const FALLS_MS: i64 = 60 * DAY_MS;
@@ -80,14 +80,16 @@ impl Standing<'_> {
         (!series.is_empty()).then(|| grown(series, from, self.now))
     }
 
-    /// The most that a charger of the last two weeks could give; what the last one gave where it is longer
-    /// ago.
+    /// The most that a charger of the last two weeks could give. A series holds changes, so the charger that was
+    /// in use when the two weeks began counts as well.
     fn charger_w(&self) -> Option<f64> {
         let series = self.series(&metric::CHARGER_POWER);
         let from = self.now.plus_ms(-CHARGER_MS);
         let lately = series.iter().filter(|(at, _)| *at >= from);
-        let most = lately.map(|(_, watts)| *watts).reduce(f64::max);
-        most.or_else(|| series.last().map(|(_, watts)| *watts))
+        let all = lately
+            .map(|(_, watts)| *watts)
+            .chain(value_at(series, from));
+        all.reduce(f64::max)
     }
 
     fn failing_days(&self) -> Option<f64> {
@@ -303,6 +305,25 @@ mod tests {
             of(&said, "forecast.updates.failing"),
             Some(Value::Number(0.0))
         );
+    }
+
+    /// Nothing but the charger, which is read each day and kept where it changed.
+    #[test]
+    fn a_charger_that_was_borrowed_once_is_no_small_one() {
+        let shortfall = |borrowed: std::ops::Range<i64>| {
+            let said = said(
+                |day, laptop| {
+                    let watts = if borrowed.contains(&day) { 45.0 } else { 65.0 };
+                    laptop.read(&metric::CHARGER_POWER, "", Value::Number(watts));
+                },
+                &fleet(),
+            );
+            of(&said, "forecast.charger.shortfall")
+        };
+        assert_eq!(shortfall(20..21), Some(Value::Number(0.0)), "yesterday");
+        assert_eq!(shortfall(8..9), Some(Value::Number(0.0)), "long ago");
+        let lost = shortfall(4..21).unwrap().as_number().unwrap();
+        assert!((0.30..0.32).contains(&lost), "{lost}");
     }
 
     #[test]

@@ -4,38 +4,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use jiff::civil::{Date, Time, Weekday};
-use jiff::tz::TimeZone;
 use rollcall_shared::limits;
-use rollcall_shared::metric::{self, Kind, Metric};
-use toml::{Spanned, Value};
+use rollcall_shared::metric::{self, Kind};
+use toml::Spanned;
+
+mod calendar;
+mod condition;
 
 use super::super::calendar::Calendar;
-use super::super::condition::{
-    Comparison, Condition, InstanceFilter, Limit, Over, Relation, placeholders,
-};
-use super::super::derived::{self, Take};
-use super::super::forecast::metrics;
 use super::error::{Mistake, unknown};
-use super::file::{CalendarTable, ConditionTable, RuleTable, RulesFile, Word};
+use super::file::{RuleTable, RulesFile, Word};
 use super::{
     DEFAULT_RULES, FILE_BYTES, Hold, Join, RULES, Readings, Rule, RuleError, RuleSet, Selector,
     Test, Vantage, languages, quantity, runbooks, shared,
 };
 use crate::alert::{Audience, Severity};
-use crate::device::FORECAST_CODES;
+
+use calendar::calendar_of;
+use condition::condition;
 
 pub(super) type Checked<T> = Result<T, Mistake>;
 
-const OPERATORS: [&str; 8] = [
-    "above",
-    "at-least",
-    "below",
-    "at-most",
-    "equals",
-    "not-equals",
-    "is",
-    "is-not",
+/// What stands in the place of a rule's name in the addresses of the API and of the dashboard: a rule of such a name
+/// could be neither read nor changed there.
+const RESERVED_NAMES: [&str; 6] = [
+    "another", "change", "preview", "restore", "validate", "versions",
 ];
 
 /// Conditions of one rule: the widest default has eight.
@@ -107,6 +100,7 @@ fn rule(table: &Spanned<RuleTable>) -> Checked<Rule> {
     let span = table.span();
     let table = table.get_ref();
     check_label("name", &table.name)?;
+    check_reserved(&table.name)?;
     check_label("title", &table.title)?;
     Ok(Rule {
         name: table.name.get_ref().clone(),
@@ -222,309 +216,6 @@ fn hold(table: &RuleTable) -> Checked<Hold> {
     }
 }
 
-fn condition(table: &Spanned<ConditionTable>) -> Checked<Condition> {
-    let span = table.span();
-    let table = table.get_ref();
-    let metric = derived_metric(find_metric("metric", &table.metric)?, table)?;
-    let condition = Condition {
-        metric,
-        comparison: comparison(metric, table, &span)?,
-        filter: table
-            .instance
-            .as_ref()
-            .map_or(InstanceFilter::Every, filter),
-        over: over(table)?,
-        says: table.says.as_ref().map(|w| w.get_ref().clone()),
-    };
-    table.says.as_ref().map_or(Ok(()), check_template)?;
-    Ok(condition)
-}
-
-/// The metric itself, or what the condition makes of its past.
-fn derived_metric(metric: &'static Metric, table: &ConditionTable) -> Checked<&'static Metric> {
-    let per = table.per.as_ref();
-    let written = [
-        ("change", &table.change, Take::Change),
-        (
-            "rate",
-            &table.rate,
-            Take::Rate(per.map_or(Ok(DAY_MS), per_ms)?),
-        ),
-        ("changes", &table.changes, Take::Changes),
-    ];
-    let mut written = written
-        .into_iter()
-        .filter_map(|(field, word, take)| Some((field, word.as_ref()?, take)));
-    let Some((field, word, take)) = written.next() else {
-        return match per {
-            Some(per) => Err(Mistake::new(per.span(), "per", "belongs to a `rate`")),
-            None => Ok(metric),
-        };
-    };
-    if let Some((other, word, _)) = written.next() {
-        let problem = format!("cannot stand beside `{field}`");
-        return Err(Mistake::new(word.span(), other, problem));
-    }
-    if let Some(per) = per.filter(|_| field != "rate") {
-        return Err(Mistake::new(per.span(), "per", "belongs to a `rate`"));
-    }
-    let mistake = |problem: String| Mistake::new(word.span(), field, problem);
-    if metric.code >= FORECAST_CODES {
-        let problem = format!("{} is the collector's own and has no past", metric.name);
-        return Err(mistake(problem));
-    }
-    derived::fits(metric, take).map_err(mistake)?;
-    let over_ms = duration(field, word)?;
-    if !(derived::SHORTEST_MS..=derived::LONGEST_MS).contains(&over_ms) {
-        let problem = format!("`{}` lies outside 5 m to 30 d", word.get_ref());
-        return Err(mistake(problem));
-    }
-    derived::derive(metric, take, over_ms).ok_or_else(|| {
-        let most = derived::MOST;
-        mistake(format!(
-            "the collector follows {most} changes and rates already; restart it"
-        ))
-    })
-}
-
-fn per_ms(word: &Word) -> Checked<i64> {
-    choose(
-        "per",
-        word,
-        "time",
-        &[("day", DAY_MS), ("hour", DAY_MS / 24)],
-    )
-}
-
-const DAY_MS: i64 = 86_400_000;
-
-fn comparison(
-    metric: &'static Metric,
-    table: &ConditionTable,
-    span: &Range<usize>,
-) -> Checked<Comparison> {
-    let all = OPERATORS.map(|word| (word, word));
-    let op = choose("op", &table.op, "operator", &all)?;
-    match (metric.kind, relation(op)) {
-        (Kind::Gauge { .. } | Kind::Counter { .. }, Some(relation)) => {
-            number_comparison(metric, table, relation, span)
-        }
-        (Kind::Flag, None) => flag_comparison(metric, table, op, span),
-        (Kind::State(_) | Kind::Text, None) => word_comparison(metric, table, op, span),
-        (kind, _) => {
-            let right = if relation(op).is_some() {
-                "is or is-not"
-            } else {
-                "above or below"
-            };
-            let kind = kind.word();
-            let problem = format!(
-                "`{op}` does not fit {}, which is a {kind}; use {right}",
-                metric.name
-            );
-            Err(Mistake::new(table.op.span(), "op", problem))
-        }
-    }
-}
-
-fn relation(op: &str) -> Option<Relation> {
-    Some(match op {
-        "above" => Relation::Above,
-        "at-least" => Relation::AtLeast,
-        "below" => Relation::Below,
-        "at-most" => Relation::AtMost,
-        "equals" => Relation::Equals,
-        "not-equals" => Relation::NotEquals,
-        _ => return None,
-    })
-}
-
-fn number_comparison(
-    metric: &'static Metric,
-    table: &ConditionTable,
-    relation: Relation,
-    span: &Range<usize>,
-) -> Checked<Comparison> {
-    let limit = match (&table.value, &table.value_of) {
-        (Some(value), None) => Limit::Fixed(number("value", metric, value)?),
-        (None, Some(of)) => limit_of(metric, of, table)?,
-        (None, None) => return Err(missing_value(span)),
-        (Some(_), Some(of)) => {
-            return Err(Mistake::new(
-                of.span(),
-                "value-of",
-                "cannot stand beside `value`",
-            ));
-        }
-    };
-    let clear = table
-        .clear
-        .as_ref()
-        .map(|clear| number("clear", metric, clear))
-        .transpose()?;
-    if let (Some(clear), Some(written), Limit::Fixed(limit)) = (clear, &table.clear, &limit) {
-        check_clear(relation, *limit, clear, written)?;
-    }
-    Ok(Comparison::Number {
-        relation,
-        limit,
-        clear,
-    })
-}
-
-/// The clearing limit lies on the good side of the limit, so that no value is both.
-fn check_clear(relation: Relation, limit: f64, clear: f64, at: &Spanned<Value>) -> Checked<()> {
-    let side = match relation {
-        Relation::Above | Relation::AtLeast if clear > limit => "at or below",
-        Relation::Below | Relation::AtMost if clear < limit => "at or above",
-        Relation::Equals | Relation::NotEquals => {
-            return Err(Mistake::new(
-                at.span(),
-                "clear",
-                "has no meaning with this operator",
-            ));
-        }
-        _ => return Ok(()),
-    };
-    let problem = format!("must lie {side} `value`, on its good side");
-    Err(Mistake::new(at.span(), "clear", problem))
-}
-
-fn limit_of(metric: &Metric, of: &Word, table: &ConditionTable) -> Checked<Limit> {
-    let other = find_metric("value-of", of)?;
-    if other.unit != metric.unit || other.kind.word() != "number" {
-        let problem = format!("{} is not a number in `{}`", other.name, metric.unit);
-        return Err(Mistake::new(of.span(), "value-of", problem));
-    }
-    let plus = table.plus.as_ref();
-    let plus = plus.map_or(Ok(0.0), |value| unbounded("plus", metric, value))?;
-    Ok(Limit::Of {
-        metric: other,
-        plus,
-    })
-}
-
-fn flag_comparison(
-    metric: &Metric,
-    table: &ConditionTable,
-    op: &str,
-    span: &Range<usize>,
-) -> Checked<Comparison> {
-    match table.value.as_ref().map(|value| (value, value.get_ref())) {
-        Some((_, Value::Boolean(flag))) => Ok(Comparison::Flag(*flag == (op == "is"))),
-        Some((value, _)) => {
-            let problem = format!("{} is a flag: true or false", metric.name);
-            Err(Mistake::new(value.span(), "value", problem))
-        }
-        None => Err(missing_value(span)),
-    }
-}
-
-fn word_comparison(
-    metric: &Metric,
-    table: &ConditionTable,
-    op: &str,
-    span: &Range<usize>,
-) -> Checked<Comparison> {
-    let value = table.value.as_ref().ok_or_else(|| missing_value(span))?;
-    let given = match value.get_ref() {
-        Value::Array(all) => all.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    let mut words = Vec::new();
-    for word in given {
-        let Value::String(word) = word else {
-            let problem = format!("{} has words for values", metric.name);
-            return Err(Mistake::new(value.span(), "value", problem));
-        };
-        if let Kind::State(known) = metric.kind
-            && !known.contains(&word.as_str())
-        {
-            let what = format!("value of {}", metric.name);
-            let problem = unknown(&what, word, known.iter().copied());
-            return Err(Mistake::new(value.span(), "value", problem));
-        }
-        words.push(word.clone());
-    }
-    if words.is_empty() {
-        return Err(Mistake::new(value.span(), "value", "the list is empty"));
-    }
-    Ok(Comparison::Words {
-        words,
-        wanted: op == "is",
-    })
-}
-
-fn missing_value(span: &Range<usize>) -> Mistake {
-    Mistake::new(
-        span.clone(),
-        "value",
-        "is missing: what the metric is compared with",
-    )
-}
-
-fn number(field: &str, metric: &Metric, value: &Spanned<Value>) -> Checked<f64> {
-    let number = unbounded(field, metric, value)?;
-    let (Kind::Gauge { low, high } | Kind::Counter { low, high }) = metric.kind else {
-        return Err(Mistake::new(
-            value.span(),
-            field,
-            "this metric is not a number",
-        ));
-    };
-    if (low..=high).contains(&number) {
-        return Ok(number);
-    }
-    let problem = format!(
-        "{number} lies outside {low} to {high} {}, the values of {}",
-        metric.unit, metric.name
-    );
-    Err(Mistake::new(value.span(), field, problem))
-}
-
-fn unbounded(field: &str, metric: &Metric, value: &Spanned<Value>) -> Checked<f64> {
-    let number = match value.get_ref() {
-        Value::Integer(whole) => Ok(*whole as f64),
-        Value::Float(number) if number.is_finite() => Ok(*number),
-        Value::String(text) => quantity::parse(metric, text),
-        _ => Err(format!("is not a number in `{}`", metric.unit)),
-    };
-    number.map_err(|problem| Mistake::new(value.span(), field, problem))
-}
-
-fn filter(word: &Word) -> InstanceFilter {
-    match word.get_ref().strip_suffix('*') {
-        Some(prefix) => InstanceFilter::Prefix(prefix.to_owned()),
-        None => InstanceFilter::Exact(word.get_ref().clone()),
-    }
-}
-
-fn over(table: &ConditionTable) -> Checked<Over> {
-    let known = [
-        ("same", Over::Same),
-        ("any", Over::Any),
-        ("other", Over::Other),
-        ("every", Over::Every),
-        ("every-other", Over::EveryOther),
-    ];
-    let word = table.instances.as_ref();
-    word.map_or(Ok(Over::Same), |word| {
-        choose("instances", word, "choice of instances", &known)
-    })
-}
-
-fn check_template(says: &Word) -> Checked<()> {
-    const NAMES: [&str; 3] = ["instance", "value", "threshold"];
-    for name in placeholders(says.get_ref()) {
-        if !NAMES.contains(&name) && metrics::by_name(name).is_none() {
-            let known: Vec<&str> = NAMES.into_iter().chain(metrics::names()).collect();
-            let problem = unknown("placeholder", name, known.iter().copied());
-            return Err(Mistake::new(says.span(), "says", problem));
-        }
-    }
-    Ok(())
-}
-
 fn vantage(table: &RuleTable) -> Checked<Vantage> {
     let known = [
         ("any", Vantage::Any),
@@ -600,76 +291,13 @@ pub(super) fn is_language_tag(tag: &str) -> bool {
     (2..=16).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
-fn calendar_of(table: &Spanned<CalendarTable>) -> Checked<Calendar> {
-    let table = table.get_ref();
-    let mut calendar = Calendar::default();
-    if let Some(word) = &table.time_zone {
-        calendar.zone = zone(word)?;
+fn check_reserved(name: &Word) -> Checked<()> {
+    let word = name.get_ref();
+    if !RESERVED_NAMES.contains(&word.as_str()) {
+        return Ok(());
     }
-    if let Some(days) = &table.school_weekdays {
-        calendar.weekdays = days.iter().map(weekday).collect::<Checked<_>>()?;
-    }
-    if let Some(word) = &table.hours {
-        (calendar.opens, calendar.closes) = hours(word)?;
-    }
-    calendar.holidays = table.holidays.iter().map(holiday).collect::<Checked<_>>()?;
-    Ok(calendar)
-}
-
-fn zone(word: &Word) -> Checked<TimeZone> {
-    if word.get_ref() == "system" {
-        return Ok(TimeZone::system());
-    }
-    TimeZone::get(word.get_ref()).map_err(|_| {
-        let problem = format!(
-            "`{}` is no time zone such as `America/New_York`, `UTC` or `system`",
-            word.get_ref()
-        );
-        Mistake::new(word.span(), "time-zone", problem)
-    })
-}
-
-fn weekday(word: &Word) -> Checked<Weekday> {
-    let known = [
-        ("monday", Weekday::Monday),
-        ("tuesday", Weekday::Tuesday),
-        ("wednesday", Weekday::Wednesday),
-        ("thursday", Weekday::Thursday),
-        ("friday", Weekday::Friday),
-        ("saturday", Weekday::Saturday),
-        ("sunday", Weekday::Sunday),
-    ];
-    choose("school-weekdays", word, "day of the week", &known)
-}
-
-fn hours(word: &Word) -> Checked<(Time, Time)> {
-    let read = |text: &str| Time::strptime("%H:%M", text.trim()).ok();
-    let both = word.get_ref().split_once('-');
-    match both.and_then(|(opens, closes)| Some((read(opens)?, read(closes)?))) {
-        Some((opens, closes)) if opens < closes => Ok((opens, closes)),
-        _ => {
-            let problem = format!("`{}` is not of the form 08:00-15:30", word.get_ref());
-            Err(Mistake::new(word.span(), "hours", problem))
-        }
-    }
-}
-
-fn holiday(word: &Word) -> Checked<(Date, Date)> {
-    let read = |text: &str| text.trim().parse::<Date>().ok();
-    let (from, to) = word
-        .get_ref()
-        .split_once('/')
-        .unwrap_or((word.get_ref(), word.get_ref()));
-    match (read(from), read(to)) {
-        (Some(from), Some(to)) if from <= to => Ok((from, to)),
-        _ => {
-            let problem = format!(
-                "`{}` is not a date such as 2026-11-26, or a first and last one joined by `/`",
-                word.get_ref()
-            );
-            Err(Mistake::new(word.span(), "holidays", problem))
-        }
-    }
+    let problem = format!("`{word}` is an address of the API; choose another name");
+    Err(Mistake::new(name.span(), "name", problem))
 }
 
 fn check_names(rules: &[(Range<usize>, Rule)]) -> Checked<()> {
@@ -717,20 +345,6 @@ fn in_order(mut waiting: Vec<(Range<usize>, Rule)>) -> Checked<Vec<Arc<Rule>>> {
         ordered.push(Arc::new(waiting.remove(at).1));
     }
     Ok(ordered)
-}
-
-fn find_metric(field: &str, word: &Word) -> Checked<&'static Metric> {
-    metrics::by_name(word.get_ref()).ok_or_else(|| {
-        let names: Vec<&str> = metrics::names().collect();
-        let problem = match super::error::nearest(word.get_ref(), names.iter().copied()) {
-            Some(nearest) => format!(
-                "`{}` is no metric; did you mean `{nearest}`?",
-                word.get_ref()
-            ),
-            None => format!("`{}` is no metric of the catalogue", word.get_ref()),
-        };
-        Mistake::new(word.span(), field, problem)
-    })
 }
 
 pub(super) fn duration(field: &str, word: &Word) -> Checked<i64> {

@@ -773,6 +773,20 @@ fn each_mistake_names_line_rule_field_and_the_nearest_word() {
 }
 
 #[test]
+fn a_name_that_is_an_address_is_refused() {
+    for word in [
+        "another", "change", "preview", "restore", "validate", "versions",
+    ] {
+        let named = RULE.replacen("\"worn\"", &format!("\"{word}\""), 1);
+        let error = RuleSet::parse("r.toml", &named).unwrap_err().to_string();
+        let says = format!("name: `{word}` is an address of the API; choose another name");
+        assert!(error.ends_with(&says), "{error}");
+    }
+    let near = RULE.replacen("\"worn\"", "\"changes\"", 1);
+    assert!(RuleSet::parse("r.toml", &near).is_ok());
+}
+
+#[test]
 fn circles_and_doubles_are_rejected() {
     let circle = RULE.replace("family.en", "depends-on = [\"worn\"]\nfamily.en");
     let error = RuleSet::parse("r.toml", &circle).unwrap_err();

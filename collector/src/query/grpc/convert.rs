@@ -26,6 +26,9 @@ impl From<DeviceAnswer> for v1::Device {
             firing_alerts: device.firing_alerts,
             standing: device.standing.to_owned(),
             cloned_from: device.cloned_from.unwrap_or_default(),
+            asset_tag: device.asset_tag.unwrap_or_default(),
+            school: device.school.unwrap_or_default(),
+            asset_status: device.asset_status.unwrap_or_default().to_owned(),
         }
     }
 }

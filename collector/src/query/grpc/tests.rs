@@ -3,8 +3,12 @@ mod table;
 use futures_util::StreamExt as _;
 use tonic::metadata::MetadataValue;
 
+use rollcall_shared::id::DeviceId;
+
 use super::*;
+use crate::asset::{self, Asset};
 use crate::query::example::{Example, NOW};
+use crate::store::Write;
 
 fn with_token<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
@@ -59,6 +63,34 @@ async fn calls_answer_within_the_scope_of_the_token() {
         (alerts[0].state.as_str(), alerts[0].severity.as_str()),
         ("firing", "critical")
     );
+}
+
+/// A device carries what the inventory says of it; one that the inventory does not know carries nothing.
+#[tokio::test]
+async fn a_device_has_its_asset_tag_and_school() {
+    let example = Example::new().await;
+    let laptop = Asset {
+        tag: "LT-0042".to_owned().try_into().unwrap(),
+        serial: None,
+        model: None,
+        school: Some("Lincoln".parse().unwrap()),
+        grade: None,
+        status: asset::Status::Spare,
+        device: Some(example.lincoln),
+        loans: Vec::new(),
+    };
+    let put = vec![Write::PutAsset(laptop)];
+    example.store.commit(put).await.unwrap();
+    let fleet = fleet(&example);
+    let all = with_token(v1::ListDevicesRequest::default(), example.token("viewer"));
+    let devices = fleet.list_devices(all).await.unwrap().into_inner().devices;
+    let of = |id: DeviceId| {
+        let device = devices.iter().find(|device| device.id == id.to_string());
+        let device = device.unwrap();
+        [&device.asset_tag, &device.school, &device.asset_status].map(String::as_str)
+    };
+    assert_eq!(of(example.lincoln), ["LT-0042", "Lincoln", "spare"]);
+    assert_eq!(of(example.hay), ["", "", ""]);
 }
 
 #[tokio::test]

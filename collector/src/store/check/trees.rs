@@ -10,6 +10,7 @@ use super::super::codec::{Decoder, Problem, first_piece};
 use super::super::keys::{self, Day, Part, Place, RolledFrom, SCHEMA, TreeName, Week, meta};
 use super::super::log::LogEntry;
 use super::super::memory::Entry;
+use super::super::rollup::form;
 use super::super::{ApiTokenRecord, EnrolmentTokenRecord, block, seal, snapshot};
 use super::agreement::Agreement;
 use super::{CheckReport, Finding, RESTORE};
@@ -189,15 +190,20 @@ impl PartTree {
                 let points = block::decode_v1(value)?;
                 within(points.iter().map(|(at, _)| *at), |at| Week::of(at) == week)
             }
+            (Part::Merged(..), "1h") => {
+                let of = keys::parse_merged(key).ok_or("its key is too short")?;
+                verify_days(value, |at| form::day_of(at) == of)
+            }
             (Part::Raw(_) | Part::Merged(..), _) => {
                 let (day, _) = keys::parse_merged(key).ok_or("its key is too short")?;
                 verify_days(value, |at| Day::of(at) == day)
             }
             (Part::Rollups(level, _), _) => {
                 match keys::parse_rolled(key).ok_or("its key has neither 22 bytes nor 24")? {
-                    RolledFrom::Day(day, _) => verify_days(value, |at| Day::of(at) == day),
+                    RolledFrom::Day(day, _) => verify_days(value, |at| form::day_of(at).0 == day),
                     RolledFrom::Week(week) => verify_days(value, |at| {
-                        Week::of(at) >= week && Part::rollups(level, Week::of(at)) == self.part
+                        let of = Week::of(form::day_of(at).0.start());
+                        of >= week && Part::rollups(level, of) == self.part
                     }),
                 }
             }

@@ -1,15 +1,16 @@
-//! The numbers of a band as whole ones, told from the last value or the least where that is shorter.
+//! The numbers of a band, told from the last value or the least where that is shorter.
 //!
 //! ```text
 //! statistic := 0 last | 1 least | 2 greatest | 3 mean | 4 count
-//!            | 16 + 2 decimals + side       how far the least (0) or the greatest (1) is from the last value,
-//!                                           in units of so many decimals
 //!            | 96 + 9 (decimals + 2) + 3 grain + base   the mean in units of 1, 2 or 5 (grain) of the last of
 //!                                           so many decimals, by itself (base 0), or its difference to the
 //!                                           last value (1) or to the least (2)
 //! ```
-//! The means of what wanders lie near the last value, those of what jumps near one another, and those of
-//! what has a floor near the least: which it is, the sums of the bits say.
+//! How far the least and the greatest are from the last value follows the last values in their column, as
+//! decimals: see [`AFTER_MS`]. The means of what wanders lie near the last value, those of what jumps near
+//! one another, and those of what has a floor near the least: which it is, the sums of the bits say.
+
+use rollcall_shared::time::UnixMs;
 
 use super::{Band, Bucket};
 
@@ -19,15 +20,22 @@ pub(super) const MAX: u16 = 2;
 pub(super) const MEAN: u16 = 3;
 pub(super) const COUNT: u16 = 4;
 
-const SIDES: u16 = 16;
 const MEANS: u16 = 96;
 
-/// The most decimals of numbers that are told by sides, and of means.
+/// How much later than its bucket a point of a column is that tells how far the least is below the last value
+/// there, and twice as much later how far the greatest is above: some hundred years. A column costs some ten
+/// bytes before its first number, which is more than most of these numbers take.
+const AFTER_MS: i64 = 1 << 44;
+
+/// The most decimals of numbers, and of means.
 const MOST_DECIMALS: i32 = 14;
 const LEAST_DECIMALS: i32 = -2;
 
 /// Whole numbers up to here are exact.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Bits that a column of its own costs before its first number, about.
+const COLUMN_BITS: f64 = 64.0;
 
 /// In what units of the last decimal means are counted.
 const GRAINS: [f64; 3] = [1.0, 2.0, 5.0];
@@ -43,10 +51,6 @@ pub(super) type Numbers = (u16, Vec<f64>);
 pub(super) enum Tells {
     /// The value of a statistic itself.
     Itself(u16),
-    /// The least, by how far it is below the last value.
-    Below(i32),
-    /// The greatest, by how far it is above.
-    Above(i32),
     /// The mean.
     Mean(Unit, Base),
 }
@@ -94,11 +98,6 @@ impl Tells {
     pub fn of(statistic: u16) -> Option<Self> {
         match statistic {
             LAST..=COUNT => Some(Self::Itself(statistic)),
-            SIDES..MEANS => {
-                let decimals = i32::from((statistic - SIDES) / 2);
-                let told = [Self::Below(decimals), Self::Above(decimals)];
-                (decimals <= MOST_DECIMALS).then_some(told[usize::from(statistic % 2)])
-            }
             MEANS.. => {
                 let code = statistic - MEANS;
                 let (decimals, grain) = (i32::from(code / 9) + LEAST_DECIMALS, code % 9 / 3);
@@ -117,8 +116,6 @@ impl Tells {
         let offset = |number: i32| u16::try_from(number).expect("decimals are few");
         match self {
             Self::Itself(statistic) => statistic,
-            Self::Below(decimals) => SIDES + 2 * offset(decimals),
-            Self::Above(decimals) => SIDES + 2 * offset(decimals) + 1,
             Self::Mean(unit, base) => {
                 MEANS
                     + 9 * offset(unit.decimals - LEAST_DECIMALS)
@@ -135,8 +132,6 @@ impl Tells {
             Self::Itself(MAX) => band.max = number,
             Self::Itself(MEAN) => band.mean = number,
             Self::Itself(_) => {}
-            Self::Below(decimals) => band.min = moved(last, -number, decimals),
-            Self::Above(decimals) => band.max = moved(last, number, decimals),
             Self::Mean(unit, base) => {
                 let base = match base {
                     Base::Nothing => Some(0.0),
@@ -155,51 +150,76 @@ impl Tells {
     }
 }
 
-/// The columns that tell of bands what the last values do not.
-pub(super) fn columns(buckets: &[Bucket]) -> Vec<Numbers> {
+/// What tells of bands what the last values do not.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Sides {
+    /// How far the least is below the last value, and the greatest above it: of each bucket with a band, where
+    /// it is told so.
+    pub apart: [Option<Vec<f64>>; 2],
+    /// Columns of their own.
+    pub columns: Vec<Numbers>,
+}
+
+/// When a point is that tells of a side of a bucket.
+pub(super) fn beside(at: UnixMs, side: usize) -> UnixMs {
+    at.plus_ms(AFTER_MS * (side as i64 + 1))
+}
+
+/// The bucket that a point of a column tells of, and of which side, where it is one.
+pub(super) fn told_of(at: UnixMs) -> (UnixMs, Option<usize>) {
+    let side = at.0.div_euclid(AFTER_MS).clamp(0, 2);
+    let of = at.plus_ms(-side * AFTER_MS);
+    (of, usize::try_from(side - 1).ok())
+}
+
+/// What there is to tell of bands.
+pub(super) fn sides(buckets: &[Bucket]) -> Sides {
     let bands: Vec<(f64, &Band)> = buckets
         .iter()
         .filter_map(|bucket| Some((bucket.last.as_number()?, bucket.band.as_ref()?)))
         .collect();
-    let mut columns = Vec::new();
-    let sides: [(u16, fn(i32) -> Tells, f64, fn(&Band) -> f64); 2] = [
-        (MIN, Tells::Below, -1.0, |band| band.min),
-        (MAX, Tells::Above, 1.0, |band| band.max),
-    ];
-    for (statistic, tells, sign, number) in sides {
+    let mut sides = Sides::default();
+    let numbers: [(u16, fn(&Band) -> f64); 2] = [(MIN, |band| band.min), (MAX, |band| band.max)];
+    for (side, (statistic, number)) in numbers.into_iter().enumerate() {
         let itself: Vec<f64> = bands.iter().map(|(_, band)| number(band)).collect();
-        let is_last = |(last, band): &(f64, &Band)| number(band).to_bits() == last.to_bits();
-        if !bands.iter().all(is_last) {
-            columns.push(side(&bands, statistic, tells, sign, itself));
+        let lasts = bands.iter().map(|(last, _)| last);
+        if lasts.clone().eq(&itself) {
+            continue;
+        }
+        let both: Vec<(f64, f64)> = lasts.copied().zip(itself.iter().copied()).collect();
+        match apart(&both) {
+            Some(apart) => sides.apart[side] = Some(apart),
+            None => sides.columns.push((statistic, itself)),
         }
     }
-    columns.extend(means(&bands));
-    columns
+    sides.columns.extend(means(&bands));
+    sides
 }
 
-fn side(
-    bands: &[(f64, &Band)],
-    statistic: u16,
-    tells: fn(i32) -> Tells,
-    sign: f64,
-    itself: Vec<f64>,
-) -> Numbers {
-    let apart = (0..=MOST_DECIMALS).find_map(|decimals| {
-        let apart = bands.iter().zip(&itself).map(|((last, _), number)| {
-            Some((whole(*number, decimals)? - whole(*last, decimals)?) * sign)
-        });
-        Some((decimals, apart.collect::<Option<Vec<f64>>>()?))
-    });
-    match apart {
-        Some((decimals, apart)) => {
-            let wholes: Vec<f64> = itself.iter().map(|n| n * power(decimals)).collect();
-            match bits(&apart) <= bits(&wholes) {
-                true => (tells(decimals).statistic(), apart),
-                false => (statistic, itself),
-            }
-        }
-        None => (statistic, itself),
-    }
+/// How far numbers are from last values, as decimals; `None` where these have none, or it would not be
+/// shorter.
+fn apart(both: &[(f64, f64)]) -> Option<Vec<f64>> {
+    (0..=MOST_DECIMALS).find_map(|decimals| {
+        let wholes = both
+            .iter()
+            .map(|(last, number)| Some((whole(*last, decimals)?, whole(*number, decimals)?)));
+        let wholes: Vec<(f64, f64)> = wholes.collect::<Option<_>>()?;
+        let apart: Vec<f64> = wholes
+            .iter()
+            .map(|(last, number)| (number - last).abs())
+            .collect();
+        let itself: Vec<f64> = wholes.iter().map(|(_, number)| *number).collect();
+        let is_shorter = bits(&apart) <= bits(&itself) + COLUMN_BITS;
+        Some(is_shorter.then(|| apart.iter().map(|units| units / power(decimals)).collect()))
+    })?
+}
+
+/// A number that is so far from another, both decimals.
+pub(super) fn moved(number: f64, apart: f64) -> Option<f64> {
+    (0..=MOST_DECIMALS).find_map(|decimals| {
+        let units = whole(number, decimals)? + whole(apart, decimals)?;
+        Some(units / power(decimals))
+    })
 }
 
 fn means(bands: &[(f64, &Band)]) -> Option<Numbers> {
@@ -247,11 +267,6 @@ fn whole(number: f64, decimals: i32) -> Option<f64> {
     is_exact.then_some(whole)
 }
 
-/// A number that is so many units of so many decimals away.
-fn moved(number: f64, units: f64, decimals: i32) -> f64 {
-    ((number * power(decimals)).round() + units) / power(decimals)
-}
-
 fn power(decimals: i32) -> f64 {
     10_f64.powi(decimals)
 }
@@ -272,11 +287,11 @@ mod tests {
         }
     }
 
-    fn told(buckets: &[Bucket]) -> Vec<Tells> {
-        let columns = columns(buckets).into_iter();
-        columns
-            .map(|(statistic, _)| Tells::of(statistic).unwrap())
-            .collect()
+    fn told(buckets: &[Bucket]) -> ([bool; 2], Vec<Tells>) {
+        let sides = sides(buckets);
+        let columns = sides.columns.into_iter();
+        let tells = columns.map(|(statistic, _)| Tells::of(statistic).unwrap());
+        (sides.apart.map(|apart| apart.is_some()), tells.collect())
     }
 
     #[test]
@@ -296,28 +311,16 @@ mod tests {
             .map(|n| bucket(free(n), (free(n), free(n) + 40.0, free(n) + 80.0)))
             .collect();
         assert!(
-            matches!(
-                told(&wanders)[..],
-                [Tells::Above(0), Tells::Mean(_, Base::Last)]
-            ),
+            matches!(&told(&wanders), ([false, true], tells)
+                if matches!(tells[..], [Tells::Mean(_, Base::Last)])),
             "{:?}",
             told(&wanders)
         );
         let noise = |n: i32| f64::from(n * 7919 % 1000) / 1000.0;
-        let jumps: Vec<Bucket> = (1..30).map(|n| bucket(noise(n), (0.0, 0.5, 1.0))).collect();
+        let jumps: Vec<Bucket> = (1..90).map(|n| bucket(noise(n), (0.0, 0.5, 1.0))).collect();
         assert!(
-            matches!(
-                told(&jumps)[..],
-                [
-                    Tells::Itself(MIN),
-                    Tells::Itself(MAX),
-                    Tells::Mean(_, Base::Least)
-                ] | [
-                    Tells::Itself(MIN),
-                    Tells::Itself(MAX),
-                    Tells::Mean(_, Base::Nothing)
-                ]
-            ),
+            matches!(&told(&jumps), ([false, false], tells)
+                if matches!(tells[..], [Tells::Itself(MIN), Tells::Itself(MAX), Tells::Mean(_, _)])),
             "{:?}",
             told(&jumps)
         );
@@ -326,6 +329,21 @@ mod tests {
     #[test]
     fn a_number_that_stands_still_needs_no_column() {
         let still: Vec<Bucket> = (0..9).map(|_| bucket(0.3, (0.3, 0.3, 0.3))).collect();
-        assert_eq!(columns(&still), []);
+        assert_eq!(sides(&still), Sides::default());
+    }
+
+    #[test]
+    fn decimals_come_back_from_how_far_they_are_apart() {
+        for (last, number) in [(0.3, 0.1), (0.9, 0.4), (1e12, 1e12 - 0.5), (0.07, 0.29)] {
+            let apart = apart(&[(last, number)]).unwrap()[0];
+            let sign = if number < last { -1.0 } else { 1.0 };
+            assert_eq!(moved(last, sign * apart), Some(number));
+        }
+        let at = UnixMs(1_790_000_000_003);
+        assert_eq!(told_of(at), (at, None));
+        assert_eq!(
+            [0, 1].map(|side| told_of(beside(at, side))),
+            [(at, Some(0)), (at, Some(1))]
+        );
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! series := statistic * 256 + metric, instance     the code of a metric is below 256; see `band`
-//! time   := the bucket's first moment + the generation of its day, in milliseconds
+//! time   := the bucket's first moment + the generation of its day, in milliseconds; far later where the
+//!           point tells how far from the last value the least or the greatest is: see `band`
 //! ```
 //! The last value has a point in each bucket. What is the same in all buckets is left out: the least, the
 //! greatest and the mean where they are the last value, and the count where it is that of the series
@@ -36,13 +37,22 @@ pub(in super::super) fn to_columns(rolled: &[Rolled], generation: u16) -> Vec<Co
         let last = buckets
             .iter()
             .map(|bucket| (at(bucket), bucket.last.clone()));
-        columns.push(of(LAST, last.collect()));
-        for (statistic, numbers) in band::columns(buckets) {
-            let with_band = buckets.iter().filter(|bucket| bucket.band.is_some());
-            let points = with_band
-                .map(at)
-                .zip(numbers.into_iter().map(Value::Number));
-            columns.push(of(statistic, points.collect()));
+        let mut last: Vec<Point> = last.collect();
+        let with_band = buckets.iter().filter(|bucket| bucket.band.is_some());
+        let with_band: Vec<UnixMs> = with_band.map(at).collect();
+        let sides = band::sides(buckets);
+        for (side, apart) in sides.apart.into_iter().enumerate() {
+            let apart = apart.unwrap_or_default().into_iter().map(Value::Number);
+            let beside = with_band.iter().map(|at| band::beside(*at, side));
+            last.extend(beside.zip(apart));
+        }
+        columns.push(of(LAST, last));
+        for (statistic, numbers) in sides.columns {
+            let numbers = numbers.into_iter().map(Value::Number);
+            columns.push(of(
+                statistic,
+                with_band.iter().copied().zip(numbers).collect(),
+            ));
         }
         let counts = buckets.iter();
         let counts: Vec<Point> = counts
@@ -58,6 +68,7 @@ pub(in super::super) fn to_columns(rolled: &[Rolled], generation: u16) -> Vec<Co
 
 /// The generation of a day that a point is of.
 pub(in super::super) fn day_of(at: UnixMs) -> (Day, u16) {
+    let (at, _) = band::told_of(at);
     let generation = at.0.rem_euclid(Level::Quarter.width_ms());
     (Day::of(at), u16::try_from(generation).unwrap_or(u16::MAX))
 }
@@ -81,8 +92,23 @@ pub(in super::super) fn is_needed(metric: u16, instance: &str, wanted: Wanted<'_
 #[derive(Default)]
 struct Parts {
     last: Vec<Point>,
+    apart: [Vec<Point>; 2],
     counts: Vec<Point>,
     bands: Vec<(Tells, Vec<Point>)>,
+}
+
+impl Parts {
+    /// Sorts the points of a column of last values by what they tell.
+    fn take_last(&mut self, points: Vec<Point>) {
+        for (at, value) in points {
+            let (at, side) = band::told_of(at);
+            let of = match side {
+                Some(side) => &mut self.apart[side],
+                None => &mut self.last,
+            };
+            of.push((at, value));
+        }
+    }
 }
 
 /// The buckets that columns tell of, by series; each `at` has the generation in it still.
@@ -96,7 +122,7 @@ pub(in super::super) fn from_columns(columns: Vec<Column>, wanted: Wanted<'_>) -
         };
         let parts = series.entry(key).or_default();
         match Tells::of(statistic) {
-            Some(Tells::Itself(LAST)) => parts.last.extend(column.points),
+            Some(Tells::Itself(LAST)) => parts.take_last(column.points),
             Some(Tells::Itself(COUNT)) => parts.counts.extend(column.points),
             Some(tells) => parts.bands.push((tells, column.points)),
             None => {}
@@ -130,20 +156,35 @@ fn buckets(mut parts: Parts, counts: &HashMap<UnixMs, u64>) -> Vec<Bucket> {
         last,
     };
     let mut buckets: Vec<Bucket> = parts.last.into_iter().map(bucket).collect();
+    let [below, above] = &mut parts.apart;
+    each(&mut buckets, below, |number, last, band| {
+        band.min = band::moved(last, -number).unwrap_or(last);
+    });
+    each(&mut buckets, above, |number, last, band| {
+        band.max = band::moved(last, number).unwrap_or(last);
+    });
     parts.bands.sort_by_key(|(tells, _)| tells.is_mean());
-    for (tells, points) in parts.bands {
-        let mut rest = buckets.iter_mut().peekable();
-        for (at, value) in points {
-            while rest.next_if(|bucket| bucket.at < at).is_some() {}
-            let Some(bucket) = rest.next_if(|bucket| bucket.at == at) else {
-                continue;
-            };
-            if let (Some(number), Some(last)) = (value.as_number(), bucket.last.as_number())
-                && let Some(band) = &mut bucket.band
-            {
-                tells.apply(number, last, band);
-            }
-        }
+    for (tells, points) in &mut parts.bands {
+        each(&mut buckets, points, |number, last, band| {
+            tells.apply(number, last, band);
+        });
     }
     buckets
+}
+
+/// Gives each number of a column with the last value and the band of its bucket.
+fn each(buckets: &mut [Bucket], points: &mut [Point], mut give: impl FnMut(f64, f64, &mut Band)) {
+    points.sort_by_key(|(at, _)| *at);
+    let mut rest = buckets.iter_mut().peekable();
+    for (at, value) in points {
+        while rest.next_if(|bucket| bucket.at < *at).is_some() {}
+        let Some(bucket) = rest.next_if(|bucket| bucket.at == *at) else {
+            continue;
+        };
+        if let (Some(number), Some(last)) = (value.as_number(), bucket.last.as_number())
+            && let Some(band) = &mut bucket.band
+        {
+            give(number, last, band);
+        }
+    }
 }

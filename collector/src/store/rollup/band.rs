@@ -172,6 +172,9 @@ pub(super) fn told_of(at: UnixMs) -> (UnixMs, Option<usize>) {
     (of, usize::try_from(side - 1).ok())
 }
 
+/// How a number is read from a band.
+type OfBand = fn(&Band) -> f64;
+
 /// What there is to tell of bands.
 pub(super) fn sides(buckets: &[Bucket]) -> Sides {
     let bands: Vec<(f64, &Band)> = buckets
@@ -179,7 +182,7 @@ pub(super) fn sides(buckets: &[Bucket]) -> Sides {
         .filter_map(|bucket| Some((bucket.last.as_number()?, bucket.band.as_ref()?)))
         .collect();
     let mut sides = Sides::default();
-    let numbers: [(u16, fn(&Band) -> f64); 2] = [(MIN, |band| band.min), (MAX, |band| band.max)];
+    let numbers: [(u16, OfBand); 2] = [(MIN, |band| band.min), (MAX, |band| band.max)];
     for (side, (statistic, number)) in numbers.into_iter().enumerate() {
         let itself: Vec<f64> = bands.iter().map(|(_, band)| number(band)).collect();
         let lasts = bands.iter().map(|(last, _)| last);

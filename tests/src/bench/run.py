@@ -114,7 +114,9 @@ class Bench:
         done = subprocess.run([str(part) for part in [program, *command]], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, preexec_fn=None)
         if done.returncode != 0:
-            raise Stop(f"`{pathlib.Path(program).name} {command[0]}` failed:\n"
+            # One that was ended from outside, as for want of memory, has said nothing itself.
+            how = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
+            raise Stop(f"`{pathlib.Path(program).name} {command[0]}` failed with {how}:\n"
                        f"{(done.stderr or done.stdout).strip()}")
         return done.stdout
 

@@ -1,7 +1,7 @@
 //! Reports for whoever plans and buys: batteries, drives, operating systems, and whose work the alerts
 //! are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rollcall_shared::metric;
 use rollcall_shared::reading::Value;
@@ -87,6 +87,9 @@ pub struct SystemDue {
     /// How many laptops.
     pub devices: u64,
 }
+
+/// The day on which support ends, the system, and the site.
+type SystemKey = (String, String, String);
 
 /// Whose work the alerts of a site were.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -182,7 +185,9 @@ impl Query {
     #[must_use]
     pub fn systems_due(&self, viewer: &Viewer) -> Vec<SystemDue> {
         let now = self.now();
-        let mut counts: BTreeMap<(String, String, String), u64> = BTreeMap::new();
+        // Each kind of laptop once: most of a fleet are of few kinds, and nothing is copied for the others.
+        let mut kinds: HashMap<String, (SystemKey, u64)> = HashMap::new();
+        let mut kind = String::new();
         self.visit_active(viewer, |state| {
             let Some(days) = value(state, &metric::OS_SUPPORT_REMAINING, "") else {
                 return;
@@ -194,12 +199,28 @@ impl Query {
             let since = state
                 .get(&metric::OS_SUPPORT_REMAINING, "")
                 .map(|latest| latest.since);
-            let ends = day_of(since.unwrap_or(now), days);
+            let ends = since.unwrap_or(now).plus_ms((days * DAY_MS as f64) as i64);
             let part = |metric| text_of(state, metric).unwrap_or_default();
-            let os = format!("{} {}", part(&metric::OS_NAME), part(&metric::OS_VERSION));
-            let key = (ends, os.trim().to_owned(), state.device.site.to_string());
-            *counts.entry(key).or_default() += 1;
+            let (name, version) = (part(&metric::OS_NAME), part(&metric::OS_VERSION));
+            let site = state.device.site.as_str();
+            kind.clear();
+            let day = ends.0.div_euclid(DAY_MS).to_string();
+            for text in [day.as_str(), name, version, site] {
+                kind.push_str(text);
+                kind.push('\n');
+            }
+            if let Some((_, devices)) = kinds.get_mut(kind.as_str()) {
+                *devices += 1;
+                return;
+            }
+            let os = format!("{name} {version}").trim().to_owned();
+            let key = (day_of(ends, 0.0), os, site.to_owned());
+            kinds.insert(kind.clone(), (key, 1));
         });
+        let mut counts: BTreeMap<SystemKey, u64> = BTreeMap::new();
+        for (key, devices) in kinds.into_values() {
+            *counts.entry(key).or_default() += devices;
+        }
         let today = day_of(now, 0.0);
         let due = on_one_day(counts)
             .into_iter()
@@ -220,17 +241,16 @@ impl Query {
     pub fn load(&self, viewer: &Viewer) -> Result<Vec<Load>, QueryError> {
         let now = self.now();
         let from = now.plus_ms(-LOAD_DAYS * DAY_MS);
-        let mut loads: BTreeMap<String, (Load, BTreeMap<String, u64>)> = BTreeMap::new();
+        let mut loads = BTreeMap::new();
         self.visit_active(viewer, |state| {
-            let site = state.device.site.to_string();
-            loads.entry(site).or_default().0.devices += 1;
+            of_site(&mut loads, state.device.site.as_str()).0.devices += 1;
         });
         let mut count = |alert: &Alert, state: &DeviceState| {
             let began = alert.fired.is_some_and(|fired| fired >= from);
             if !began || !viewer.sees(state) {
                 return;
             }
-            let (load, taught) = loads.entry(state.device.site.to_string()).or_default();
+            let (load, taught) = of_site(&mut loads, state.device.site.as_str());
             match alert.audience {
                 Audience::HelpDesk => load.help_desk += 1,
                 Audience::TechnologyCoach => {
@@ -272,11 +292,20 @@ impl Query {
     }
 }
 
+/// Of a site: whose work its alerts were, and how often the coach had which.
+type SiteLoad = (Load, BTreeMap<String, u64>);
+
+/// The load of a site, whose name is copied for its first laptop alone.
+fn of_site<'a>(loads: &'a mut BTreeMap<String, SiteLoad>, site: &str) -> &'a mut SiteLoad {
+    if !loads.contains_key(site) {
+        loads.insert(site.to_owned(), SiteLoad::default());
+    }
+    loads.get_mut(site).expect("it is there by now")
+}
+
 /// Laptops of one system tell the end of its support by a day more or less, since they count days at different
 /// hours: the day that most of them tell holds for all that are near it.
-fn on_one_day(
-    counts: BTreeMap<(String, String, String), u64>,
-) -> BTreeMap<(String, String, String), u64> {
+fn on_one_day(counts: BTreeMap<SystemKey, u64>) -> BTreeMap<SystemKey, u64> {
     let mut days: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
     for ((ends, os, _), devices) in &counts {
         *days.entry(os).or_default().entry(ends).or_default() += devices;
@@ -397,5 +426,26 @@ mod tests {
     fn months_follow_from_days() {
         assert_eq!(day_of(NOW, 0.0), "2026-08-24");
         assert_eq!(month_of(NOW, 200.0), "2027-03");
+    }
+
+    #[test]
+    fn a_day_more_or_less_is_the_same_end_of_support() {
+        let key =
+            |ends: &str, os: &str, site: &str| (ends.to_owned(), os.to_owned(), site.to_owned());
+        let counts = BTreeMap::from([
+            (key("2027-10-12", "Windows 11 24H2", "Hay"), 5),
+            (key("2027-10-13", "Windows 11 24H2", "Hay"), 1),
+            (key("2027-10-14", "Windows 11 24H2", "Lincoln"), 2),
+            (key("2027-04-01", "Windows 11 24H2", "Lincoln"), 1),
+            (key("2027-10-14", "Ubuntu 22.04", "Hay"), 1),
+        ]);
+        let merged = on_one_day(counts);
+        let expected = BTreeMap::from([
+            (key("2027-10-12", "Windows 11 24H2", "Hay"), 6),
+            (key("2027-10-12", "Windows 11 24H2", "Lincoln"), 2),
+            (key("2027-04-01", "Windows 11 24H2", "Lincoln"), 1),
+            (key("2027-10-14", "Ubuntu 22.04", "Hay"), 1),
+        ]);
+        assert_eq!(merged, expected);
     }
 }

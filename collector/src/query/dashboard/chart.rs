@@ -1,6 +1,8 @@
 //! Charts: drawn by the server so that pages are whole without a script, and as numbers for the script
 //! that makes them zoom.
 
+use std::fmt::Write as _;
+
 use rollcall_shared::metric::{Kind, Metric};
 use rollcall_shared::time::UnixMs;
 use serde::Serialize;
@@ -319,10 +321,11 @@ fn path(line: &Line, history: &History, bounds: Bounds) -> Html {
             None => is_drawing = false,
             Some(value) => {
                 let y = bounds.y(*value);
-                steps += &match is_drawing {
-                    true => format!("H{x:.1}V{y:.1}"),
-                    false => format!("M{x:.1} {y:.1}"),
+                let drawn = match is_drawing {
+                    true => write!(steps, "H{x:.1}V{y:.1}"),
+                    false => write!(steps, "M{x:.1} {y:.1}"),
                 };
+                drawn.expect("a text takes what is written");
                 is_drawing = true;
             }
         }
@@ -350,9 +353,22 @@ pub(super) fn sparkline(line: &Line, from: UnixMs, to: UnixMs) -> String {
     )
 }
 
-/// A number to six digits: no chart shows more, and an answer is half as long.
+/// A number to six digits: no chart shows more, and an answer is half as long. A month has some ten thousand of
+/// them, so that they are not rounded by way of a text.
 fn short(value: f64) -> f64 {
-    format!("{value:.5e}").parse().unwrap_or(value)
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let places = 5 - value.abs().log10().floor() as i32;
+    // Greater powers of ten are no whole numbers any more.
+    if !(-22..=22).contains(&places) {
+        return value;
+    }
+    let power = 10_f64.powi(places.abs());
+    match places {
+        0.. => (value * power).round() / power,
+        _ => (value / power).round() * power,
+    }
 }
 
 /// The history as numbers.
@@ -447,7 +463,25 @@ mod tests {
             ..history()
         });
         assert_eq!(numbers["lines"][0]["bands"][0], json!([0, 100, 20.0, 40.0]));
-        assert_eq!(short(0.123_456_789), 0.123_457);
+        let texts: Vec<String> = [
+            0.123_456_789,
+            1_234_567.8,
+            -29.999_999_9,
+            0.0,
+            1e-300,
+            512e9,
+        ]
+        .map(|value| json!(short(value)).to_string())
+        .into();
+        let expected = [
+            "0.123457",
+            "1234570.0",
+            "-30.0",
+            "0.0",
+            "1e-300",
+            "512000000000.0",
+        ];
+        assert_eq!(texts, expected);
     }
 
     #[test]

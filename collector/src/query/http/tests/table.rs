@@ -257,12 +257,11 @@ async fn every_address_by_every_role_and_scope() {
             *status = asked.status;
             let is_limited = asker.ends_with("lincoln") || asker == "nobody";
             let is_static = STATIC.iter().any(|page| address.starts_with(page));
+            let said = without_random(&asked.body);
             let told = ["Hay", "Latitude 3120", &hay.incident, &hay.silence]
                 .iter()
-                .any(|word| {
-                    asked.body.contains(word) && !address.contains(word) && !body.contains(word)
-                });
-            let told = told || asked.body.contains(">Hay<");
+                .any(|word| said.contains(word) && !address.contains(word) && !body.contains(word));
+            let told = told || said.contains(">Hay<");
             if is_limited && !is_static && told {
                 wrong.push(format!(
                     "{method} {address} as {asker} tells of Hay: {}",
@@ -277,6 +276,18 @@ async fn every_address_by_every_role_and_scope() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A page without the random texts of its sessions, forms and tokens, in which any three letters stand now
+/// and then.
+fn without_random(page: &str) -> String {
+    let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    let is_kept = |piece: &&str| {
+        let word = piece.trim_end_matches(|c| !is_of_token(c));
+        word.len() < 20 || word.parse::<uuid::Uuid>().is_ok()
+    };
+    let pieces = page.split_inclusive(|c| !is_of_token(c));
+    pieces.filter(is_kept).collect()
 }
 
 /// The router, able to make tokens, as the real one is.

@@ -33,6 +33,9 @@ pub(super) fn run(places: &Places, addresses: &Addresses) -> anyhow::Result<()> 
         collector.run(shutdown).await
     });
     runtime.shutdown_timeout(LAST_WORK);
+    if done.is_ok() {
+        crate::store::give_back(&places.data);
+    }
     done
 }
 

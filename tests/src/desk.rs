@@ -8,6 +8,8 @@
 //! through are glanced at: each laptop is seen once, for some minutes.
 
 pub mod figures;
+pub mod judge;
+mod pupil;
 #[cfg(test)]
 mod tests;
 
@@ -15,20 +17,21 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rollcall_collector::alert::{Audience, Severity};
-use rollcall_collector::device::{Device, Standing};
 use rollcall_collector::evaluate::rehearsal::{Delivered, Rehearsal};
 use rollcall_collector::evaluate::rules::RuleSet;
 use rollcall_collector::incident::{Cause, Incident, IncidentState};
 use rollcall_collector::notification::Event as Told;
 use rollcall_collector::notify::route::Route;
 use rollcall_shared::configuration::Schedule;
-use rollcall_shared::metric::CLOCK_OFFSET;
-use rollcall_shared::reading::Reading;
 use rollcall_shared::time::{UnixMs, civil_from_days, days_from_civil};
 
 use crate::simulator::calendar::{DAY_S, DayKind, Local, Zone, kind_of};
 use crate::simulator::scenario::{Event, Scenario};
-use crate::simulator::{Changes, DayPlan, Fleet, Laptop, Moment, Outage, Place, Probe, TARGETS};
+use crate::simulator::{Fleet, Moment, Outage, Place};
+use pupil::Pupil;
+
+/// The default rules, as a rules file asks for them.
+pub const DEFAULTS: &str = "extend-default = true";
 
 /// The channel that opens tickets.
 const TICKETS: &str = "tickets";
@@ -78,23 +81,6 @@ pub struct District {
     pub rehearsal: Rehearsal,
 }
 
-/// A laptop, and what its agent remembers.
-struct Pupil {
-    laptop: Laptop,
-    changes: Changes,
-    spool: Vec<Delivered>,
-    is_connected: bool,
-    day: i64,
-    /// When its lid is open on that day, in seconds.
-    open: Vec<(u32, u32)>,
-}
-
-/// What a laptop did in a step.
-struct Step {
-    connected: Option<bool>,
-    reports: Vec<Delivered>,
-}
-
 impl District {
     /// Laptops of a fleet from `from` on, under the default rules and `calendar`, a `[calendar]` table.
     ///
@@ -102,8 +88,23 @@ impl District {
     /// Where the calendar is not right.
     #[must_use]
     pub fn new(fleet: Fleet, devices: u32, stands: Stands, calendar: &str, from: UnixMs) -> Self {
-        let text = format!("extend-default = true\n{calendar}");
-        let rules = RuleSet::parse("district.toml", &text).expect("the calendar is right");
+        let rules = format!("{DEFAULTS}\n{calendar}");
+        Self::with_rules(fleet, devices, stands, &rules, from)
+    }
+
+    /// The same under the rules and the calendar of a rules file.
+    ///
+    /// # Panics
+    /// Where they are not right.
+    #[must_use]
+    pub fn with_rules(
+        fleet: Fleet,
+        devices: u32,
+        stands: Stands,
+        rules: &str,
+        from: UnixMs,
+    ) -> Self {
+        let rules = RuleSet::parse("district.toml", rules).expect("rules and calendar are right");
         let schedule = Schedule::default();
         let mut rehearsal = Rehearsal::new(rules, routes(), &schedule);
         let laptops: Vec<Pupil> = (0..devices)
@@ -232,122 +233,6 @@ impl District {
             }
         })
         .collect()
-    }
-}
-
-impl Pupil {
-    fn new(laptop: Laptop) -> Self {
-        Self {
-            laptop,
-            changes: Changes::default(),
-            spool: Vec::new(),
-            is_connected: false,
-            day: i64::MIN,
-            open: Vec::new(),
-        }
-    }
-
-    fn device(&self, enrolled: UnixMs) -> Device {
-        let laptop = &self.laptop;
-        Device {
-            id: laptop.device_id(),
-            site: laptop
-                .school()
-                .name
-                .parse()
-                .expect("a school's name is a label"),
-            group: None,
-            enrolled,
-            fingerprint: laptop.fingerprint(),
-            vendor: laptop.vendor().to_owned(),
-            model: laptop.model(),
-            agent_version: "0.1.0".to_owned(),
-            standing: Standing::Active,
-            cloned_from: None,
-        }
-    }
-
-    fn step(
-        &mut self,
-        at: UnixMs,
-        step_ms: i64,
-        schedule: &Schedule,
-        reaches: impl Fn(&Moment) -> bool,
-    ) -> Step {
-        let moment = self
-            .may_be_open(at)
-            .then(|| self.laptop.moment(at))
-            .flatten();
-        let online = moment.as_ref().is_some_and(&reaches);
-        if let Some(moment) = &moment
-            && let Some(report) = self.report(moment, step_ms, schedule)
-        {
-            self.spool.push(report);
-        }
-        let connected = (online != self.is_connected).then_some(online);
-        self.is_connected = online;
-        let reports = if online {
-            std::mem::take(&mut self.spool)
-        } else {
-            Vec::new()
-        };
-        Step { connected, reports }
-    }
-
-    /// Whether the lid may be open: asked of every laptop at every step, so the day's plan is kept.
-    fn may_be_open(&mut self, at: UnixMs) -> bool {
-        let local = self.laptop.school().zone.local(at);
-        if local.day != self.day {
-            self.day = local.day;
-            let plan = DayPlan::of(&self.laptop, local.day);
-            self.open = plan.spans().iter().map(|s| (s.from, s.to)).collect();
-        }
-        let within = |(from, to): &(u32, u32)| (*from..*to).contains(&local.second);
-        self.open.iter().any(within)
-    }
-
-    fn report(&mut self, moment: &Moment, step_ms: i64, schedule: &Schedule) -> Option<Delivered> {
-        let at = moment.at;
-        let full = self.changes.is_full_due(at, schedule.full_s);
-        let mut readings = if full {
-            self.laptop.read(moment, Probe::ALL, &TARGETS)
-        } else {
-            let due = Probe::due(schedule, at.plus_ms(-step_ms), at);
-            self.laptop.read(moment, due, &TARGETS)
-        };
-        readings.push(self.clock_offset(at));
-        let changed = self.changes.take(at, readings, full)?;
-        Some((at, changed.full, changed.readings))
-    }
-
-    /// A full report from the middle of the day's first time with the lid open, where it gets through.
-    fn glance(
-        &self,
-        during: Range<UnixMs>,
-        reaches: impl Fn(&Moment) -> bool,
-    ) -> Option<Delivered> {
-        let zone = self.laptop.school().zone;
-        let local = zone.local(UnixMs(during.start.0.midpoint(during.end.0)));
-        let plan = DayPlan::of(&self.laptop, local.day);
-        let middles = plan.spans().iter().map(|span| {
-            zone.moment(Local {
-                day: local.day,
-                second: span.from.midpoint(span.to),
-            })
-        });
-        let mut moments = middles
-            .filter(|at| during.contains(at))
-            .filter_map(|at| self.laptop.moment(at));
-        let moment = moments.find(reaches)?;
-        let mut readings = self.laptop.read(&moment, Probe::ALL, &TARGETS);
-        readings.push(self.clock_offset(moment.at));
-        Some((moment.at, true, readings))
-    }
-
-    /// What the collector adds when a message comes, in tenths of a second.
-    fn clock_offset(&self, at: UnixMs) -> Reading {
-        let tenths = (self.laptop.skew_ms(at) as f64 / 100.0).round();
-        Reading::number(&CLOCK_OFFSET, "", tenths / 10.0)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Weeks before the month are glanced at, so that forecasts have a past and what was wrong from the
 //! beginning has been told. The month itself is lived through report by report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -11,12 +11,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use rollcall_collector::alert::Audience;
+use rollcall_collector::alert::{Alert, Audience};
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 use serde::Serialize;
 
-use super::{DAY_MS, District, Stands, Ticket, at, calendar};
+use super::judge::{self, Judge};
+use super::{DAY_MS, DEFAULTS, District, Stands, Ticket, at, calendar};
 use crate::simulator::Fleet;
 use crate::simulator::truth::Truth;
 use crate::stages::Stopwatch;
@@ -34,12 +35,19 @@ pub struct Options {
     /// Days before that are glanced at.
     #[arg(long, default_value_t = 42, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub before: u32,
+    /// Days before the month that are lived through and not counted, so that habits have a past and what was wrong
+    /// has been told.
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(0..=60))]
+    pub settle: u32,
     /// Minutes between two looks at a laptop; reports further apart than 15 have a sleep between them.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=15))]
     pub step: u32,
     /// Another seed gives another fleet.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Rules to be tried in the place of the defaults, without a calendar; `extend-default = true` keeps the others.
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
     /// Where the figures are written as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -62,6 +70,10 @@ pub struct Figures {
     pub coaches: f64,
     /// Tickets of the weeks before, for each 1,000 devices: what a fleet has when it is first looked at.
     pub tickets_of_the_beginning: f64,
+    /// Share of the month's alerts that were true by what the simulator knows, and of the tickets' first alerts.
+    pub true_alerts: f64,
+    /// Alerts of the month that were not true, by rule.
+    pub false_by_rule: BTreeMap<String, usize>,
     /// Tickets that were about many laptops.
     pub shared_tickets: usize,
     /// Tickets of the month by subject, the most frequent first.
@@ -76,71 +88,116 @@ pub struct Figures {
     pub evaluations: u64,
 }
 
-/// How right rules were about one fault, laptop by laptop.
+/// How right rules were about one fault.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Score {
-    /// Laptops that had the fault for three days of the month or more.
+    /// Laptops that had the fault for long enough within the month.
     pub faulty: usize,
-    /// Share of them that were told.
+    /// Share of them that were told, before the fault came about or while it lasted.
     pub recall: f64,
-    /// Laptops that were told.
-    pub told: usize,
-    /// Share of them that had the fault then or within 60 days.
+    /// Alerts of the month.
+    pub alerts: usize,
+    /// Share of them that were true: the laptop had the fault, or got what was foreseen in time.
     pub precision: f64,
-    /// Median days from the first alert to when the fault came about, of those that came about within
-    /// the month or the 60 days after it; `None` where none did.
+    /// Median days from the first alert to when the fault came about, of those that came about within the month or in
+    /// the weeks after it; negative where it is told afterwards. `None` where none came about and was told.
     pub days_of_warning: Option<f64>,
 }
 
-/// What is there to find what, and what comes of it in the end.
-const FAULTS: [(&str, &[&str], &[&str]); 9] = [
-    ("worn battery", &["battery-worn"], &["battery-worn"]),
-    (
+/// What is there to find what.
+struct Finding {
+    name: &'static str,
+    rules: &'static [&'static str],
+    faults: &'static [&'static str],
+    /// What the days of warning count to.
+    event: &'static str,
+    /// Days of the month for which a fault must have been there to be one that had to be told.
+    lasting: i64,
+}
+
+const fn finding(
+    name: &'static str,
+    rules: &'static [&'static str],
+    faults: &'static [&'static str],
+    lasting: i64,
+) -> Finding {
+    Finding {
+        name,
+        rules,
+        faults,
+        event: faults[faults.len() - 1],
+        lasting,
+    }
+}
+
+/// A habit shows in some days, of which weekends are none: two weeks. What is foreseen or read shows at once: three days.
+static FINDINGS: [Finding; 15] = [
+    finding("worn battery", &["battery-worn"], &["battery-worn"], 3),
+    finding(
         "battery does not charge",
         &["battery-not-charging"],
         &["battery-not-charging"],
+        3,
     ),
-    ("full disk", &["disk-full", "disk-filling"], &["disk-full"]),
-    (
+    finding(
+        "full disk",
+        &["disk-full", "disk-filling"],
+        &["disk-full"],
+        3,
+    ),
+    finding(
         "nearly full disk",
         &["disk-full", "disk-filling", "disk-nearly-full"],
-        &["disk-nearly-full", "disk-full"],
+        &["disk-full", "disk-nearly-full"],
+        3,
     ),
-    (
+    finding(
         "failing drive",
         &["drive-failing"],
         &["drive-failing", "drive-failed"],
+        3,
     ),
-    (
+    finding(
         "failing updates",
         &["updates-failing"],
         &["updates-failing"],
+        3,
     ),
-    ("wrong clock", &["clock-wrong"], &["clock-wrong"]),
-    (
+    finding("wrong clock", &["clock-wrong"], &["clock-wrong"], 3),
+    finding(
         "intercepted connections",
         &["tls-intercepted"],
         &["tls-intercepted"],
+        3,
     ),
-    (
+    finding(
         "dust in the fan",
-        &["overheating", "hotter-than-peers", "slower-than-before"],
+        &["overheating", "hotter-than-peers"],
         &["overheating"],
+        14,
     ),
+    finding(
+        "slow drive",
+        &["slower-than-before", "storage-slow"],
+        &["slower-than-before"],
+        14,
+    ),
+    finding("slow start", &["boots-slowly"], &["boots-slowly"], 14),
+    finding(
+        "goes out often",
+        &["crashing", "crashes-more-than-peers"],
+        &["crashing"],
+        14,
+    ),
+    finding("small charger", &["charger-wrong"], &["charger-wrong"], 14),
+    finding(
+        "battery gives out",
+        &["battery-collapses"],
+        &["battery-collapses"],
+        14,
+    ),
+    finding("radio that drops", &["link-drops"], &["link-drops"], 14),
 ];
-
-/// Faults for which the time of warning counts, and the event that it counts to.
-const EVENTS: [(&str, &str); 3] = [
-    ("worn battery", "battery-worn"),
-    ("full disk", "disk-full"),
-    ("failing drive", "drive-failed"),
-];
-
-/// How long after the month what was foreseen may come about.
-const AHEAD_MS: i64 = 60 * DAY_MS;
-
-/// A fault that was there for less of the month is not one that had to be told.
-const LASTING_MS: i64 = 3 * DAY_MS;
 
 /// Runs the program.
 #[must_use]
@@ -155,7 +212,13 @@ pub fn main() -> ExitCode {
 }
 
 fn print(options: &Options) -> anyhow::Result<()> {
-    let figures = measure(options);
+    let rules = match &options.rules {
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("--rules {}", path.display()))?
+        }
+        None => DEFAULTS.to_owned(),
+    };
+    let figures = measure(options, &rules);
     print!("{}", table(&figures));
     if let Some(path) = &options.json {
         let json = serde_json::to_string_pretty(&figures)?;
@@ -166,18 +229,26 @@ fn print(options: &Options) -> anyhow::Result<()> {
 
 /// Lives through the month and counts.
 #[must_use]
-pub fn measure(options: &Options) -> Figures {
+pub fn measure(options: &Options, rules: &str) -> Figures {
     let fleet = Fleet::new(options.seed);
     let month = at(2026, 10, 1, 2, 0);
     let end = month.plus_ms(i64::from(options.days) * DAY_MS);
-    let from = month.plus_ms(-i64::from(options.before) * DAY_MS);
+    let from = month.plus_ms(-i64::from(options.before + options.settle) * DAY_MS);
     let stands = Stands::OnTheInternet;
-    let mut district = District::new(fleet, options.devices, stands, &calendar(), from);
-    district.glance(month);
+    let mut district = District::with_rules(
+        fleet,
+        options.devices,
+        stands,
+        &format!("{rules}\n{}", calendar()),
+        from,
+    );
+    district.glance(month.plus_ms(-i64::from(options.settle) * DAY_MS));
+    let step_ms = i64::from(options.step) * 60_000;
+    district.live(month, step_ms);
     let evaluations = district.rehearsal.evaluations();
     let mut looking_s = 0.0;
     while district.now() < end {
-        district.step(i64::from(options.step) * 60_000);
+        district.step(step_ms);
         let mut watch = Stopwatch::start();
         district.rehearsal.look(district.now());
         looking_s += watch.lap();
@@ -186,7 +257,28 @@ pub fn measure(options: &Options) -> Figures {
     figures.evaluations = district.rehearsal.evaluations() - evaluations;
     let rules = district.rehearsal.rules().rules.len() as f64;
     figures.device_rules_per_cpu_s = figures.evaluations as f64 * rules / looking_s.max(1e-9);
-    figures.scores = scores(&fleet, options, &district, &(month..end));
+    let judge = Judge::new(&fleet, options.devices, from..end);
+    let ids: Vec<DeviceId> = (0..options.devices)
+        .map(|number| fleet.laptop(number).device_id())
+        .collect();
+    let fired = district.rehearsal.fired();
+    let of_month = |alert: &&Alert| (month..end).contains(&fired_at(alert));
+    let (right, wrong): (Vec<&Alert>, Vec<&Alert>) = fired
+        .iter()
+        .filter(of_month)
+        .partition(|alert| judge.is_true(alert));
+    figures.true_alerts = right.len() as f64 / (right.len() + wrong.len()).max(1) as f64;
+    for alert in wrong {
+        *figures
+            .false_by_rule
+            .entry(alert.key.rule.clone())
+            .or_default() += 1;
+    }
+    let score = |finding: &Finding| {
+        let score = score(&judge, &ids, fired, finding, &(month..end));
+        (finding.name.to_owned(), score)
+    };
+    figures.scores = FINDINGS.iter().map(score).collect();
     figures
 }
 
@@ -230,84 +322,59 @@ fn by_title(tickets: &[Ticket]) -> Vec<(String, usize)> {
     sorted
 }
 
-fn scores(
-    fleet: &Fleet,
-    options: &Options,
-    district: &District,
-    month: &Range<UnixMs>,
-) -> BTreeMap<String, Score> {
-    let horizon = month.end.plus_ms(AHEAD_MS);
-    let truths: Vec<Truth> = fleet
-        .truths(0..options.devices, month.start, horizon)
-        .collect();
-    let ids: Vec<DeviceId> = (0..options.devices)
-        .map(|number| fleet.laptop(number).device_id())
-        .collect();
-    let score = |(name, rules, faults): &(&str, &[&str], &[&str])| {
-        let told = first_told(district, rules);
-        let event = EVENTS.iter().find(|(of, _)| of == name);
-        let score = score(
-            &truths,
-            &ids,
-            &told,
-            faults,
-            event.map(|(_, event)| *event),
-            month,
-        );
-        ((*name).to_owned(), score)
-    };
-    FAULTS.iter().map(score).collect()
-}
-
-/// When one of the rules first fired for each laptop.
-fn first_told(district: &District, rules: &[&str]) -> BTreeMap<DeviceId, UnixMs> {
-    let mut told = BTreeMap::new();
-    let fired = district.rehearsal.fired().iter();
-    for alert in fired.filter(|alert| rules.contains(&alert.key.rule.as_str())) {
-        told.entry(alert.key.device)
-            .or_insert(alert.fired.unwrap_or(alert.since));
-    }
-    told
-}
-
 fn score(
-    truths: &[Truth],
+    judge: &Judge,
     ids: &[DeviceId],
-    told: &BTreeMap<DeviceId, UnixMs>,
-    faults: &[&str],
-    event: Option<&str>,
+    fired: &[Alert],
+    finding: &Finding,
     month: &Range<UnixMs>,
 ) -> Score {
-    let id = |truth: &Truth| ids[truth.device as usize];
-    let of_fault = truths.iter().filter(|truth| faults.contains(&truth.fault));
-    let has_it: BTreeSet<DeviceId> = of_fault.clone().map(id).collect();
-    let lasted = |truth: &&Truth| {
-        let until = truth.until.unwrap_or(month.end).min(month.end);
-        until.since(truth.from.max(month.start)) >= LASTING_MS
+    let is_its = |alert: &&Alert| finding.rules.contains(&alert.key.rule.as_str());
+    let its: Vec<&Alert> = fired.iter().filter(is_its).collect();
+    // What was told for one laptop while a fault lasted, or early enough before it.
+    let told = |id: DeviceId, truth: &Truth| {
+        let begin = truth.from.plus_ms(-judge::ahead_ms(truth.fault));
+        let during = begin..truth.until.unwrap_or(month.end);
+        let of = its.iter().filter(|alert| alert.key.device == id);
+        of.map(|alert| fired_at(alert))
+            .find(|at| during.contains(at))
     };
-    let faulty: BTreeSet<DeviceId> = of_fault.filter(lasted).map(id).collect();
-    let right = told.keys().filter(|device| has_it.contains(device)).count();
-    let found = faulty
-        .iter()
-        .filter(|device| told.contains_key(device))
-        .count();
+    let (mut faulty, mut found, mut warnings) = (0, 0, Vec::new());
+    for id in ids {
+        let of_fault = judge.truths(*id).iter();
+        let of_fault = of_fault.filter(|truth| finding.faults.contains(&truth.fault));
+        let of_fault: Vec<&Truth> = of_fault.collect();
+        let lasted = |truth: &&&Truth| {
+            let until = truth.until.unwrap_or(month.end).min(month.end);
+            until.since(truth.from.max(month.start)) >= finding.lasting * DAY_MS
+        };
+        let lasting: Vec<&&Truth> = of_fault.iter().filter(lasted).collect();
+        faulty += usize::from(!lasting.is_empty());
+        found += usize::from(lasting.iter().any(|truth| told(*id, truth).is_some()));
+        let came = of_fault
+            .iter()
+            .filter(|truth| truth.fault == finding.event && truth.from > month.start);
+        warnings.extend(came.filter_map(|truth| {
+            let first = told(*id, truth)?;
+            Some(truth.from.since(first) as f64 / DAY_MS as f64)
+        }));
+    }
+    let of_month = its.iter().filter(|alert| month.contains(&fired_at(alert)));
+    let of_month: Vec<&&Alert> = of_month.collect();
+    let right = of_month.iter().filter(|alert| judge.is_true(alert)).count();
     let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
-    let mut warnings: Vec<f64> = truths
-        .iter()
-        .filter(|truth| Some(truth.fault) == event && truth.from > month.start)
-        .filter_map(|truth| {
-            let first = told.get(&id(truth))?;
-            Some(truth.from.since(*first) as f64 / DAY_MS as f64)
-        })
-        .collect();
     warnings.sort_by(f64::total_cmp);
     Score {
-        faulty: faulty.len(),
-        recall: share(found, faulty.len()),
-        told: told.len(),
-        precision: share(right, told.len()),
+        faulty,
+        recall: share(found, faulty),
+        alerts: of_month.len(),
+        precision: share(right, of_month.len()),
         days_of_warning: warnings.get(warnings.len() / 2).copied(),
     }
+}
+
+fn fired_at(alert: &Alert) -> UnixMs {
+    alert.fired.unwrap_or(alert.since)
 }
 
 /// The figures as they are printed.
@@ -334,7 +401,7 @@ pub fn table(figures: &Figures) -> String {
         "fault",
         "faulty",
         "recall",
-        "told",
+        "alerts",
         "precision",
         "warning"
     );
@@ -345,12 +412,17 @@ pub fn table(figures: &Figures) -> String {
         let _ = writeln!(
             text,
             "{name:<26} {:>7} {:>7.2} {:>6} {:>9.2} {warning:>8}",
-            score.faulty, score.recall, score.told, score.precision
+            score.faulty, score.recall, score.alerts, score.precision
         );
     }
-    let _ = writeln!(text, "\nalerts by rule");
+    let _ = writeln!(
+        text,
+        "\nalerts by rule, and how many of them were not true; {:.3} of all were true",
+        figures.true_alerts
+    );
     for (rule, count) in &figures.by_rule {
-        let _ = writeln!(text, "  {rule:<32} {count:>6}");
+        let wrong = figures.false_by_rule.get(rule).copied().unwrap_or(0);
+        let _ = writeln!(text, "  {rule:<32} {count:>6} {wrong:>6}");
     }
     let _ = writeln!(text, "\ntickets by subject");
     for (title, count) in figures.by_title.iter().take(25) {

@@ -106,17 +106,38 @@ fn story_an_internet_outage_of_the_whole_district() {
     }
 }
 
+/// In the last week of school every laptop is handed in, and stays off: there is no flood of tickets. Who was ill
+/// the day before is missed once.
+#[test]
+fn story_the_end_of_the_school_year() {
+    let over = at(2027, 6, 8, 12, 0);
+    let mut district = District::new(
+        fleet(Some((Scenario::HandedIn, over))),
+        LAPTOPS,
+        Stands::OnTheInternet,
+        &calendar(),
+        at(2027, 6, 4, 2, 0),
+    );
+    district.glance(at(2027, 6, 21, 2, 0));
+    let tickets = district.tickets(&(over..district.now()));
+    assert!(of_the_day(&tickets).len() <= 2, "{}", show(&tickets));
+    // What was wrong with single laptops until they were handed in.
+    assert!(tickets.len() < 40, "{}", show(&tickets));
+}
+
 #[test]
 fn a_month_is_counted() {
     let options = figures::Options {
         devices: 60,
         days: 4,
         before: 10,
+        settle: 0,
         step: 15,
         seed: 1,
+        rules: None,
         json: None,
     };
-    let counted = figures::measure(&options);
+    let counted = figures::measure(&options, DEFAULTS);
     assert!(counted.evaluations > 100 && counted.device_rules_per_cpu_s > 0.0);
     assert!(counted.tickets_of_the_beginning > 0.0, "{counted:?}");
     let clocks = &counted.scores["wrong clock"];

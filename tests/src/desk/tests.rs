@@ -1,5 +1,7 @@
 //! The days on which a help desk drowns, each with the number of tickets that it got.
 
+use rollcall_collector::alert::Alert;
+
 use super::*;
 
 const MINUTE: i64 = 60_000;
@@ -104,6 +106,44 @@ fn story_an_internet_outage_of_the_whole_district() {
         assert!(tickets.len() < 100, "{}", show(&tickets));
         assert_one_ticket_a_laptop(&district.rehearsal);
     }
+}
+
+/// What fired within a time and was not so, by rule, and how many alerts there were.
+fn untrue(district: &District, fleet: &Fleet, during: &Range<UnixMs>) -> (Vec<String>, usize) {
+    let judge = judge::Judge::new(fleet, LAPTOPS, during.clone());
+    let fired = district.rehearsal.fired().iter();
+    let fired = fired.filter(|alert| alert.fired.is_some_and(|at| during.contains(&at)));
+    let all: Vec<&Alert> = fired.collect();
+    let wrong = all.iter().filter(|alert| !judge.is_true(alert));
+    let wrong = wrong.map(|alert| format!("{}: {}", alert.key.rule, alert.evidence));
+    (wrong.collect(), all.len())
+}
+
+/// Two weeks away, and everybody is back at once: what is told is what is wrong, and nobody was missed.
+#[test]
+fn story_the_morning_after_a_holiday() {
+    let fleet = fleet(None);
+    let away = at(2026, 12, 22, 20, 0);
+    let mut district = District::new(
+        fleet,
+        LAPTOPS,
+        Stands::OnTheInternet,
+        &calendar(),
+        at(2026, 12, 20, 2, 0),
+    );
+    district.glance(away);
+    district.glance(at(2027, 1, 4, 2, 0));
+    let back = district.now();
+    district.glance(at(2027, 1, 4, 7, 0));
+    district.live(at(2027, 1, 4, 10, 0), 15 * MINUTE);
+    let holiday = district.tickets(&(away..back));
+    let morning = district.tickets(&(back..district.now()));
+    assert_eq!(of_the_day(&holiday).len(), 0, "{}", show(&holiday));
+    assert_eq!(of_the_day(&morning).len(), 0, "{}", show(&morning));
+    let (wrong, fired) = untrue(&district, &fleet, &(away..district.now()));
+    assert!(wrong.len() * 20 <= fired, "{wrong:#?} of {fired}");
+    assert!(holiday.len() + morning.len() < 80, "{}", show(&morning));
+    assert_one_ticket_a_laptop(&district.rehearsal);
 }
 
 /// In the last week of school every laptop is handed in, and stays off: there is no flood of tickets. Who was ill

@@ -80,16 +80,15 @@ impl Standing<'_> {
         (!series.is_empty()).then(|| grown(series, from, self.now))
     }
 
-    /// The most that a charger of the last two weeks could give. A series holds changes, so the charger that was
-    /// in use when the two weeks began counts as well.
+    /// The most that a charger of the last two weeks could give; nothing before a laptop is known for so long, since
+    /// the only charger that was seen may be a borrowed one. A series holds changes, so the charger that was in use
+    /// when the two weeks began counts as well.
     fn charger_w(&self) -> Option<f64> {
         let series = self.series(&metric::CHARGER_POWER);
         let from = self.now.plus_ms(-CHARGER_MS);
         let lately = series.iter().filter(|(at, _)| *at >= from);
-        let all = lately
-            .map(|(_, watts)| *watts)
-            .chain(value_at(series, from));
-        all.reduce(f64::max)
+        let before = value_at(series, from)?;
+        Some(lately.map(|(_, watts)| *watts).fold(before, f64::max))
     }
 
     fn failing_days(&self) -> Option<f64> {

@@ -14,8 +14,8 @@ use super::hot::{Hot, free_bytes, remove_folder};
 use super::keys::TreeName;
 use super::{OpenError, StoreError};
 
-/// Bytes of a file that is not looked at: two of the engine's segments.
-const LITTLE: u64 = 1024 * 1024;
+/// Bytes of a file that is not looked at: one of the engine's segments.
+const LITTLE: u64 = 512 * 1024;
 
 /// Bytes of content up to which a start may wait for it: some seconds, of 200,000 laptops.
 const MOST: u64 = 256 * 1024 * 1024;

@@ -385,7 +385,7 @@ fn further_cases() -> Vec<Case> {
             ],
             one(&metric::UNEXPECTED_SHUTDOWNS, "", 6.0),
             one(&metric::UNEXPECTED_SHUTDOWNS, "", 0.0),
-            "6 shutdowns without a clean end are on record (threshold 5 shutdowns)",
+            "6 shutdowns without a clean end are on record (threshold 6 shutdowns)",
         ),
         case(
             "drive-hot",

@@ -101,6 +101,8 @@ async fn ask_script(
     now: SinceBootMs,
 ) -> Sourced<()> {
     let Some(script) = start.proxies.script() else {
+        // What a script said that is no longer set must not choose a way.
+        ways.forget();
         return Ok(());
     };
     let urls = targets.iter().filter_map(|target| Url::parse(&target.url));

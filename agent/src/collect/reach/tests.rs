@@ -340,6 +340,37 @@ async fn without_a_name_server_no_name_is_to_blame() {
     assert_eq!(cause(&readings), "no name server is configured");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_a_script_chose_is_forgotten_once_none_is_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = crate::collect::testing::libproxy(folder.path(), Some("http://127.0.0.1:9\n"));
+    let page = serve(OK).await;
+    let targets = [Target {
+        name: "Canvas".parse().unwrap(),
+        url: format!("http://127.0.0.1:{page}/"),
+    }];
+    let mut memory = Memory::default();
+    let mut stages = Vec::new();
+    for proxies in [
+        Proxies::by_script("http://filter/p.pac"),
+        Proxies::default(),
+    ] {
+        let start = Start {
+            proxies,
+            ground: Ground::Fine,
+            name_servers: None,
+            network: None,
+            interpreter: Interpreter::of_linux(Some(&program)),
+        };
+        let trust = trust(&[], &[]);
+        stages.push(stage(
+            &read(&targets, &start, &trust, &mut memory, &SystemClock).await,
+        ));
+    }
+    assert_eq!(stages, ["proxy", "none"]);
+}
+
 #[tokio::test]
 async fn without_a_target_nothing_is_claimed() {
     let readings = untargeted();

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 
-use super::forms::Sent;
+use super::forms::{Sent, hidden};
 use super::html::Html;
 use crate::act::Action;
 use crate::alert::AlertId;
@@ -131,15 +131,6 @@ fn folded(key: &'static str, title: &'static str, form: Html) -> Html {
         .raw("</summary>")
         .put(form)
         .raw("</form></details>")
-}
-
-fn hidden(name: &'static str, value: &str) -> Html {
-    Html::new()
-        .raw("<input type=\"hidden\" name=\"")
-        .raw(name)
-        .raw("\" value=\"")
-        .text(value)
-        .raw("\">")
 }
 
 /// A field whose label wraps it, since the page has many of them.

@@ -1,5 +1,6 @@
 //! Addresses of pages, with what was asked for in them.
 
+use super::forms::hidden;
 use super::html::Html;
 
 /// An address with its parameters; those that are empty are left out.
@@ -64,14 +65,7 @@ impl Address {
             .pairs
             .iter()
             .filter(|(name, value)| !value.is_empty() && !except.contains(name));
-        Html::new().each(kept, |(name, value)| {
-            Html::new()
-                .raw("<input type=\"hidden\" name=\"")
-                .raw(name)
-                .raw("\" value=\"")
-                .text(value)
-                .raw("\">")
-        })
+        Html::new().each(kept, |(name, value)| hidden(name, value))
     }
 }
 

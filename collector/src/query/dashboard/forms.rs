@@ -139,3 +139,12 @@ pub(super) fn own(form: &str) -> Html {
         .text(form)
         .raw("\">")
 }
+/// A field of a form that nobody sees.
+pub fn hidden(name: &'static str, value: &str) -> Html {
+    Html::new()
+        .raw("<input type=\"hidden\" name=\"")
+        .raw(name)
+        .raw("\" value=\"")
+        .text(value)
+        .raw("\">")
+}

@@ -5,7 +5,7 @@ use super::{ADDRESS, Draft, Found, Said, may_change};
 use crate::query::dashboard::Asked;
 use crate::query::dashboard::address::Address;
 use crate::query::dashboard::devices::{cell, short};
-use crate::query::dashboard::forms::{own, table};
+use crate::query::dashboard::forms::{hidden, own, table};
 use crate::query::dashboard::frame::{audience_name, details, time};
 use crate::query::dashboard::html::Html;
 use crate::query::dashboard::runbook::{self, Level};
@@ -287,15 +287,6 @@ fn form(asked: &Asked, rule: Option<&RuleText>, draft: &Draft, said: &Said) -> H
             " <button type=\"submit\" class=\"quiet\" name=\"do\" value=\"remove\" formnovalidate>Take it out</button>",
         )
         .raw("</p></form>")
-}
-
-fn hidden(name: &'static str, value: &str) -> Html {
-    Html::new()
-        .raw("<input type=\"hidden\" name=\"")
-        .raw(name)
-        .raw("\" value=\"")
-        .text(value)
-        .raw("\">")
 }
 
 fn told(said: &Said, draft: &Draft, rule: Option<&RuleText>) -> Html {

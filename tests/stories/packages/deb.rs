@@ -145,6 +145,27 @@ fn a_deb_that_was_interrupted_is_mended_by_the_next_try() {
 }
 
 #[test]
+fn a_deb_waits_for_another_program_that_adds_a_user() {
+    let folder = rig::folder();
+    let Some(tree) = tree("the .deb beside another program", folder.path()) else {
+        return;
+    };
+    let mut other = Command::new("sleep").arg("2").spawn().unwrap();
+    fs::write(tree.path("/etc/passwd.lock"), other.id().to_string()).unwrap();
+    let end = std::thread::spawn(move || other.wait());
+    let package = built().now("rollcall-agent_", ".deb");
+    let installed = tree.install(&package);
+    assert!(end.join().unwrap().unwrap().success());
+    assert!(
+        installed.stderr.contains("passwd.lock already used"),
+        "nothing was in the way: {}",
+        installed.stderr
+    );
+    let _ = installed.success();
+    let _ = tree.run(&["/usr/bin/rollcall-agent", "version"]).success();
+}
+
+#[test]
 fn a_deb_meets_a_read_only_usr_and_a_full_disk() {
     let folder = rig::folder();
     let Some(mut tree) = tree("the .deb on bad disks", folder.path()) else {
@@ -272,6 +293,13 @@ pub fn is_cut(command: &mut Command, after_ms: u64) -> bool {
     let group = format!("-{}", child.id());
     let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
     let _ = child.wait();
+    // A member that is still dying holds locks of its own, which the next try would meet.
+    eventually("the end of all that was cut", PATIENCE, || {
+        let lives = Command::new("kill").args(["-0", "--", &group]).output();
+        require(!lives.unwrap().status.success(), || {
+            format!("some of {group} are left")
+        })
+    });
     at_work
 }
 

@@ -7,6 +7,7 @@
 
 mod candidates;
 mod figures;
+mod ideal;
 mod recorded;
 mod simulated;
 
@@ -57,6 +58,9 @@ fn main() -> Result<()> {
             let key = format!("{}_{}", subject.name, candidate.name);
             json.insert(key, figures.json());
         }
+        let ideal = ideal::bytes_per_sample(&subject.blocks);
+        println!("a coder of single numbers that cost nothing itself: {ideal:.3} bytes a sample");
+        json.insert(format!("{}_ideal", subject.name), ideal.into());
     }
     if let Some(path) = options.json {
         let text = serde_json::to_string_pretty(&json)?;

@@ -14,6 +14,8 @@ use rollcall_shared::time::{UnixMs, days_from_civil};
 
 use crate::Subject;
 
+const WEEK_MS: i64 = 7 * 86_400_000;
+
 /// The folder of the recorded series, where it is there.
 pub fn folder() -> Option<PathBuf> {
     let default = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
@@ -37,7 +39,14 @@ pub fn subjects(folder: &Path) -> Result<Vec<Subject>> {
         Subject {
             name: "hosts",
             about: "utilization, requests, temperatures of hosts every five minutes (NAB), a week of a series a block",
-            blocks: hosts(&folder.join("series"))?,
+            blocks: hosts(&folder.join("series"), |_, at| {
+                Some(at.0.div_euclid(WEEK_MS))
+            })?,
+        },
+        Subject {
+            name: "hosts_whole",
+            about: "the first 4,000 numbers of each of these series, as `tests/bench disk` takes them, a series a block",
+            blocks: hosts(&folder.join("series"), |row, _| (row < 4000).then_some(0))?,
         },
     ])
 }
@@ -96,7 +105,8 @@ fn batteries(path: &Path) -> Result<Vec<Vec<Column>>> {
     Ok(devices.blocks())
 }
 
-fn hosts(folder: &Path) -> Result<Vec<Vec<Column>>> {
+/// Each series in the parts that `part` says for a row and its time; a row without one is left out.
+fn hosts(folder: &Path, part: impl Fn(usize, UnixMs) -> Option<i64>) -> Result<Vec<Vec<Column>>> {
     let mut devices = Devices::default();
     let key = SeriesKey::new(&metric::CPU_LOAD_15M, "");
     for kind in ["realAWSCloudwatch", "realKnownCause"] {
@@ -105,16 +115,15 @@ fn hosts(folder: &Path) -> Result<Vec<Vec<Column>>> {
             .collect::<Result<_>>()?;
         files.sort();
         for path in files {
+            let mut rows = 0;
             for_each_row(&path, |row| {
-                if let (Some(at), Ok(number)) = (moment(&row[0]), row[1].parse()) {
-                    let week = at.0.div_euclid(7 * 86_400_000);
-                    devices.push(
-                        &format!("{} {week}", path.display()),
-                        key.clone(),
-                        at,
-                        number,
-                    );
+                if let (Some(at), Ok(number)) = (moment(&row[0]), row[1].parse())
+                    && let Some(part) = part(rows, at)
+                {
+                    let name = format!("{} {part}", path.display());
+                    devices.push(&name, key.clone(), at, number);
                 }
+                rows += 1;
             })?;
         }
     }

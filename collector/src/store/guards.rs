@@ -17,6 +17,7 @@ use rollcall_shared::time::{SinceBootMs, UnixMs};
 use super::database::{Database, Op, take_synced};
 use super::keys::{Part, TreeName, VALUE_BYTES};
 use super::*;
+use crate::device::Device;
 
 const NOW: UnixMs = UnixMs(1_790_000_000_000);
 

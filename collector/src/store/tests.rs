@@ -1,14 +1,19 @@
 use std::path::Path;
+use std::time::Duration;
 
 use crate::store::testing::device;
+use rollcall_shared::configuration::Configuration;
 use rollcall_shared::id::BootId;
 use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::{Reading, Value};
 use rollcall_shared::report::{Report, Taken};
 use rollcall_shared::time::SinceBootMs;
 
+use super::keys::TreeName;
 use super::*;
-use crate::device::SeriesKey;
+use crate::alert::AlertId;
+use crate::audit::AuditLine;
+use crate::device::{Device, SeriesKey};
 
 const NOW: UnixMs = UnixMs(1_790_000_000_000);
 const MINUTE: i64 = 60_000;

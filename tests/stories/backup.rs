@@ -10,7 +10,6 @@ use rollcall_tests::rig;
 use rollcall_tests::rig::agent::Laptop;
 use rollcall_tests::rig::binaries;
 use rollcall_tests::rig::collector::{Collector, QUIET};
-use rollcall_tests::rig::device::runtime;
 use rollcall_tests::rig::load::Fleet;
 use rollcall_tests::rig::patience::{PATIENCE, eventually, require, throughout};
 use rollcall_tests::rig::pki::Pki;
@@ -27,15 +26,7 @@ const GAPS: &str = "rollcall_store_missing_reports_total";
 fn backup_under_load_is_restored_and_laptops_go_on() {
     let folder = rig::folder();
     let mut collector = Collector::start(folder.path(), "");
-    let token = collector.token(&["--site", "Lincoln", "--uses", "1000"]);
-    let runtime = runtime();
-    let fleet = runtime
-        .block_on(Fleet::enroll(collector.grpc, &token, LAPTOPS))
-        .unwrap();
-    let load = {
-        let _inside = runtime.enter();
-        fleet.start(collector.grpc)
-    };
+    let mut fleet = Fleet::started(&collector, LAPTOPS);
     fleet.await_progress(3000, PATIENCE);
     let backups = folder.path().join("backups");
     fs::create_dir(&backups).unwrap();
@@ -60,7 +51,7 @@ fn backup_under_load_is_restored_and_laptops_go_on() {
     assert!(said.contains("20 devices"), "{said}");
     collector.run();
     fleet.await_progress(1500, PATIENCE);
-    runtime.block_on(load.stop());
+    fleet.stop();
     eventually("everything but the gap, once", PATIENCE, || {
         fleet.compare(&collector)
     });

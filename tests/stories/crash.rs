@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rollcall_tests::rig;
 use rollcall_tests::rig::collector::Collector;
-use rollcall_tests::rig::device::runtime;
 use rollcall_tests::rig::load::Fleet;
 use rollcall_tests::rig::patience::{PATIENCE, eventually};
 
@@ -15,22 +14,14 @@ const ROUNDS: u64 = 6;
 fn kills_of_the_collector_under_load_lose_nothing_acknowledged() {
     let folder = rig::folder();
     let mut collector = Collector::start(folder.path(), "");
-    let token = collector.token(&["--site", "Lincoln", "--uses", "1000"]);
-    let runtime = runtime();
-    let fleet = runtime
-        .block_on(Fleet::enroll(collector.grpc, &token, LAPTOPS))
-        .unwrap();
-    let load = {
-        let _inside = runtime.enter();
-        fleet.start(collector.grpc)
-    };
+    let mut fleet = Fleet::started(&collector, LAPTOPS);
     for round in 1..=ROUNDS {
         fleet.await_progress(500 + 211 * round, Duration::from_secs(120));
         collector.kill();
         collector.run();
     }
     fleet.await_progress(500, PATIENCE);
-    runtime.block_on(load.stop());
+    fleet.stop();
     eventually("everything, once", PATIENCE, || fleet.compare(&collector));
     let again = collector
         .metric("rollcall_store_duplicate_reports_total")

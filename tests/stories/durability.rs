@@ -59,22 +59,12 @@ fn durability_kills_and_cuts_at_random_moments() {
         .and_then(|seed| seed.parse().ok());
     let mut chance = Chance(seed.unwrap_or(7));
     let folder = rig::folder();
-    let mut collector = Collector::initialised(folder.path(), &config(folder.path(), 400));
-    let power = PowerCut::prepare(folder.path());
-    power.preload(&mut collector, false);
-    power.arm();
-    collector.run();
+    let (mut collector, power) = PowerCut::around(folder.path(), &config(folder.path(), 400));
     let token = collector.token(&["--site", "Lincoln", "--uses", "1000"]);
-    let runtime = runtime();
-    let fleet = runtime
-        .block_on(Fleet::enroll(collector.grpc, &token, LAPTOPS))
-        .unwrap();
-    runtime.block_on(fill_weeks(&collector, &token));
+    let mut fleet = Fleet::enrolled(&collector, LAPTOPS);
+    runtime().block_on(fill_weeks(&collector, &token));
     fleet.rest_between_messages(REST);
-    let load = {
-        let _inside = runtime.enter();
-        fleet.start(collector.grpc)
-    };
+    fleet.start(&collector);
     let mut told = Vec::new();
     for round in 1..=rounds {
         fleet.await_progress(20 + chance.below(400), Duration::from_secs(120));
@@ -112,7 +102,7 @@ fn durability_kills_and_cuts_at_random_moments() {
         }
     }
     fleet.await_progress(200, PATIENCE);
-    runtime.block_on(load.stop());
+    fleet.stop();
     compare(&fleet, &collector, rounds);
     agree(&collector);
     collector.stop();
@@ -283,20 +273,8 @@ fn durability_on_a_disk_that_refuses() {
         ),
     ];
     let folder = rig::folder();
-    let mut collector = Collector::initialised(folder.path(), "");
-    let power = PowerCut::prepare(folder.path());
-    power.preload(&mut collector, false);
-    power.arm();
-    collector.run();
-    let token = collector.token(&["--site", "Lincoln", "--uses", "1000"]);
-    let runtime = runtime();
-    let fleet = runtime
-        .block_on(Fleet::enroll(collector.grpc, &token, LAPTOPS))
-        .unwrap();
-    let load = {
-        let _inside = runtime.enter();
-        fleet.start(collector.grpc)
-    };
+    let (mut collector, power) = PowerCut::around(folder.path(), "");
+    let mut fleet = Fleet::started(&collector, LAPTOPS);
     for (faults, words) in cases {
         fleet.await_progress(300, PATIENCE);
         power.fault(faults);
@@ -320,7 +298,7 @@ fn durability_on_a_disk_that_refuses() {
         fleet.await_progress(300, PATIENCE);
         assert_eq!(fleet.broken_promise(), None, "{words}");
     }
-    runtime.block_on(load.stop());
+    fleet.stop();
     eventually("everything, once", PATIENCE, || fleet.compare(&collector));
     collector.stop();
 }
@@ -330,20 +308,8 @@ fn durability_on_a_disk_that_refuses() {
 fn durability_on_a_disk_that_is_slow() {
     const DELAY_MS: u32 = 1500;
     let folder = rig::folder();
-    let mut collector = Collector::initialised(folder.path(), "");
-    let power = PowerCut::prepare(folder.path());
-    power.preload(&mut collector, false);
-    power.arm();
-    collector.run();
-    let token = collector.token(&["--site", "Lincoln", "--uses", "1000"]);
-    let runtime = runtime();
-    let fleet = runtime
-        .block_on(Fleet::enroll(collector.grpc, &token, LAPTOPS))
-        .unwrap();
-    let load = {
-        let _inside = runtime.enter();
-        fleet.start(collector.grpc)
-    };
+    let (mut collector, power) = PowerCut::around(folder.path(), "");
+    let mut fleet = Fleet::started(&collector, LAPTOPS);
     fleet.await_progress(500, PATIENCE);
     let streams = fleet.streams();
     power.fault(Faults {
@@ -377,7 +343,7 @@ fn durability_on_a_disk_that_is_slow() {
     collector.run();
     fleet.await_progress(300, PATIENCE);
     assert_eq!(fleet.broken_promise(), None);
-    runtime.block_on(load.stop());
+    fleet.stop();
     eventually("everything, once", PATIENCE, || fleet.compare(&collector));
     collector.stop();
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rollcall_tests::rig;
 use rollcall_tests::rig::collector::Collector;
-use rollcall_tests::rig::device::runtime;
 use rollcall_tests::rig::load::Fleet;
 use rollcall_tests::rig::patience::{PATIENCE, eventually};
 use rollcall_tests::rig::powercut::PowerCut;
@@ -27,20 +26,8 @@ const ROUNDS: [(u32, u64); 8] = [
 #[test]
 fn power_cuts_under_load_lose_nothing_acknowledged() {
     let folder = rig::folder();
-    let mut collector = Collector::initialised(folder.path(), "");
-    let power = PowerCut::prepare(folder.path());
-    power.preload(&mut collector, false);
-    power.arm();
-    collector.run();
-    let token = collector.token(&["--site", "Lincoln", "--uses", "1000"]);
-    let runtime = runtime();
-    let fleet = runtime
-        .block_on(Fleet::enroll(collector.grpc, &token, LAPTOPS))
-        .unwrap();
-    let load = {
-        let _inside = runtime.enter();
-        fleet.start(collector.grpc)
-    };
+    let (mut collector, power) = PowerCut::around(folder.path(), "");
+    let mut fleet = Fleet::started(&collector, LAPTOPS);
     for (seed, (keep_percent, reports)) in (1..).zip(ROUNDS) {
         fleet.await_progress(reports, Duration::from_secs(120));
         power.cut(collector.process(), seed, keep_percent);
@@ -53,7 +40,7 @@ fn power_cuts_under_load_lose_nothing_acknowledged() {
         );
     }
     fleet.await_progress(200, PATIENCE);
-    runtime.block_on(load.stop());
+    fleet.stop();
     eventually("everything, once", PATIENCE, || fleet.compare(&collector));
     collector.stop();
 }
@@ -65,22 +52,15 @@ fn power_cuts_on_a_disk_that_lies_are_noticed() {
     let mut collector = Collector::initialised(folder.path(), "");
     let power = PowerCut::prepare(folder.path());
     collector.run();
-    let token = collector.token(&["--site", "Lincoln", "--uses", "1000"]);
-    let runtime = runtime();
-    let fleet = runtime
-        .block_on(Fleet::enroll(collector.grpc, &token, LAPTOPS))
-        .unwrap();
+    let mut fleet = Fleet::enrolled(&collector, LAPTOPS);
     collector.stop();
     power.preload(&mut collector, true);
     power.arm();
     collector.run();
-    let load = {
-        let _inside = runtime.enter();
-        fleet.start(collector.grpc)
-    };
+    fleet.start(&collector);
     fleet.await_progress(500, PATIENCE);
     power.cut(collector.process(), 1, 0);
-    runtime.block_on(load.stop());
+    fleet.stop();
     power.arm();
     collector.spawn();
     let survived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -2,17 +2,17 @@
 //! guard is taken away. Others are in `tests.rs` (a file in `blobs/`, the reserve, a failed commit) and in
 //! the stories of durability and power cuts.
 
-use crate::store::testing::device;
+use crate::store::testing::{self, device};
 use std::process::Command;
 use std::time::Duration;
 
 use rollcall_shared::configuration::{Configuration, Target};
-use rollcall_shared::id::{BootId, DeviceId, Sequence, SpoolId};
+use rollcall_shared::id::{DeviceId, SpoolId};
 use rollcall_shared::limits;
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
-use rollcall_shared::report::{Report, Taken};
-use rollcall_shared::time::{SinceBootMs, UnixMs};
+use rollcall_shared::report::Report;
+use rollcall_shared::time::UnixMs;
 
 use super::database::{Database, Op, take_synced};
 use super::keys::{Part, TreeName, VALUE_BYTES};
@@ -220,16 +220,6 @@ fn report(at: i64, sequence: u64, readings: usize) -> (UnixMs, Report) {
             .collect::<String>();
         Reading::text(&metric::OS_NAME, &instance, &text(n + 1_000_000))
     };
-    let report = Report {
-        sequence: Sequence(sequence),
-        taken: Taken {
-            wall: NOW,
-            boot: BootId::from_bytes([7; 16]),
-            since_boot: SinceBootMs(1),
-        },
-        full: false,
-        urgent: false,
-        readings: (0..readings).map(reading).collect(),
-    };
+    let report = testing::report(sequence, NOW, (0..readings).map(reading).collect());
     (NOW.plus_ms(at), report)
 }

@@ -4,12 +4,9 @@
 //! one before (the most that these laptops can do), or comes when it is due; the latter's time
 //! counts from then, so that a collector that stalls is not spared.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
 use rollcall_proto::v1;
@@ -17,18 +14,14 @@ use rollcall_shared::metric;
 use rollcall_shared::reading::{Reading, Value};
 use rollcall_shared::report::Taken;
 use rollcall_shared::time::{Clock as _, Now, SinceBootMs, SystemClock};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::conversation::Conversation;
 use super::fleet::{Enrolled, Laptops, VERSION};
 use super::grpc::{self, Stream};
 use super::latency::Latencies;
-use super::pushes::Load;
+use super::pushes::{Load, Senders, opened};
 use super::series::{STEP_MS, Series};
-
-/// Handshakes under way at a time.
-const OPENING: usize = 32;
 
 /// What the laptops' clocks say of their boot: long before the first report.
 const UPTIME: SinceBootMs = SinceBootMs(400 * 86_400_000);
@@ -38,18 +31,8 @@ const UPTIME: SinceBootMs = SinceBootMs(400 * 86_400_000);
 pub(super) struct Options {
     #[command(flatten)]
     load: Load,
-    /// The file of identities.
-    #[arg(long)]
-    fleet: PathBuf,
-    /// The collector's address for agents.
-    #[arg(long)]
-    collector: SocketAddr,
-    /// The fleet's seed.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// How many reports of these laptops' spools are stored already.
-    #[arg(long, default_value_t = 0)]
-    stored: u64,
+    #[command(flatten)]
+    senders: Senders,
     /// Connect, say Hello and send nothing.
     #[arg(long)]
     idle: bool,
@@ -82,7 +65,7 @@ struct Seen {
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     let series = Arc::new(Series::read(&options.load.series)?);
-    let laptops = Arc::new(Laptops::read(&options.fleet, options.seed)?);
+    let laptops = Arc::new(Laptops::read(&options.senders.fleet, options.senders.seed)?);
     let count = options.load.connections.min(laptops.laptops.len());
     let loaded = open_all(options, count, &laptops, &series).await?;
     let samples = samples(options, count, &series);
@@ -110,41 +93,27 @@ async fn open_all(
     laptops: &Arc<Laptops>,
     series: &Arc<Series>,
 ) -> anyhow::Result<Vec<Loaded>> {
-    let places = Arc::new(Semaphore::new(OPENING));
-    let mut tasks = JoinSet::new();
-    for at in 0..count {
+    let each = (0..count).map(|at| {
         let (laptops, series) = (Arc::clone(laptops), Arc::clone(series));
-        let (places, load) = (Arc::clone(&places), options.load.clone());
-        let (collector, idle, stored) = (options.collector, options.idle, options.stored);
-        tasks.spawn(async move {
-            let _place = places.acquire().await;
-            let opened = open(collector, at, &load, &laptops, &series, idle, stored).await;
-            (at, opened)
-        });
-    }
-    let mut loaded = Vec::with_capacity(count);
-    while let Some(opened) = tasks.join_next().await {
-        let (at, opened) = opened?;
-        loaded.push((at, opened.with_context(|| format!("laptop {at}"))?));
-    }
-    loaded.sort_by_key(|(at, _)| *at);
-    Ok(loaded.into_iter().map(|(_, laptop)| laptop).collect())
+        let (load, senders, idle) = (options.load.clone(), options.senders.clone(), options.idle);
+        async move { open(at, &load, &senders, &laptops, &series, idle).await }
+    });
+    opened(each).await
 }
 
 /// Opens a laptop's stream, has its warm-up acknowledged and makes its messages.
 async fn open(
-    collector: SocketAddr,
     at: usize,
     load: &Load,
+    senders: &Senders,
     laptops: &Laptops,
     series: &Series,
     idle: bool,
-    stored: u64,
 ) -> anyhow::Result<Loaded> {
-    let laptop = &laptops.laptops[at];
+    let (laptop, stored) = (&laptops.laptops[at], senders.stored);
     let clocks = Clocks::new(laptop, series, stored);
     let hello = hello(laptop, &clocks, stored + load.from as u64);
-    let mut stream = Stream::open(collector, laptops.tls(laptop)?, hello).await?;
+    let mut stream = Stream::open(senders.collector, laptops.tls(laptop)?, hello).await?;
     if idle {
         let pushes = Vec::new();
         return Ok(Loaded { stream, pushes });

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -16,7 +15,6 @@ use rollcall_proto::v1;
 use rollcall_shared::time::{Clock as _, SinceBootMs, SystemClock};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::conversation::Conversation;
@@ -24,11 +22,8 @@ use super::fleet::Laptops;
 use super::grpc::Stream;
 use super::laptops::{Clocks, Push, hello};
 use super::latency::Latencies;
-use super::pushes::Load;
+use super::pushes::{Load, Senders, opened};
 use super::series::Series;
-
-/// Connections that are made at a time before it begins, for the tickets with which they resume.
-const OPENING: usize = 32;
 
 /// Reports in a message: a quarter of the first credit, and all of the credit of a busy collector.
 const TOGETHER: usize = 16;
@@ -38,18 +33,8 @@ const TOGETHER: usize = 16;
 pub(super) struct Options {
     #[command(flatten)]
     load: Load,
-    /// The file of identities.
-    #[arg(long)]
-    fleet: PathBuf,
-    /// The collector's address for agents.
-    #[arg(long)]
-    collector: SocketAddr,
-    /// The fleet's seed.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// How many reports of these laptops' spools are stored already.
-    #[arg(long, default_value_t = 0)]
-    stored: u64,
+    #[command(flatten)]
+    senders: Senders,
     /// They have been connected before, and resume what they agreed on then.
     #[arg(long)]
     resume: bool,
@@ -71,14 +56,14 @@ struct Seen {
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     let series = Arc::new(Series::read(&options.load.series)?);
-    let laptops = Arc::new(Laptops::read(&options.fleet, options.seed)?);
+    let laptops = Arc::new(Laptops::read(&options.senders.fleet, options.senders.seed)?);
     let count = options.load.connections.min(laptops.laptops.len());
     let mut closed = Vec::with_capacity(count);
     for at in 0..count {
         closed.push(prepare(options, at, &laptops, &series)?);
     }
     if options.resume {
-        connect_before(options.collector, &closed).await?;
+        connect_before(options.senders.collector, &closed).await?;
     }
     let wire_bytes: usize = closed.iter().flat_map(|c| &c.pushes).map(Push::bytes).sum();
     Conversation::say(&serde_json::json!({
@@ -90,7 +75,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     let began = SystemClock.now().since_boot;
     let mut tasks = JoinSet::new();
     for laptop in closed {
-        tasks.spawn(open_and_send(options.collector, laptop, began));
+        tasks.spawn(open_and_send(options.senders.collector, laptop, began));
     }
     let (mut took, mut resumed, mut slowed, mut streams) = (Latencies::default(), 0, 0, Vec::new());
     while let Some(done) = tasks.join_next().await {
@@ -116,7 +101,7 @@ fn prepare(
     series: &Series,
 ) -> anyhow::Result<Closed> {
     let laptop = &laptops.laptops[at];
-    let clocks = Clocks::new(laptop, series, options.stored);
+    let clocks = Clocks::new(laptop, series, options.senders.stored);
     let mut tls = laptops.tls(laptop)?;
     if !options.resume {
         tls.resumption = Resumption::disabled();
@@ -127,7 +112,7 @@ fn prepare(
     for range in load.pushes(series.header.reports) {
         pushes.extend(clocks.push(at, range, series)?);
     }
-    let next = options.stored + load.from as u64;
+    let next = options.senders.stored + load.from as u64;
     Ok(Closed {
         tls,
         hello: hello(laptop, &clocks, next),
@@ -137,23 +122,12 @@ fn prepare(
 
 /// The evening before: each connects and leaves.
 async fn connect_before(collector: SocketAddr, closed: &[Closed]) -> anyhow::Result<()> {
-    let places = Arc::new(Semaphore::new(OPENING));
-    let mut tasks = JoinSet::new();
-    for laptop in closed {
-        let (places, tls, hello) = (
-            Arc::clone(&places),
-            laptop.tls.clone(),
-            laptop.hello.clone(),
-        );
-        tasks.spawn(async move {
-            let _place = places.acquire().await;
-            Stream::open(collector, tls, hello).await.map(drop)
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done?.context("the evening before")?;
-    }
-    Ok(())
+    let each = closed.iter().map(|laptop| {
+        let (tls, hello) = (laptop.tls.clone(), laptop.hello.clone());
+        async move { Stream::open(collector, tls, hello).await.map(drop) }
+    });
+    let connected = opened(each).await;
+    connected.map(drop).context("the evening before")
 }
 
 async fn open_and_send(

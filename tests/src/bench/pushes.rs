@@ -1,16 +1,25 @@
 //! When each push is due, and which reports it carries.
 
+use std::net::SocketAddr;
 use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Handshakes under way at a time.
+const OPENING: usize = 32;
 
 /// How the samples are sent.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Load {
     /// The file of samples.
     #[arg(long)]
-    pub series: std::path::PathBuf,
+    pub series: PathBuf,
     /// How many laptops send: the first of the file.
     #[arg(long)]
     pub connections: usize,
@@ -27,6 +36,45 @@ pub(super) struct Load {
     /// before.
     #[arg(long)]
     pub rate: Option<f64>,
+}
+
+/// The laptops that send to a collector.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Senders {
+    /// The file of identities.
+    #[arg(long)]
+    pub fleet: PathBuf,
+    /// The collector's address for agents.
+    #[arg(long)]
+    pub collector: SocketAddr,
+    /// The fleet's seed.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many reports of these laptops' spools are stored already.
+    #[arg(long, default_value_t = 0)]
+    pub stored: u64,
+}
+
+/// What opening each sender came to, in their order; [`OPENING`] are being opened at a time.
+pub(super) async fn opened<T: Send + 'static>(
+    each: impl Iterator<Item = impl Future<Output = anyhow::Result<T>> + Send + 'static>,
+) -> anyhow::Result<Vec<T>> {
+    let places = Arc::new(Semaphore::new(OPENING));
+    let mut tasks = JoinSet::new();
+    for (at, opening) in each.enumerate() {
+        let places = Arc::clone(&places);
+        tasks.spawn(async move {
+            let _place = places.acquire().await;
+            (at, opening.await)
+        });
+    }
+    let mut opened = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        let (at, sender) = done?;
+        opened.push((at, sender.with_context(|| format!("sender {at}"))?));
+    }
+    opened.sort_by_key(|(at, _)| *at);
+    Ok(opened.into_iter().map(|(_, sender)| sender).collect())
 }
 
 impl Load {
@@ -53,7 +101,7 @@ mod tests {
 
     fn load() -> Load {
         Load {
-            series: std::path::PathBuf::new(),
+            series: PathBuf::new(),
             connections: 10,
             from: 1,
             until: None,

@@ -10,18 +10,14 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use rollcall_shared::time::{Clock as _, SinceBootMs, SystemClock};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::conversation::Conversation;
 use super::http::{Connection, post};
 use super::latency::Latencies;
-use super::pushes::Load;
+use super::pushes::{Load, opened};
 use super::series::Series;
 use super::{influx_lines, remote_write};
-
-/// Connections that are being opened.
-const OPENING: usize = 32;
 
 /// What to send, and where to.
 #[derive(Debug, Args)]
@@ -103,23 +99,12 @@ fn groups(options: &Options) -> Vec<Vec<Range<usize>>> {
 }
 
 async fn open_all(options: &Options, series: &Arc<Series>) -> anyhow::Result<Vec<Loaded>> {
-    let places = Arc::new(Semaphore::new(OPENING));
-    let mut tasks = JoinSet::new();
-    for (at, group) in groups(options).into_iter().enumerate() {
-        let (places, series) = (Arc::clone(&places), Arc::clone(series));
-        let (server, protocol, load) = (options.server, options.protocol, options.load.clone());
-        tasks.spawn(async move {
-            let _place = places.acquire().await;
-            (at, open(server, protocol, &load, &group, &series).await)
-        });
-    }
-    let mut loaded = Vec::new();
-    while let Some(opened) = tasks.join_next().await {
-        let (at, opened) = opened?;
-        loaded.push((at, opened.with_context(|| format!("sender {at}"))?));
-    }
-    loaded.sort_by_key(|(at, _)| *at);
-    Ok(loaded.into_iter().map(|(_, sender)| sender).collect())
+    let each = groups(options).into_iter().map(|group| {
+        let (series, load) = (Arc::clone(series), options.load.clone());
+        let (server, protocol) = (options.server, options.protocol);
+        async move { open(server, protocol, &load, &group, &series).await }
+    });
+    opened(each).await
 }
 
 async fn open(

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tonic::Status;
 
 use super::collector::Collector;
-use super::device::{Device, Session};
+use super::device::{Device, Session, runtime};
 use super::patience::{eventually, require};
 
 /// How many reports a laptop sends at a time.
@@ -25,10 +26,12 @@ const STEP_MS: u64 = 10_000;
 
 const BEFORE_RECONNECT: Duration = Duration::from_millis(30);
 
-/// Laptops under load.
+/// Laptops under load, on a runtime of their own.
 #[derive(Debug)]
 pub struct Fleet {
     laptops: Vec<Arc<Laptop>>,
+    load: Option<Load>,
+    runtime: Runtime,
 }
 
 /// One laptop and what it knows.
@@ -49,38 +52,50 @@ struct Laptop {
 
 /// A load that goes on until it is stopped.
 #[derive(Debug)]
-pub struct Load {
+struct Load {
     stop: Arc<AtomicBool>,
     tasks: JoinSet<()>,
 }
 
 impl Fleet {
-    /// Enrols this many laptops.
+    /// Enrols this many laptops at a collector that runs.
     ///
-    /// # Errors
-    /// What the collector answers.
-    pub async fn enroll(grpc: SocketAddr, token: &str, count: usize) -> Result<Self, Status> {
-        let mut laptops = Vec::with_capacity(count);
-        for number in 0..count {
-            let mut device = Device::enroll(grpc, token, &format!("LOAD-{number:04}")).await?;
-            device.step_ms = STEP_MS;
-            laptops.push(Arc::new(Laptop {
-                device,
-                acknowledged: AtomicU64::new(0),
-                broken_promise: Mutex::new(None),
-                pause_ms: AtomicU64::new(0),
-                streams: AtomicU64::new(0),
-                may_be_set_back: AtomicBool::new(false),
-                lost: Mutex::new(Vec::new()),
-            }));
+    /// # Panics
+    /// When the collector refuses one.
+    #[must_use]
+    pub fn enrolled(collector: &Collector, count: usize) -> Self {
+        let token = collector.token(&["--site", "Lincoln", "--uses", "1000"]);
+        let runtime = runtime();
+        let enrol = async |number| {
+            let serial = format!("LOAD-{number:04}");
+            Laptop::enrolled(collector.grpc, &token, &serial).await
+        };
+        let laptops = (0..count).map(|number| {
+            let laptop = runtime.block_on(enrol(number));
+            Arc::new(laptop.expect("the collector enrols it"))
+        });
+        Self {
+            laptops: laptops.collect(),
+            load: None,
+            runtime,
         }
-        Ok(Self { laptops })
     }
 
-    /// Has all of them stream, and reconnect whenever their stream ends. Within a runtime.
+    /// Enrols laptops, and has all of them stream.
+    ///
+    /// # Panics
+    /// When the collector refuses one.
     #[must_use]
-    pub fn start(&self, grpc: SocketAddr) -> Load {
-        let stop = Arc::new(AtomicBool::new(false));
+    pub fn started(collector: &Collector, count: usize) -> Self {
+        let mut fleet = Self::enrolled(collector, count);
+        fleet.start(collector);
+        fleet
+    }
+
+    /// Has all of them stream, and reconnect whenever their stream ends.
+    pub fn start(&mut self, collector: &Collector) {
+        let _inside = self.runtime.enter();
+        let (grpc, stop) = (collector.grpc, Arc::new(AtomicBool::new(false)));
         let mut tasks = JoinSet::new();
         for laptop in &self.laptops {
             let (laptop, stop) = (Arc::clone(laptop), Arc::clone(&stop));
@@ -91,7 +106,15 @@ impl Fleet {
                 }
             });
         }
-        Load { stop, tasks }
+        self.load = Some(Load { stop, tasks });
+    }
+
+    /// Has them stop; what is under way ends with it.
+    pub fn stop(&mut self) {
+        if let Some(mut load) = self.load.take() {
+            load.stop.store(true, Ordering::Relaxed);
+            self.runtime.block_on(load.tasks.shutdown());
+        }
     }
 
     /// How many reports have been acknowledged to all of them together.
@@ -207,15 +230,21 @@ impl Fleet {
     }
 }
 
-impl Load {
-    /// Ends the load; what is under way ends with it.
-    pub async fn stop(mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.tasks.shutdown().await;
-    }
-}
-
 impl Laptop {
+    async fn enrolled(grpc: SocketAddr, token: &str, serial: &str) -> Result<Self, Status> {
+        let mut device = Device::enroll(grpc, token, serial).await?;
+        device.step_ms = STEP_MS;
+        Ok(Self {
+            device,
+            acknowledged: AtomicU64::new(0),
+            broken_promise: Mutex::new(None),
+            pause_ms: AtomicU64::new(0),
+            streams: AtomicU64::new(0),
+            may_be_set_back: AtomicBool::new(false),
+            lost: Mutex::new(Vec::new()),
+        })
+    }
+
     async fn stream(&self, grpc: SocketAddr, stop: &AtomicBool) -> Result<(), Status> {
         let known = self.acknowledged.load(Ordering::SeqCst);
         let mut session = self.device.open(grpc, known + 1).await?;

@@ -36,6 +36,20 @@ pub struct Faults {
 }
 
 impl PowerCut {
+    /// A collector in `folder` that runs on such a disk, with power.
+    ///
+    /// # Panics
+    /// When there is no C compiler, or the collector does not start.
+    #[must_use]
+    pub fn around(folder: &Path, config: &str) -> (Collector, Self) {
+        let mut collector = Collector::initialised(folder, config);
+        let power = Self::prepare(folder);
+        power.preload(&mut collector, false);
+        power.arm();
+        collector.run();
+        (collector, power)
+    }
+
     /// Compiles the interposer into `folder`.
     ///
     /// # Panics

@@ -1,13 +1,13 @@
-use crate::store::testing::device;
+use crate::store::testing::{self, device};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rollcall_shared::id::{BootId, DeviceId, Sequence, SpoolId};
+use rollcall_shared::id::{DeviceId, Sequence, SpoolId};
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
-use rollcall_shared::report::{Report, Taken};
-use rollcall_shared::time::{SinceBootMs, SystemClock, UnixMs};
+use rollcall_shared::report::Report;
+use rollcall_shared::time::{SystemClock, UnixMs};
 
 use super::super::restore::{RestoreError, restore, verify_backup};
 use super::super::{Arrival, StoreOptions, Write as Change};
@@ -35,21 +35,15 @@ fn open(data: &Path) -> Store {
 /// A report that tells its sequence, some minutes before the one after it.
 fn report(sequence: u64) -> (UnixMs, Report) {
     let cycles = u32::try_from(sequence).unwrap();
-    let report = Report {
-        sequence: Sequence(sequence),
-        taken: Taken {
-            wall: NOW,
-            boot: BootId::from_bytes([7; 16]),
-            since_boot: SinceBootMs(1),
-        },
-        full: false,
-        urgent: false,
-        readings: vec![Reading::number(
+    let report = testing::report(
+        sequence,
+        NOW,
+        vec![Reading::number(
             &metric::BATTERY_CYCLES,
             "BAT0",
             f64::from(cycles),
         )],
-    };
+    );
     (NOW.plus_ms(i64::from(cycles) * 3 * MINUTE), report)
 }
 

@@ -2,14 +2,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use rollcall_shared::fingerprint::HardwareFingerprint;
-use rollcall_shared::id::{BootId, DeviceId, Sequence, SpoolId};
+use rollcall_shared::id::{DeviceId, SpoolId};
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
-use rollcall_shared::report::{Report, Taken};
-use rollcall_shared::time::{SinceBootMs, UnixMs};
+use rollcall_shared::report::Report;
+use rollcall_shared::time::UnixMs;
 
 use super::super::database::Op;
-use super::super::{Arrival, StoreOptions, Write};
+use super::super::{Arrival, StoreOptions, Write, testing};
 use super::*;
 use crate::audit::AuditLine;
 use crate::device::{Device, SeriesKey, Standing};
@@ -42,20 +42,14 @@ fn device(number: u8) -> Device {
 
 fn report(sequence: u64) -> (UnixMs, Report) {
     let cycles = u32::try_from(sequence).unwrap();
-    let report = Report {
-        sequence: Sequence(sequence),
-        taken: Taken {
-            wall: NOW,
-            boot: BootId::from_bytes([7; 16]),
-            since_boot: SinceBootMs(1),
-        },
-        full: false,
-        urgent: false,
-        readings: vec![
+    let report = testing::report(
+        sequence,
+        NOW,
+        vec![
             Reading::number(&metric::BATTERY_CYCLES, "BAT0", f64::from(cycles)),
             Reading::text(&metric::OS_NAME, "", &format!("Debian {sequence}")),
         ],
-    };
+    );
     (NOW.plus_ms(i64::from(cycles) * 7 * MINUTE), report)
 }
 

@@ -1,13 +1,13 @@
-use crate::store::testing::device;
+use crate::store::testing::{self, device};
 use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rollcall_shared::id::{BootId, DeviceId, Sequence, SpoolId};
+use rollcall_shared::id::{DeviceId, SpoolId};
 use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::Reading;
-use rollcall_shared::report::{Report, Taken};
-use rollcall_shared::time::{SinceBootMs, SystemClock};
+use rollcall_shared::report::Report;
+use rollcall_shared::time::SystemClock;
 
 use super::super::block::{self, Column};
 use super::super::database::Pair;
@@ -171,17 +171,7 @@ fn reports(minutes: impl IntoIterator<Item = i64>, first: u64) -> Vec<(UnixMs, R
             ),
             Reading::text(&metric::OS_NAME, "", "Debian"),
         ];
-        let report = Report {
-            sequence: Sequence(sequence),
-            taken: Taken {
-                wall: NOW,
-                boot: BootId::from_bytes([7; 16]),
-                since_boot: SinceBootMs(1),
-            },
-            full: false,
-            urgent: false,
-            readings,
-        };
+        let report = testing::report(sequence, NOW, readings);
         (NOW.plus_ms(minute * MINUTE), report)
     };
     (first..).zip(minutes).map(report).collect()

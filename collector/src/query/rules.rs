@@ -160,13 +160,14 @@ pub struct ChangesAnswer {
 pub struct PreviewAnswer {
     /// Over how many days.
     pub days: u64,
-    /// How many laptops were looked at: as many as the time for an answer allows, chosen evenly.
+    /// How many laptops were looked at: as many as the time for an answer allows, chosen evenly; 0 where no
+    /// rule could tell of anything else.
     pub looked_at: u64,
     /// How many laptops there are.
     pub devices: u64,
     /// What the change changes.
     pub changes: ChangesAnswer,
-    /// The rules whose alerts may differ.
+    /// The rules whose alerts may differ, and the one that was given, even where nothing of it differs.
     pub rules: Vec<PreviewRule>,
     /// Rules that a history says nothing about, since they are about silence.
     pub not_judged: Vec<String>,
@@ -235,6 +236,14 @@ impl Wanted {
         let name = name_of(&rule)
             .ok_or_else(|| QueryError::field("rule", "must be one [[rule]] with a name"))?;
         Ok(Self::Rule { name, rule })
+    }
+
+    /// The rule that somebody is at work on, where it is one that they give.
+    fn given(&self) -> Option<&String> {
+        match self {
+            Self::Rule { name, .. } => Some(name),
+            Self::Text(_) | Self::Without(_) | Self::Version(_) => None,
+        }
     }
 }
 
@@ -385,7 +394,9 @@ impl Query {
         let (_, after) = self.checked(wanted)?;
         let before = self.book.rules();
         let difference = Difference::between(&before, &after);
-        let names = difference.names(&before, &after);
+        let mut names = difference.names(&before, &after);
+        // Whoever tries a rule as it is asks what it fires.
+        names.extend(wanted.given().cloned());
         let mut preview = Preview::new(&names);
         let (narrow_before, narrow_after) = (narrowed(&before, &names), narrowed(&after, &names));
         let now = self.now();

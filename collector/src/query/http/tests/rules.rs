@@ -196,6 +196,23 @@ async fn a_change_is_tried_before_it_is_made() {
         (&nothing["rules"], &nothing["looked_at"]),
         (&json!([]), &json!(0))
     );
+    // A rule that is as it was is tried all the same: whoever gives it asks what it fires.
+    let worn = get(&router, &format!("{RULES}/battery-worn"), admin).await;
+    let unchanged = tried(preview, json!({ "rule": worn.json()["rule"] })).await;
+    let unchanged = unchanged.json();
+    assert_eq!(
+        (
+            &unchanged["looked_at"],
+            &unchanged["changes"]["changed"],
+            &unchanged["rules"][0]["rule"]
+        ),
+        (&json!(2), &json!([]), &json!("battery-worn")),
+        "{unchanged}"
+    );
+    assert_eq!(
+        (&unchanged["rules"][0]["before"], &unchanged["examples"]),
+        (&unchanged["rules"][0]["after"], &json!([]))
+    );
     let silent = tried(preview, json!({ "remove": "not-seen" })).await.json();
     assert_eq!(silent["not_judged"], json!(["not-seen"]));
     assert_eq!(tried(preview, json!({ "remove": "x" })).await.status, 404);

@@ -67,6 +67,7 @@ use crate::incident::{Incident, IncidentId};
 use crate::mark::{Marks, Subject};
 use crate::memo::{Memo, MemoKey};
 use crate::notification::{Notification, NotificationKey};
+use crate::reach_note::ReachNote;
 use crate::silence::{Silence, SilenceId};
 use crate::user::User;
 pub use archive::{End, Head};
@@ -196,6 +197,8 @@ pub enum Write {
     PutPupil(Pupil),
     /// Forgets a pupil of a roster.
     RemovePupil(Word),
+    /// Makes or replaces what was noted of the day.
+    PutReachNote(ReachNote),
     /// Makes or replaces an API token.
     PutApiToken(ApiTokenRecord),
     /// Removes an API token, by name.
@@ -744,6 +747,15 @@ impl Store {
         self.shared().memory().editions.clone()
     }
 
+    /// What was noted of how far laptops got over the day, by ascending time; a note that is as old as its
+    /// successor's day may still be among them.
+    #[must_use]
+    pub fn reach_notes(&self) -> Vec<Arc<ReachNote>> {
+        let mut notes: Vec<_> = self.shared().memory().reach.values().cloned().collect();
+        notes.sort_unstable_by_key(|note| note.at);
+        notes
+    }
+
     /// What the inventory says of a device.
     #[must_use]
     pub fn asset_of(&self, device: &Device) -> Option<Arc<Asset>> {
@@ -870,6 +882,7 @@ impl Write {
             Self::PutToken(_)
             | Self::PutEdition(_)
             | Self::RemoveEdition(_)
+            | Self::PutReachNote(_)
             | Self::PutMemo(_)
             | Self::RemoveMemo(_)
             | Self::PutApiToken(_)

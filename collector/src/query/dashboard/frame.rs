@@ -1,5 +1,7 @@
 //! What surrounds every page: head, navigation, who is signed in; and the pieces that pages share.
 
+use std::collections::BTreeMap;
+
 use http::Uri;
 use rollcall_shared::time::UnixMs;
 
@@ -265,7 +267,7 @@ pub(super) fn alert(
         })
         .put(match is_told {
             true => Html::new(),
-            false => guidance(alert),
+            false => guidance(&alert.id, &alert.runbook, &alert.family),
         })
         .raw("</div>");
     match place {
@@ -318,17 +320,21 @@ pub(super) fn ticket(ticket: &TicketAnswer) -> Html {
         .raw(ticket.state)
 }
 
-/// What staff do and what the family is told.
-fn guidance(alert: &AlertAnswer) -> Html {
-    details(
-        &format!("do-{}", alert.id),
-        "What to do",
-        runbook::render(&alert.runbook, Level::Fourth),
-    )
-    .put(details(
-        &format!("tell-{}", alert.id),
+/// What staff do and what the family is told, of the thing with this id.
+pub(super) fn guidance(of: &str, runbook: &str, family: &BTreeMap<String, String>) -> Html {
+    let told = Html::new().each(family, |(language, text)| {
+        Html::new()
+            .raw("<p lang=\"")
+            .text(language)
+            .raw("\">")
+            .text(text)
+            .raw("</p>")
+    });
+    let done = runbook::render(runbook, Level::Fourth);
+    details(&format!("do-{of}"), "What to do", done).put(details(
+        &format!("tell-{of}"),
         "What to tell the family",
-        family(alert),
+        told,
     ))
 }
 
@@ -345,18 +351,6 @@ pub(super) fn details(id: &str, summary: &str, content: Html) -> Html {
         .raw("</summary><div class=\"guidance\">")
         .put(content)
         .raw("</div></details>")
-}
-
-/// What the family is told, in each language.
-fn family(alert: &AlertAnswer) -> Html {
-    Html::new().each(&alert.family, |(language, text)| {
-        Html::new()
-            .raw("<p lang=\"")
-            .text(language)
-            .raw("\">")
-            .text(text)
-            .raw("</p>")
-    })
 }
 
 /// Whose work it is, in words.

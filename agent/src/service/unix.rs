@@ -50,7 +50,11 @@ impl StopSignal {
 /// The kernel's word that something about the network has changed. It only says when to look, so what its
 /// messages say does not matter, nor that some were lost.
 #[derive(Debug)]
-pub(super) struct RouteNews(Option<AsyncFd<OwnedFd>>);
+pub(super) struct RouteNews {
+    socket: Option<AsyncFd<OwnedFd>>,
+    settling: Duration,
+    look: Duration,
+}
 
 impl RouteNews {
     /// Listens to a socket that does not block; without one the routes are looked at from time to time.
@@ -58,18 +62,22 @@ impl RouteNews {
         let socket = socket.and_then(register).inspect_err(|error| {
             tracing::warn!(%error, "the kernel does not tell of routes: they are looked at every minute");
         });
-        Self(socket.ok())
+        Self {
+            socket: socket.ok(),
+            settling: SETTLING,
+            look: LOOK_INTERVAL,
+        }
     }
 
     /// Waits until it is time to look.
     pub async fn came(&self) {
-        let Some(socket) = &self.0 else {
-            return sleep(LOOK_INTERVAL).await;
+        let Some(socket) = &self.socket else {
+            return sleep(self.look).await;
         };
         let Ok(mut ready) = socket.readable().await else {
-            return sleep(LOOK_INTERVAL).await;
+            return sleep(self.look).await;
         };
-        sleep(SETTLING).await;
+        sleep(self.settling).await;
         drain(socket.get_ref());
         ready.clear_ready();
     }
@@ -101,28 +109,41 @@ mod tests {
     use std::io::Write as _;
     use std::os::unix::net::UnixStream;
 
+    use tokio::time::timeout;
+
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn news_are_heard_once_they_settled_and_then_only_new_ones() {
-        let (mut kernel, ours) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let news = RouteNews::from(Ok(OwnedFd::from(ours)));
-        kernel.write_all(b"up, down, up").unwrap();
-        news.came().await;
-        let again = tokio::time::timeout(LOOK_INTERVAL * 10, news.came()).await;
-        assert!(again.is_err(), "what was said before is taken away");
-        kernel.write_all(b"down").unwrap();
-        news.came().await;
+    /// Long beside the times of these tests.
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn news(socket: io::Result<OwnedFd>, look: Duration) -> RouteNews {
+        RouteNews {
+            settling: Duration::from_millis(1),
+            look,
+            ..RouteNews::from(socket)
+        }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn without_a_socket_it_is_looked_every_minute() {
-        let news = RouteNews::from(Err(io::ErrorKind::Unsupported.into()));
-        let second = Duration::from_secs(1);
-        let early = tokio::time::timeout(LOOK_INTERVAL - second, news.came()).await;
-        assert!(early.is_err());
-        let due = tokio::time::timeout(LOOK_INTERVAL + second, news.came()).await;
-        assert!(due.is_ok());
+    #[tokio::test]
+    async fn what_was_said_is_heard_once_and_then_only_what_is_new() {
+        let (mut kernel, ours) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let news = news(Ok(OwnedFd::from(ours)), LONG);
+        kernel.write_all(b"up, down, up").unwrap();
+        timeout(LONG, news.came()).await.expect("it is heard");
+        let again = timeout(Duration::from_millis(50), news.came()).await;
+        assert!(again.is_err(), "what was said before is taken away");
+        kernel.write_all(b"down").unwrap();
+        timeout(LONG, news.came()).await.expect("it is heard");
+    }
+
+    #[tokio::test]
+    async fn without_a_socket_it_is_looked_from_time_to_time() {
+        let none = || Err(io::ErrorKind::Unsupported.into());
+        let news_in = |look| async move {
+            timeout(Duration::from_millis(50), news(none(), look).came()).await
+        };
+        assert!(news_in(LONG).await.is_err());
+        assert!(news_in(Duration::from_millis(1)).await.is_ok());
     }
 }

@@ -11,7 +11,9 @@ use crate::edition::Edition;
 use crate::evaluate::backtest::AlertLine;
 use crate::evaluate::backtest::preview::{Difference, compare, is_absence, narrowed};
 use crate::evaluate::book::{ChangeError, DEFAULT_TEXT, RuleChange, UNFILED};
-use crate::evaluate::rules::edit::{Written, line_of, name_of, rule_text, with_rule, without_rule};
+use crate::evaluate::rules::edit::{
+    Written, header_line, line_of, name_of, rule_text, with_rule, without_rule,
+};
 use crate::evaluate::rules::{Rule, RuleError, RuleSet};
 use crate::mark::Subject;
 use crate::store::{Role, Store};
@@ -486,22 +488,22 @@ impl Query {
             }
         };
         let rules = RuleSet::parse(UNFILED, &text).map_err(|mistake| {
-            let Wanted::Rule { name, .. } = wanted else {
+            let Wanted::Rule { name, rule } = wanted else {
                 return QueryError::Rules(mistake);
             };
-            QueryError::Rules(within_rule(mistake, &text, name))
+            QueryError::Rules(within_rule(mistake, &text, name, rule))
         })?;
         Ok((text, rules))
     }
 }
 
-/// A mistake of one rule by its own lines.
-fn within_rule(mistake: RuleError, text: &str, name: &str) -> RuleError {
+/// A mistake of one rule by the lines of its text as it was given: with comments before its header, or without one.
+fn within_rule(mistake: RuleError, text: &str, name: &str, given: &str) -> RuleError {
     let first = line_of(text, name).filter(|_| mistake.rule == name);
     match first.filter(|first| *first <= mistake.line) {
         Some(first) => RuleError {
             file: "rule".to_owned(),
-            line: mistake.line - first + 1,
+            line: mistake.line - first + header_line(given).unwrap_or_default(),
             ..mistake
         },
         None => mistake,

@@ -81,7 +81,23 @@ async fn one_rule_is_added_changed_disabled_and_every_version_can_be_put_back() 
         (&mistake["rule"], &mistake["field"]),
         (&json!("low"), &json!("op"))
     );
-    assert_eq!(mistake["line"], 6, "the header is a line: {}", refused.body);
+    assert_eq!(
+        mistake["line"], 5,
+        "of the text that was given: {}",
+        refused.body
+    );
+    // A rule comes with the comments before its header, and is given back with them.
+    let whole = format!("# Low is low.\n# Two lines.\n[[rule]]\n{wrong}");
+    for rule in [whole.clone(), whole.replace(" = \"info\"", " \"info\"")] {
+        let line = match rule == whole {
+            true => 8,
+            // No TOML at all.
+            false => 6,
+        };
+        let body = json!({ "rule": rule });
+        let told = call(&router, Method::PUT, &address, admin, body).await;
+        assert_eq!(told.json()["mistake"]["line"], line, "{}", told.body);
+    }
     assert!(
         refused.body.contains("did you mean `below`?"),
         "{}",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::Uri;
+use http::{Method, Uri};
 use rollcall_shared::time::UnixMs;
 
 use super::SignedIn;
@@ -31,17 +31,20 @@ pub(super) struct Frame {
     role: Role,
     form_token: String,
     address: String,
+    /// Whether it is what came of a form: it is there once, and its address has nothing to load again.
+    is_answer: bool,
     now: UnixMs,
 }
 
 impl Frame {
-    pub fn new(who: &SignedIn, uri: &Uri, face: &Face) -> Self {
+    pub fn new(who: &SignedIn, method: &Method, uri: &Uri, face: &Face) -> Self {
         let address = uri.path_and_query();
         Self {
             name: who.viewer.name.clone(),
             role: who.viewer.role,
             form_token: who.form_token.clone(),
             address: address.map_or_else(String::new, |address| address.to_string()),
+            is_answer: method == Method::POST,
             now: face.query.now(),
         }
     }
@@ -68,7 +71,10 @@ impl Frame {
             .put(main)
             .raw("</main>")
             .put(self.footer())
-            .put(script("live.js"))
+            .put(match self.is_answer {
+                true => Html::new(),
+                false => script("live.js"),
+            })
             .put(script("keys.js"))
             .raw("</body></html>\n")
     }
@@ -115,12 +121,19 @@ impl Frame {
     }
 
     fn footer(&self) -> Html {
+        let again = match self.is_answer {
+            true => Html::new(),
+            false => Html::new()
+                .raw(" <a href=\"")
+                .text(&self.address)
+                .raw("\">Load again</a>"),
+        };
         Html::new()
             .raw("<footer class=\"bottom\"><p>As of ")
             .text(&minute(self.now))
-            .raw(" UTC. <a href=\"")
-            .text(&self.address)
-            .raw("\">Load again</a></p><p class=\"muted\">Rollcall ")
+            .raw(" UTC.")
+            .put(again)
+            .raw("</p><p class=\"muted\">Rollcall ")
             .raw(env!("CARGO_PKG_VERSION"))
             .raw("</p></footer>")
     }

@@ -5,7 +5,7 @@ mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(unix)]
-mod signals;
+mod unix;
 #[cfg(windows)]
 pub mod windows;
 
@@ -14,7 +14,7 @@ pub use linux::{NetworkWatch, has_way_out, notify_ready, notify_stopping};
 #[cfg(target_os = "macos")]
 pub use macos::{NetworkWatch, has_way_out, notify_ready, notify_stopping};
 #[cfg(unix)]
-pub use signals::StopSignal;
+pub use unix::StopSignal;
 #[cfg(windows)]
 pub use windows::{NetworkWatch, StopSignal, has_way_out, notify_ready, notify_stopping};
 

@@ -23,6 +23,7 @@ pub mod notification;
 pub mod notify;
 pub mod provider;
 pub mod query;
+pub mod reach_note;
 pub mod silence;
 pub mod store;
 pub mod user;

@@ -64,8 +64,7 @@ pub use past::{
     HistoryAnswer, HistoryRequest, HistorySeries, PointAnswer, SeriesAnswer, SeriesRequest,
     StretchAnswer, StretchLists,
 };
-use reachability::NOTED_EVERY_MS;
-pub use reachability::{Cell, Matrix, Reached, Target, Vantage};
+pub use reachability::{Cell, Matrix, Target};
 pub use reports::{BatteryDue, DriveDue, LOAD_DAYS, Load, SystemDue};
 pub use summary::{SeverityCounts, SiteSummary, Summary};
 pub use tickets::TicketAnswer;
@@ -161,7 +160,6 @@ pub struct Query {
     provider: Option<Arc<Provider>>,
     turns: Arc<Semaphore>,
     kept: Arc<fleet::Kept>,
-    notes: Arc<reachability::Notes>,
     enrolling: Option<Enrolling>,
     channels: Arc<[ChannelConfig]>,
     testing: Arc<Semaphore>,
@@ -237,7 +235,6 @@ impl Query {
             provider: None,
             turns: Arc::new(Semaphore::new(ANSWERS)),
             kept: Arc::default(),
-            notes: Arc::default(),
             enrolling: None,
             channels: Arc::default(),
             testing: Arc::new(Semaphore::new(1)),

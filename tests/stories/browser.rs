@@ -4,6 +4,7 @@ mod keyboard;
 mod pages;
 mod together;
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -30,6 +31,11 @@ struct Desk {
 impl Desk {
     /// Opens a desk, or says what is missing and tells no story.
     fn open(story: &str) -> Option<Self> {
+        Self::open_with(story, |_| SCHEDULE.to_owned())
+    }
+
+    /// Opens one whose collector is configured so, with what the configuration names in the folder.
+    fn open_with(story: &str, config: impl FnOnce(&Path) -> String) -> Option<Self> {
         let folder = rig::folder();
         let driver = match Driver::start(folder.path()) {
             Ok(driver) => driver,
@@ -38,7 +44,8 @@ impl Desk {
                 return None;
             }
         };
-        let mut collector = Collector::initialised(folder.path(), SCHEDULE);
+        let config = config(folder.path());
+        let mut collector = Collector::initialised(folder.path(), &config);
         let mut fill = Command::new(binaries::simulator());
         fill.arg("fill").arg("--data").arg(&collector.data);
         fill.args(["--devices", "60", "--days", "9", "--step", "300"]);
@@ -110,6 +117,13 @@ impl Desk {
         let devices = self.collector.devices().unwrap();
         let id = devices[0]["id"].as_str();
         id.expect("a device has an id").to_owned()
+    }
+
+    /// A laptop that needs attention.
+    fn alerting(&self) -> String {
+        let firing = self.collector.alerts("firing").unwrap();
+        let id = firing[0]["device"].as_str();
+        id.expect("an alert has a laptop").to_owned()
     }
 
     /// Nothing was asked of anybody else, no policy was broken and no script failed.

@@ -88,7 +88,7 @@ fn agent_and_collector_do_not_know_each_other() {
 #[test]
 fn unsafe_code_stands_in_platform_files_only() {
     let platform = |path: &str| {
-        ["linux", "macos", "windows"].iter().any(|name| {
+        ["linux", "macos", "unix", "windows"].iter().any(|name| {
             path.ends_with(&format!("{name}.rs")) || path.contains(&format!("/{name}/"))
         })
     };

@@ -6,19 +6,12 @@ use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rollcall_shared::token::sha256;
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
-use tokio::io::unix::AsyncFd;
-use tokio::time::sleep;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-/// A roaming laptop's link goes down and comes up, and its routes follow within this time.
-const SETTLING: Duration = Duration::from_secs(3);
-
-/// How often the routes are looked at where the kernel gives no netlink socket.
-const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+use super::unix::RouteNews;
 
 /// `RTMGRP_*` of linux/rtnetlink.h: links, IPv4 addresses and routes, IPv6 addresses and routes.
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
@@ -61,7 +54,7 @@ fn notify_address(name: &Path) -> io::Result<SocketAddr> {
 #[derive(Debug)]
 pub struct NetworkWatch {
     proc: PathBuf,
-    socket: Option<AsyncFd<OwnedFd>>,
+    news: RouteNews,
     seen: [u8; 32],
 }
 
@@ -69,12 +62,9 @@ impl NetworkWatch {
     /// Watches from now on; `proc` is where the routing tables are read.
     #[must_use]
     pub fn open(proc: &Path) -> Self {
-        let socket = open_netlink().inspect_err(|error| {
-            tracing::warn!(%error, "no netlink socket: the routes are looked at every minute");
-        });
         Self {
             proc: proc.to_owned(),
-            socket: socket.ok(),
+            news: RouteNews::from(open_netlink()),
             seen: look(proc),
         }
     }
@@ -83,7 +73,7 @@ impl NetworkWatch {
     /// future: one that is dropped while the routes settle begins again.
     pub async fn changed(&mut self) {
         loop {
-            self.something_happened().await;
+            self.news.came().await;
             let now = look(&self.proc);
             if now != self.seen {
                 self.seen = now;
@@ -91,48 +81,14 @@ impl NetworkWatch {
             }
         }
     }
-
-    async fn something_happened(&self) {
-        let Some(socket) = &self.socket else {
-            return sleep(LOOK_INTERVAL).await;
-        };
-        let Ok(mut ready) = socket.readable().await else {
-            return sleep(LOOK_INTERVAL).await;
-        };
-        sleep(SETTLING).await;
-        drain(socket.get_ref());
-        ready.clear_ready();
-    }
 }
 
-fn open_netlink() -> io::Result<AsyncFd<OwnedFd>> {
+fn open_netlink() -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     // Protocol 0 of netlink is NETLINK_ROUTE.
     let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
     rustix::net::bind(&socket, &SocketAddrNetlink::new(0, GROUPS))?;
-    register(socket)
-}
-
-#[expect(
-    unsafe_code,
-    reason = "tokio asks its caller to vouch for the descriptor"
-)]
-fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` that `AsyncFd` owns stays open, and is the same socket, until both are
-    // dropped together.
-    unsafe { AsyncFd::register(socket) }.map_err(Into::into)
-}
-
-/// Takes all messages away; their content does not matter, nor that some were lost.
-fn drain(socket: &OwnedFd) {
-    let mut buffer = [0_u8; 8192];
-    for _ in 0..1000 {
-        match rustix::net::recv(socket, &mut buffer, RecvFlags::DONTWAIT) {
-            Ok((bytes, _)) if bytes > 0 => {}
-            Err(rustix::io::Errno::NOBUFS) => {}
-            _ => return,
-        }
-    }
+    Ok(socket)
 }
 
 /// Whether any link has a default route; `None` where the kernel does not tell.

@@ -188,7 +188,7 @@ impl FromRequestParts<Face> for Asked {
     async fn from_request_parts(parts: &mut Parts, face: &Face) -> Result<Self, Redirect> {
         let who = SignedIn::from_request_parts(parts, face).await?;
         Ok(Self {
-            frame: Frame::new(&who, &parts.uri, face),
+            frame: Frame::new(&who, &parts.method, &parts.uri, face),
             viewer: who.viewer,
             holder: who.holder,
             session: who.session,

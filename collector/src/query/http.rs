@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Query, dashboard, session};
+use crate::reach_note::NOTED_EVERY_MS;
 pub(super) use guard::{Origin, PAGE_POLICY, Peer};
 pub(super) use openapi::{ENDPOINTS, Endpoint, WRITES, Write};
 pub(super) use params::Parameters;
@@ -243,19 +244,16 @@ fn routes(face: &Face) -> Router {
 
 /// Notes how far laptops get, for the day's view; for the first time once they have come back after a start.
 async fn note(query: Query, shutdown: CancellationToken) {
-    let every = Duration::from_millis(super::NOTED_EVERY_MS as u64);
+    let every = Duration::from_millis(NOTED_EVERY_MS.unsigned_abs());
     let mut until = every / 10;
     while tokio::time::timeout(until, shutdown.cancelled())
         .await
         .is_err()
     {
         until = every;
-        let noted = query.answer(|query| {
-            query.note_reachability();
-            Ok(())
-        });
-        // What is noted cannot fail; a defect is in the log already.
-        let _ = noted.await;
+        if let Err(error) = query.note_reachability().await {
+            tracing::warn!(%error, "what laptops reach could not be noted");
+        }
     }
 }
 

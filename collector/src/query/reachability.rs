@@ -4,8 +4,8 @@
 //! "Canvas is down" is a row, "the middle school's Wi-Fi is down" is a column, and "this family's
 //! internet is down" is one laptop off campus.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rollcall_shared::id::Label;
 use rollcall_shared::metric;
@@ -14,42 +14,15 @@ use rollcall_shared::time::UnixMs;
 use serde::Serialize;
 
 use super::devices::text_of;
-use super::{At, Query, Viewer};
+use super::{At, Query, QueryError, Viewer};
 use crate::device::DeviceState;
+use crate::reach_note::{CELLS, ReachCell, ReachNote, Reached, Vantage};
+use crate::store::Write;
 
 /// A reading counts as present for so long after a laptop's last report: three ordinary rounds.
 pub const PRESENT_MS: i64 = 15 * 60_000;
 
-/// How often the matrix is noted for the day's view.
-pub const NOTED_EVERY_MS: i64 = 10 * 60_000;
-
-/// Notes that are kept: a day.
-const NOTES: usize = 144;
-
-/// Cells of a note, most of 20 targets at 100 sites: with their names about 100 bytes each, so a day
-/// stays within 30 MB. Further ones are not noted; the present shows them all.
-const CELLS: usize = 2000;
-
-/// Where laptops are.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(tag = "kind", content = "site", rename_all = "kebab-case")]
-pub enum Vantage {
-    /// On the network of a site.
-    OnCampus(String),
-    /// On no school's network.
-    OffCampus,
-    /// Nobody can tell, as without beacons.
-    Unknown,
-}
-
-/// How many laptops get to a target from one vantage.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Reached {
-    /// Those that reached it.
-    pub reached: u32,
-    /// Those that did not.
-    pub failed: u32,
-}
+const DAY_MS: i64 = 86_400_000;
 
 /// A cell of the matrix.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -87,18 +60,11 @@ pub struct Target {
     pub day: Vec<Vec<(UnixMs, Reached)>>,
 }
 
-/// What was noted over the day.
-#[derive(Debug, Default)]
-pub(super) struct Notes(Mutex<VecDeque<Note>>);
+/// A row and a column of the matrix.
+type Place = (String, Vantage);
 
-/// Each site's laptops apart, so that who may see one site only is told of its laptops alone.
-type Key = (String, Vantage, Label);
-
-#[derive(Debug)]
-struct Note {
-    at: UnixMs,
-    cells: BTreeMap<Key, Reached>,
-}
+/// What was noted of each place over the day, by ascending time.
+type Day = BTreeMap<Place, Vec<(UnixMs, Reached)>>;
 
 #[derive(Debug, Default)]
 struct Found {
@@ -107,33 +73,12 @@ struct Found {
     times: Vec<f64>,
 }
 
-impl Reached {
-    /// The share that did not get through.
-    #[must_use]
-    pub fn failed_share(self) -> f64 {
-        f64::from(self.failed) / f64::from((self.reached + self.failed).max(1))
-    }
-
-    fn count(&mut self, is_reached: bool) {
-        if is_reached {
-            self.reached += 1;
-        } else {
-            self.failed += 1;
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.reached += other.reached;
-        self.failed += other.failed;
-    }
-}
-
 impl Query {
     /// The matrix of the laptops that the viewer may see, of those that were heard of just now.
     #[must_use]
     pub fn reachability(&self, viewer: &Viewer) -> Matrix {
         let now = self.now();
-        let mut found: BTreeMap<(String, Vantage), Found> = BTreeMap::new();
+        let mut found: BTreeMap<Place, Found> = BTreeMap::new();
         self.visit_devices(viewer, |state| {
             let Some(vantage) = vantage(state, now) else {
                 return;
@@ -143,29 +88,53 @@ impl Query {
                 found.entry(key).or_default().add(state, target, is_reached);
             }
         });
-        self.notes.matrix(viewer, found, now)
+        let notes = self.notes_of_today(now);
+        let noted_since = notes.first().map(|note| At(note.at));
+        matrix(found, &day(viewer, &notes), noted_since, now)
     }
 
     /// Notes the present for the day's view.
-    pub(super) fn note_reachability(&self) {
+    ///
+    /// # Errors
+    /// [`QueryError::Store`] when it cannot be kept.
+    pub(super) async fn note_reachability(&self) -> Result<(), QueryError> {
+        let note = self.answer(|query| Ok(query.reach_note())).await?;
+        Ok(self.store.commit(vec![Write::PutReachNote(note)]).await?)
+    }
+
+    fn reach_note(&self) -> ReachNote {
         let now = self.now();
-        let mut cells: BTreeMap<Key, Reached> = BTreeMap::new();
+        let mut found: BTreeMap<(Place, Label), Reached> = BTreeMap::new();
         self.store.visit_devices(None, |state| {
             if let Some(vantage) = vantage(state, now) {
                 for (target, is_reached) in states(state) {
-                    let key = (
-                        target.to_owned(),
-                        vantage.clone(),
-                        state.device.site.clone(),
-                    );
-                    if cells.len() < CELLS || cells.contains_key(&key) {
-                        cells.entry(key).or_default().count(is_reached);
+                    let place = (target.to_owned(), vantage.clone());
+                    let key = (place, state.device.site.clone());
+                    if found.len() < CELLS || found.contains_key(&key) {
+                        found.entry(key).or_default().count(is_reached);
                     }
                 }
             }
             std::ops::ControlFlow::Continue(())
         });
-        self.notes.put(Note { at: now, cells });
+        let cells = found
+            .into_iter()
+            .map(|(((target, vantage), site), reached)| ReachCell {
+                target,
+                vantage,
+                site,
+                reached,
+            });
+        ReachNote {
+            at: now,
+            cells: cells.collect(),
+        }
+    }
+
+    fn notes_of_today(&self, now: UnixMs) -> Vec<Arc<ReachNote>> {
+        let mut notes = self.store.reach_notes();
+        notes.retain(|note| (0..=DAY_MS).contains(&now.since(note.at)));
+        notes
     }
 }
 
@@ -231,75 +200,58 @@ impl Found {
     }
 }
 
-impl Notes {
-    fn put(&self, note: Note) {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if notes.len() >= NOTES {
-            notes.pop_front();
-        }
-        notes.push_back(note);
+fn matrix(
+    mut found: BTreeMap<Place, Found>,
+    day: &Day,
+    noted_since: Option<At>,
+    now: UnixMs,
+) -> Matrix {
+    let (mut names, mut vantages) = (BTreeSet::new(), BTreeSet::new());
+    for (target, vantage) in found.keys().chain(day.keys()) {
+        names.insert(target.clone());
+        vantages.insert(vantage.clone());
     }
-
-    fn matrix(
-        &self,
-        viewer: &Viewer,
-        mut found: BTreeMap<(String, Vantage), Found>,
-        now: UnixMs,
-    ) -> Matrix {
-        let day = self.day(viewer, now);
-        let keys = found.keys().chain(day.keys());
-        let (mut names, mut vantages) = (BTreeSet::new(), BTreeSet::new());
-        for (target, vantage) in keys {
-            names.insert(target.clone());
-            vantages.insert(vantage.clone());
+    let vantages: Vec<Vantage> = vantages.into_iter().collect();
+    let targets = names.into_iter().map(|name| {
+        let keys = vantages.iter().map(|v| (name.clone(), v.clone()));
+        let keys: Vec<_> = keys.collect();
+        Target {
+            cells: keys
+                .iter()
+                .map(|key| found.remove(key).map(Found::cell))
+                .collect(),
+            day: keys
+                .iter()
+                .map(|key| day.get(key).cloned().unwrap_or_default())
+                .collect(),
+            name,
         }
-        let vantages: Vec<Vantage> = vantages.into_iter().collect();
-        let targets = names.into_iter().map(|name| {
-            let keys = vantages.iter().map(|v| (name.clone(), v.clone()));
-            let keys: Vec<_> = keys.collect();
-            Target {
-                cells: keys
-                    .iter()
-                    .map(|key| found.remove(key).map(Found::cell))
-                    .collect(),
-                day: keys
-                    .iter()
-                    .map(|key| day.get(key).cloned().unwrap_or_default())
-                    .collect(),
-                name,
+    });
+    Matrix {
+        at: At(now),
+        targets: targets.collect(),
+        noted_since,
+        vantages,
+    }
+}
+
+/// What was noted of the laptops that a viewer may see.
+fn day(viewer: &Viewer, notes: &[Arc<ReachNote>]) -> Day {
+    let mut day = Day::new();
+    for note in notes {
+        for cell in &note.cells {
+            if !viewer.sees_site(&cell.site) {
+                continue;
             }
-        });
-        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Matrix {
-            at: At(now),
-            targets: targets.collect(),
-            noted_since: notes.front().map(|note| At(note.at)),
-            vantages,
-        }
-    }
-
-    fn day(
-        &self,
-        viewer: &Viewer,
-        now: UnixMs,
-    ) -> BTreeMap<(String, Vantage), Vec<(UnixMs, Reached)>> {
-        let mut day: BTreeMap<_, Vec<(UnixMs, Reached)>> = BTreeMap::new();
-        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_today = notes.iter().filter(|note| now.since(note.at) <= 86_400_000);
-        for note in of_today {
-            for ((target, vantage, site), reached) in &note.cells {
-                if !viewer.sees_site(site) {
-                    continue;
-                }
-                let cells = day.entry((target.clone(), vantage.clone())).or_default();
-                match cells.last_mut() {
-                    Some((at, sum)) if *at == note.at => sum.add(*reached),
-                    _ => cells.push((note.at, *reached)),
-                }
+            let key = (cell.target.clone(), cell.vantage.clone());
+            let noted = day.entry(key).or_default();
+            match noted.last_mut() {
+                Some((at, sum)) if *at == note.at => sum.add(cell.reached),
+                _ => noted.push((note.at, cell.reached)),
             }
         }
-        day
     }
+    day
 }
 
 #[cfg(test)]

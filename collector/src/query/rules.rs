@@ -11,7 +11,9 @@ use crate::edition::Edition;
 use crate::evaluate::backtest::AlertLine;
 use crate::evaluate::backtest::preview::{Difference, compare, is_absence, narrowed};
 use crate::evaluate::book::{ChangeError, DEFAULT_TEXT, RuleChange, UNFILED};
-use crate::evaluate::rules::edit::{Written, line_of, name_of, rule_text, with_rule, without_rule};
+use crate::evaluate::rules::edit::{
+    Written, header_line, line_of, name_of, rule_text, with_rule, without_rule,
+};
 use crate::evaluate::rules::{Rule, RuleError, RuleSet};
 use crate::mark::Subject;
 use crate::store::{Role, Store};
@@ -160,13 +162,14 @@ pub struct ChangesAnswer {
 pub struct PreviewAnswer {
     /// Over how many days.
     pub days: u64,
-    /// How many laptops were looked at: as many as the time for an answer allows, chosen evenly.
+    /// How many laptops were looked at: as many as the time for an answer allows, chosen evenly; 0 where no
+    /// rule could tell of anything else.
     pub looked_at: u64,
     /// How many laptops there are.
     pub devices: u64,
     /// What the change changes.
     pub changes: ChangesAnswer,
-    /// The rules whose alerts may differ.
+    /// The rules whose alerts may differ, and the one that was given, even where nothing of it differs.
     pub rules: Vec<PreviewRule>,
     /// Rules that a history says nothing about, since they are about silence.
     pub not_judged: Vec<String>,
@@ -235,6 +238,14 @@ impl Wanted {
         let name = name_of(&rule)
             .ok_or_else(|| QueryError::field("rule", "must be one [[rule]] with a name"))?;
         Ok(Self::Rule { name, rule })
+    }
+
+    /// The rule that somebody is at work on, where it is one that they give.
+    fn given(&self) -> Option<&String> {
+        match self {
+            Self::Rule { name, .. } => Some(name),
+            Self::Text(_) | Self::Without(_) | Self::Version(_) => None,
+        }
     }
 }
 
@@ -385,7 +396,9 @@ impl Query {
         let (_, after) = self.checked(wanted)?;
         let before = self.book.rules();
         let difference = Difference::between(&before, &after);
-        let names = difference.names(&before, &after);
+        let mut names = difference.names(&before, &after);
+        // Whoever tries a rule as it is asks what it fires.
+        names.extend(wanted.given().cloned());
         let mut preview = Preview::new(&names);
         let (narrow_before, narrow_after) = (narrowed(&before, &names), narrowed(&after, &names));
         let now = self.now();
@@ -475,22 +488,22 @@ impl Query {
             }
         };
         let rules = RuleSet::parse(UNFILED, &text).map_err(|mistake| {
-            let Wanted::Rule { name, .. } = wanted else {
+            let Wanted::Rule { name, rule } = wanted else {
                 return QueryError::Rules(mistake);
             };
-            QueryError::Rules(within_rule(mistake, &text, name))
+            QueryError::Rules(within_rule(mistake, &text, name, rule))
         })?;
         Ok((text, rules))
     }
 }
 
-/// A mistake of one rule by its own lines.
-fn within_rule(mistake: RuleError, text: &str, name: &str) -> RuleError {
+/// A mistake of one rule by the lines of its text as it was given: with comments before its header, or without one.
+fn within_rule(mistake: RuleError, text: &str, name: &str, given: &str) -> RuleError {
     let first = line_of(text, name).filter(|_| mistake.rule == name);
     match first.filter(|first| *first <= mistake.line) {
         Some(first) => RuleError {
             file: "rule".to_owned(),
-            line: mistake.line - first + 1,
+            line: mistake.line - first + header_line(given).unwrap_or_default(),
             ..mistake
         },
         None => mistake,

@@ -13,6 +13,7 @@ use crate::incident::Incident;
 use crate::mark::{Marks, Subject};
 use crate::memo::{Memo, MemoKey};
 use crate::notification::{Notification, NotificationKey};
+use crate::reach_note::ReachNote;
 use crate::silence::{Silence, SilenceId};
 use crate::user::User;
 
@@ -61,6 +62,8 @@ pub enum Write {
     PutPupil(Pupil),
     /// Forgets a pupil of a roster.
     RemovePupil(Word),
+    /// Makes or replaces what was noted of the day.
+    PutReachNote(ReachNote),
     /// Makes or replaces an API token.
     PutApiToken(ApiTokenRecord),
     /// Removes an API token, by name.
@@ -114,6 +117,7 @@ impl Write {
             Self::PutToken(_)
             | Self::PutEdition(_)
             | Self::RemoveEdition(_)
+            | Self::PutReachNote(_)
             | Self::PutMemo(_)
             | Self::RemoveMemo(_)
             | Self::PutApiToken(_)

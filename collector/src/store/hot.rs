@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::de::DeserializeOwned;
 
-use super::codec::{first_piece, split};
+use super::codec::{first_piece, split, unpack};
 use super::database::{Database, Op, io_error, sync_tree};
 use super::keys::{self, Place, SCHEMA, TreeName, meta};
 use super::log::LogEntry;
 use super::memory::{Entry, Memory};
 use super::{OpenError, StoreError, legacy, renew, seal, snapshot};
 use crate::device::Device;
+use crate::reach_note::ReachNote;
 
 /// Memory for pages of the hot database; most reads are answered from our own memory.
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
@@ -353,6 +354,15 @@ impl Hot {
                     problem,
                 })?;
             memory.editions.insert(edition.number, edition.into());
+        }
+        for note in self.values_in_pieces(TreeName::Reach) {
+            let (key, bytes) = note?;
+            let note: Result<ReachNote, _> = unpack(&bytes).and_then(|bytes| json(&bytes));
+            let note = note.map_err(|problem| StoreError::Damaged {
+                place: format!("reach/{}", key.escape_ascii()),
+                problem,
+            })?;
+            memory.reach.insert(note.slot(), note.into());
         }
         let mut inventory = crate::asset::Inventory::default();
         for asset in self.records::<crate::asset::Asset>(TreeName::Assets)? {

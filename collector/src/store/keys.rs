@@ -24,6 +24,7 @@
 //!   rules          number[4] piece[2]                     -> Edition, JSON, in pieces
 //!   assets         tag                                    -> Asset, JSON
 //!   pupils         reference                              -> Pupil, JSON
+//!   reach          slot[1] piece[2]                       -> ReachNote, JSON, zstd, in pieces
 //!   cursors        device[16] spool[16]                   -> schema 1 only; they are in `state` now
 //! DATA/history/                  databases by corrected time, in UTC
 //!   <date>.<generation>/         a day as it was sealed, until it is merged
@@ -145,11 +146,13 @@ pub enum TreeName {
     Assets,
     /// Pupils of the rosters, by opaque references.
     Pupils,
+    /// How far laptops got over the day.
+    Reach,
 }
 
 impl TreeName {
     /// Every tree, in the order of its number.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Meta,
         Self::Devices,
         Self::Cursors,
@@ -171,6 +174,7 @@ impl TreeName {
         Self::Rules,
         Self::Assets,
         Self::Pupils,
+        Self::Reach,
     ];
 
     /// The tree's name on disk.
@@ -197,6 +201,7 @@ impl TreeName {
             Self::Rules => "rules",
             Self::Assets => "assets",
             Self::Pupils => "pupils",
+            Self::Reach => "reach",
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::incident::{Incident, IncidentId};
 use crate::mark::{Marks, Subject};
 use crate::memo::{Memo, MemoKey};
 use crate::notification::{Notification, NotificationKey};
+use crate::reach_note::ReachNote;
 use crate::silence::{Silence, SilenceId};
 use crate::user::User;
 
@@ -54,6 +55,7 @@ pub(super) struct Memory {
     pub memos: BTreeMap<MemoKey, Memo>,
     /// The versions of the rules, by number.
     pub editions: BTreeMap<u32, Arc<Edition>>,
+    pub reach: BTreeMap<u8, Arc<ReachNote>>,
     /// Shared with who reads it; a reader keeps what it began to read.
     pub inventory: Arc<Inventory>,
     pub tokens: BTreeMap<String, EnrolmentTokenRecord>,
@@ -176,6 +178,9 @@ impl Memory {
             }
             Write::RemovePupil(reference) => {
                 Arc::make_mut(&mut self.inventory).remove_pupil(reference);
+            }
+            Write::PutReachNote(note) => {
+                self.reach.insert(note.slot(), Arc::new(note.clone()));
             }
             Write::PutApiToken(token) => {
                 self.api_tokens.insert(token.name.clone(), token.clone());

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rollcall_shared::time::UnixMs;
 use tokio::sync::{broadcast, mpsc, watch};
 
-use super::codec::record;
+use super::codec::{pack, record};
 use super::counters::{self, Counters};
 use super::database::Op;
 use super::history::History;
@@ -173,6 +173,14 @@ impl Shared {
             ),
             Write::RemovePupil(reference) => {
                 remove(TreeName::Pupils, reference.as_str().as_bytes())
+            }
+            Write::PutReachNote(note) => {
+                let json = serde_json::to_vec(note).expect("it is plain data");
+                return Ok(hot::put_pieces(
+                    TreeName::Reach,
+                    &[note.slot()],
+                    &pack(&json),
+                ));
             }
             Write::PutApiToken(token) => put(
                 TreeName::ApiTokens,

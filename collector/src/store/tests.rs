@@ -14,6 +14,7 @@ use super::*;
 use crate::alert::AlertId;
 use crate::audit::AuditLine;
 use crate::device::{Device, SeriesKey};
+use crate::reach_note::{CELLS, ReachCell, Reached, Vantage};
 
 const NOW: UnixMs = UnixMs(1_790_000_000_000);
 const MINUTE: i64 = 60_000;
@@ -78,6 +79,42 @@ async fn with_device(data: &Path) -> (Store, Device) {
         .await
         .unwrap();
     (store, device)
+}
+
+#[tokio::test]
+async fn what_was_noted_of_the_day_outlives_a_restart_and_the_next_day_takes_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::create(dir.path(), options(), NOW).unwrap();
+    let note = |days: i64, cells: u32| {
+        let cell = |n: u32| ReachCell {
+            target: format!("target {n}"),
+            vantage: Vantage::OnCampus("Lincoln".to_owned()),
+            site: "Lincoln".parse().unwrap(),
+            reached: Reached {
+                reached: n.wrapping_mul(0x9e37_79b9),
+                failed: n,
+            },
+        };
+        ReachNote {
+            at: NOW.plus_ms(days * 86_400_000),
+            cells: (0..cells).map(cell).collect(),
+        }
+    };
+    // The larger one has many pieces, of which the smaller leaves some behind.
+    for (days, cells) in [(0, CELLS as u32), (1, 3)] {
+        let put = Write::PutReachNote(note(days, cells));
+        store.commit(vec![put]).await.unwrap();
+        let shown = store.reach_notes();
+        assert_eq!(*shown[0], note(days, cells));
+        assert_eq!(shown.len(), 1);
+    }
+    drop(store);
+    let store = Store::open(dir.path(), options(), NOW).unwrap();
+    assert_eq!(*store.reach_notes()[0], note(1, 3));
+    drop(store);
+    let scratch = tempfile::tempdir().unwrap();
+    let report = check_store(dir.path(), scratch.path()).unwrap();
+    assert_eq!(report.findings, []);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use crate::incident::{Incident, IncidentId};
 use crate::mark::{Marks, Subject};
 use crate::memo::{Memo, MemoKey};
 use crate::notification::Notification;
+use crate::reach_note::ReachNote;
 use crate::silence::{Silence, SilenceId};
 use crate::user::User;
 
@@ -303,6 +304,15 @@ impl Store {
     #[must_use]
     pub fn editions(&self) -> BTreeMap<u32, Arc<Edition>> {
         self.shared().memory().editions.clone()
+    }
+
+    /// What was noted of how far laptops got over the day, by ascending time; a note that is as old as its
+    /// successor's day may still be among them.
+    #[must_use]
+    pub fn reach_notes(&self) -> Vec<Arc<ReachNote>> {
+        let mut notes: Vec<_> = self.shared().memory().reach.values().cloned().collect();
+        notes.sort_unstable_by_key(|note| note.at);
+        notes
     }
 
     /// What the inventory says of a device.

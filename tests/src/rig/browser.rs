@@ -249,6 +249,34 @@ impl Window {
         let _ = self.must("/actions", &json!({ "actions": [keyboard] }));
     }
 
+    /// Moves the pointer over an element from one share of its width to another, half way down; with the button
+    /// held where it drags.
+    ///
+    /// # Panics
+    /// When there is no such element, or the browser refuses.
+    pub fn point(&self, selector: &str, from: f64, to: f64, drags: bool) {
+        let element = json!(selector);
+        let _ = self.run(&format!(
+            "document.querySelector({element}).scrollIntoView({{ block: 'center' }})"
+        ));
+        let place = self.run(&format!(
+            "const box = document.querySelector({element}).getBoundingClientRect();
+             return [box.left, box.width, box.top + box.height / 2]"
+        ));
+        let number = |at: usize| place[at].as_f64().expect("a box has numbers");
+        let moved = |share: f64| {
+            let (x, y) = (number(0) + share * number(1), number(2));
+            json!({ "type": "pointerMove", "duration": 50, "x": x.round() as i64, "y": y.round() as i64 })
+        };
+        let button = |kind: &str| json!({ "type": kind, "button": 0 });
+        let mut actions = vec![moved(from)];
+        actions.extend(drags.then(|| button("pointerDown")));
+        actions.extend([moved(f64::midpoint(from, to)), moved(to)]);
+        actions.extend(drags.then(|| button("pointerUp")));
+        let mouse = json!({ "type": "pointer", "id": "mouse", "parameters": { "pointerType": "mouse" }, "actions": actions });
+        let _ = self.must("/actions", &json!({ "actions": [mouse] }));
+    }
+
     /// Types a text letter by letter, whatever has the focus.
     ///
     /// # Panics

@@ -101,10 +101,20 @@ impl Process {
         self.wait(limit)
     }
 
-    /// Ends it as a crash would, at once.
+    /// Ends it as a crash would, at once, with what it has started: `faketime` runs the agent as its child, and
+    /// nginx answers by its workers.
     pub fn kill(&mut self) {
+        // One that has ended may have given its number to another.
+        let started = match self.ended() {
+            Some(_) => Vec::new(),
+            None => descendants(self.child.id()),
+        };
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for id in started {
+            // One that ended together with its parent is gone already.
+            let _ = kill_process(id, Signal::KILL);
+        }
     }
 }
 
@@ -119,6 +129,27 @@ impl Drop for Process {
             eprintln!("--- {} ({how}) ---\n{tail}", self.name);
         }
     }
+}
+
+/// The processes that a process has started and that run, and those that these have.
+fn descendants(of: u32) -> Vec<Pid> {
+    let mut found = vec![of];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        let tasks = fs::read_dir(format!("/proc/{parent}/task"));
+        for task in tasks.into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            found.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|id| id.parse::<u32>().ok()),
+            );
+        }
+        next += 1;
+    }
+    let ids = found.into_iter().skip(1);
+    ids.filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?))
+        .collect()
 }
 
 /// Runs a command to its end.
@@ -192,5 +223,35 @@ impl Finished {
             self.stderr
         );
         self.stderr
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rig::patience::{PATIENCE, require};
+
+    #[test]
+    fn what_a_process_has_started_ends_with_it() {
+        let folder = super::super::folder();
+        let mut command = Command::new("sh");
+        // The shell waits for its child, and would leave it behind if it alone were ended.
+        command.args(["-c", "sleep 300 & sleep 300; wait"]);
+        let mut process = Process::start("parent", folder.path(), &mut command);
+        let started = eventually("two children", PATIENCE, || {
+            let started = descendants(process.id());
+            require(started.len() == 2, || format!("{started:?}"))?;
+            Ok::<_, String>(started)
+        });
+        process.kill();
+        eventually("their end", PATIENCE, || {
+            let left = started.iter().filter(|id| {
+                let stat = fs::read_to_string(format!("/proc/{}/stat", id.as_raw_nonzero()));
+                // A zombie waits for whoever took it over.
+                stat.is_ok_and(|stat| !stat.contains(") Z "))
+            });
+            let left: Vec<_> = left.collect();
+            require(left.is_empty(), || format!("{left:?}"))
+        });
     }
 }

@@ -77,6 +77,33 @@ fn browser_a_laptop_is_found_and_its_chart_read_by_keyboard_alone() {
     desk.nothing_wrong(&window);
 }
 
+#[test]
+fn browser_a_chart_tells_its_values_under_the_pointer_and_zooms_where_it_is_dragged() {
+    let Some(desk) = Desk::open("a chart by the pointer, in Chromium") else {
+        return;
+    };
+    let window = desk.admin();
+    let laptop = desk.laptop();
+    window.go(&desk.at(&format!("/devices/{laptop}?part=battery&range=week")));
+    window.wait(
+        "charts that zoom",
+        "document.querySelector('[data-history][data-ready]')",
+    );
+    let chart = "figure[data-metric='hw.battery.charge']";
+    let (plot, told) = (format!("{chart} .u-over"), format!("{chart} .told"));
+    window.point(&plot, 0.1, 0.5, false);
+    let at = window.text(&told).unwrap_or_default();
+    assert!(at.contains(": "), "a moment and its value: {at}");
+    window.point(&plot, 0.3, 0.6, true);
+    let shows =
+        |words: &str| format!("document.querySelector(\"{told}\").textContent.includes('{words}')");
+    window.wait("a part of the week", &shows(" to "));
+    let _ = window.run(&format!("document.querySelector(\"{chart}\").focus()"));
+    window.keys(["0"]);
+    window.wait("the whole week", &shows("All of it"));
+    desk.nothing_wrong(&window);
+}
+
 /// Presses Tab until what a selector means has the focus.
 fn tab_to(window: &Window, selector: &str) {
     for _ in 0..TABS {

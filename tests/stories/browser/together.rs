@@ -63,7 +63,14 @@ fn browser_a_rule_with_a_mistake_is_told_where_and_one_without_is_tried_and_save
     admin.click("button[value=save]");
     admin.wait_text("#problem", "field severity");
     let problem = admin.text("#problem").unwrap_or_default();
-    assert!(problem.contains("line 4"), "{problem}");
+    let line = "const lines = document.querySelector('#rule').value.split('\\n');
+                return 1 + lines.findIndex((line) => line.startsWith('severity'))";
+    let line = admin.run(line).as_u64().expect("the line is there");
+    assert!(problem.contains(&format!("line {line},")), "{problem}");
+    assert!(
+        problem.contains("severity = \"warnin\""),
+        "the line as it stands: {problem}"
+    );
     assert!(problem.contains("warning"), "the nearest word: {problem}");
     assert_eq!(admin.count("textarea[aria-invalid=true]"), 1);
 
@@ -92,7 +99,7 @@ fn browser_a_rule_with_a_mistake_is_told_where_and_one_without_is_tried_and_save
 }
 
 /// Puts a text in another's place in the field of a rule.
-fn write_rule(window: &Window, from: &str, to: &str) {
+pub(super) fn write_rule(window: &Window, from: &str, to: &str) {
     let (from, to) = (json!(from), json!(to));
     window.wait(
         "the rule",

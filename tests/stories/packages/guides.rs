@@ -14,8 +14,8 @@ use super::built;
 use super::deb::tree;
 use crate::settings::QUICK;
 
-const ADDRESS: &str = "rollcall.district.example:443";
-const TOKEN: &str = "rc1.YOUR-TOKEN";
+pub(super) const ADDRESS: &str = "rollcall.district.example:443";
+pub(super) const TOKEN: &str = "rc1.YOUR-TOKEN";
 
 /// The blocks of a page that are marked to be run, of one language.
 fn blocks(page: &str, language: &str) -> Vec<String> {

@@ -281,3 +281,185 @@ fn the_quick_card_has_every_exit_code() {
     let given: BTreeSet<u8> = waiting.chain([0, 3, 5]).collect();
     assert_eq!(told, given);
 }
+
+/// What the collector's page says of machines follows from the benchmarks of the README, and is neither too small nor
+/// many times too large.
+#[test]
+fn the_sizes_of_machines_follow_from_the_benchmarks() {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let page = fs::read_to_string(repository().join("deploy/collector/README.md")).unwrap();
+    let cell = |row: &str| {
+        let line = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| {row}")));
+        let line = line.unwrap_or_else(|| panic!("README.md has no row `{row}`"));
+        line.split('|').nth(2).unwrap().trim().to_owned()
+    };
+    let number = |text: &str| text.replace(',', "").parse::<f64>().unwrap();
+    let parts = cell("of these: every reading; roll-ups; state");
+    let parts: Vec<&str> = parts.split("; ").collect();
+    let (reading, rolled) = (parts[0], parts[1]);
+    let (memory, wire) = (
+        cell("KiB of memory for each connected laptop"),
+        cell("bytes on the wire a day"),
+    );
+    let silent = cell("CPU s an hour of a collector with ten silent laptops");
+    let quarters = "1.7 KB\na laptop and day";
+    assert!(readme.contains(quarters), "README.md lacks `{quarters}`");
+    let page_line = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    for told in [
+        format!("At {reading} bytes each"),
+        format!("{rolled} bytes each for 400 days"),
+        format!("{memory} KiB of memory for each connection"),
+        format!(
+            "{:.0} kB a laptop and day on the wire",
+            number(&wire) / 1000.0
+        ),
+        format!(
+            "{} processor seconds an hour for 1,000 silent",
+            &silent[silent.len() - 3..]
+        ),
+    ] {
+        assert!(page_line.contains(&told), "the page lacks `{told}`");
+    }
+
+    let store = rollcall_collector::config::Config::default().store;
+    let samples = 21_600.0;
+    let days = |days: u32| f64::from(days);
+    let of_laptop = samples * number(reading) * days(store.raw_days)
+        + samples * number(rolled) * days(store.rollup_1h_days)
+        + 1700.0 * days(store.rollup_15m_days - store.raw_days);
+    let (_, table) = page.split_once("| laptops | processors |").unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut checked = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let amount =
+            |cell: &str| number(cell.trim_start_matches("under ").split(' ').next().unwrap());
+        let laptops = amount(cells[1]);
+        let (gib, gb, mbit) = (amount(cells[3]), amount(cells[4]), amount(cells[5]));
+        let disk = laptops * of_laptop / 1e9;
+        assert!(
+            (1.5 * disk..4.0 * disk).contains(&gb),
+            "{row}: {disk:.1} GB are needed"
+        );
+        let connections = laptops * number(&memory) / 1024.0 / 1024.0;
+        assert!(
+            gib > 2.0 * connections,
+            "{row}: {connections:.2} GiB for connections"
+        );
+        let mean = laptops * number(&wire) * 8.0 / 36_000.0 / 1e6;
+        assert!(
+            (0.9 * mean..1.5 * mean).contains(&mbit),
+            "{row}: {mean:.3} Mbit/s"
+        );
+        checked += 1;
+    }
+    assert_eq!(checked, 5);
+}
+
+/// Where the installers put things, and what they call them, is what the pages say.
+#[test]
+fn paths_and_names_on_the_pages_are_those_of_the_packages() {
+    let read = |path: &str| fs::read_to_string(repository().join(path)).unwrap();
+    let guides: String = ["intune", "group-policy", "pdq", "sccm", "disk-image"]
+        .map(|name| read(&format!("deploy/guides/{name}.md")))
+        .concat()
+        + &read("deploy/windows/README.md");
+    let installer = read("deploy/windows/rollcall-agent.wxs");
+    // Each property that a command of the pages sets is one that the installer knows.
+    let set = guides.split_whitespace().filter_map(|word| {
+        let (name, _) = word.trim_matches(['`', '[', '(']).split_once('=')?;
+        let is_property = name.len() > 3 && name.chars().all(|c| c.is_ascii_uppercase());
+        is_property.then(|| name.to_owned())
+    });
+    let set: BTreeSet<String> = set.collect();
+    let of_windows = ["REINSTALL", "REINSTALLMODE"];
+    for name in &set {
+        let known = of_windows.contains(&name.as_str()) || installer.contains(name.as_str());
+        assert!(known, "the installer knows no {name}");
+    }
+    assert!(
+        set.contains("COLLECTOR") && set.contains("TOKEN") && set.contains("KEEPDATA"),
+        "{set:?}"
+    );
+    // The registry, the program, the data folder and the service.
+    for (told, written) in [
+        (
+            r"SOFTWARE\Rollcall\Agent",
+            r#"Key="SOFTWARE\Rollcall\Agent" Name="Version""#,
+        ),
+        (
+            r"%ProgramFiles%\Rollcall\rollcall-agent.exe",
+            r#"Name="rollcall-agent.exe""#,
+        ),
+        (r"%ProgramData%\Rollcall", "[CommonAppDataFolder]Rollcall"),
+        (
+            "sc query rollcall-agent",
+            r#"<ServiceInstall Id="Service" Name="rollcall-agent""#,
+        ),
+    ] {
+        assert!(guides.contains(told), "no page says {told}");
+        assert!(
+            installer.contains(written),
+            "the installer has no {written}"
+        );
+    }
+    let code = |text: &str| {
+        text.split('`')
+            .filter(|code| code.contains('%'))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let known = [
+        r"%ProgramFiles%\Rollcall",
+        r"%ProgramData%\Rollcall",
+        "%TEMP%",
+    ];
+    for code in code(&guides) {
+        for path in code
+            .split('"')
+            .flat_map(|part| part.split(' '))
+            .filter(|part| part.starts_with('%'))
+        {
+            assert!(
+                known.iter().any(|known| path.starts_with(known)),
+                "nothing lies in {path}"
+            );
+        }
+    }
+
+    let mac: String = ["jamf", "munki", "mosyle"]
+        .map(|name| read(&format!("deploy/guides/{name}.md")))
+        .concat();
+    let packaging = read("deploy/packaging/flatpkg.py");
+    let paths = mac
+        .split(['`', ' ', '\n'])
+        .filter_map(|word| word.strip_prefix("/usr/local/"));
+    let paths: BTreeSet<&str> = paths.collect();
+    assert_eq!(paths.len(), 2, "{paths:?}");
+    for path in paths {
+        let packed = format!("\"usr/local/{path}\"");
+        assert!(
+            packaging.contains(&packed),
+            "/usr/local/{path} is in no package"
+        );
+    }
+    let daemon = read("deploy/macos/org.rollcall.agent.plist");
+    for (told, file) in [
+        ("org.rollcall.agent", daemon),
+        (
+            "/Library/Application Support/Rollcall",
+            read("agent/src/config.rs"),
+        ),
+        (
+            "/Library/Managed Preferences/org.rollcall.agent.plist",
+            read("agent/src/settings/policy.rs"),
+        ),
+    ] {
+        assert!(mac.contains(told) && file.contains(told), "{told}");
+    }
+}

@@ -17,6 +17,7 @@ use rollcall_tests::rig::wine::Wine;
 use rollcall_tests::rig::world::Network;
 
 use super::faults::{FAKETIME, plug_in};
+use super::guides::{ADDRESS, TOKEN};
 use super::{NEXT, package};
 use crate::settings::QUICK;
 
@@ -42,11 +43,9 @@ fn the_installer_for_windows_installs_updates_repairs_and_removes() {
     let before = machine.snapshot();
     let token = collector.token(&["--site", "Lincoln", "--uses", "1"]);
 
-    machine.install(
-        &machine.now,
-        &[&collector_is(&collector), &format!("TOKEN={token}")],
-    );
+    machine.install_as_told(&collector, &token);
     let device = machine.await_device(&collector);
+    machine.verify_as_told();
     machine.the_token_is_nowhere(&token);
     let image = machine.wine.registry(SERVICE, "ImagePath");
     assert!(
@@ -97,7 +96,8 @@ fn the_installer_for_windows_installs_updates_repairs_and_removes() {
         "it is the same laptop still"
     );
 
-    machine.remove(&[]);
+    let removed = machine.msiexec_as_told("msiexec /x ", &machine.next, &[]);
+    assert!(removed.status.success(), "{removed:?}");
     let after = machine.snapshot();
     assert_eq!(
         difference(&before, &after),
@@ -268,6 +268,60 @@ impl Machine {
         assert!(self.has_service() && self.file(PROGRAM).exists());
     }
 
+    /// A command of the page for Intune with this installer, and with what is the story's own in place of the page's.
+    fn msiexec_as_told(&self, begin: &str, installer: &str, own: &[(&str, &str)]) -> Finished {
+        let page = guide("intune.md");
+        let line = page
+            .lines()
+            .map(str::trim)
+            .find(|line| line.starts_with(begin));
+        let words = line.expect("the page has the command").split(' ').skip(1);
+        let words: Vec<String> = words
+            .filter(|word| *word != "/qn")
+            .map(|word| match word.ends_with(".msi") {
+                true => installer.to_owned(),
+                false => own
+                    .iter()
+                    .fold(word.to_owned(), |word, (page, own)| word.replace(page, own)),
+            })
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_eq!(
+            line.map(|line| line.contains(" /qn")),
+            Some(true),
+            "{line:?}"
+        );
+        self.msiexec(&words)
+    }
+
+    fn install_as_told(&self, collector: &Collector, token: &str) {
+        let address = collector.grpc.to_string();
+        let own = [(ADDRESS, address.as_str()), (TOKEN, token)];
+        let done = self.msiexec_as_told("msiexec /i ", &self.now, &own);
+        assert!(done.status.success(), "{done:?}");
+        assert!(self.has_service() && self.file(PROGRAM).exists());
+    }
+
+    /// What all pages for Windows say of how to verify, in the shell that they name.
+    fn verify_as_told(&self) {
+        let page = guide("intune.md");
+        let (_, verify) = page.split_once("## Verify").unwrap();
+        let block = verify.split("```").nth(1).unwrap().trim();
+        for other in ["group-policy.md", "pdq.md", "sccm.md"] {
+            assert!(guide(other).contains(block), "{other} says it otherwise");
+        }
+        let script = self.folder.join("verify.cmd");
+        for line in block.lines() {
+            // A shell's way with quotes in its arguments is its own; a script has the line as it is.
+            fs::write(&script, format!("@{line}\r\n")).unwrap();
+            eventually(line, PATIENCE, || {
+                let done = self.wine.program(&["cmd", "/c", &Wine::path(&script)]);
+                let is_well = done.status.success() && !done.stdout.trim().is_empty();
+                require(is_well, || format!("{done:?}"))
+            });
+        }
+    }
+
     fn remove(&self, properties: &[&str]) {
         let done = self.msiexec(&[&["/x", &self.next], properties].concat());
         assert!(done.status.success(), "{done:?}");
@@ -403,6 +457,10 @@ impl Machine {
             .flat_map(|key| self.wine.registry_lines(key))
             .collect()
     }
+}
+
+fn guide(name: &str) -> String {
+    fs::read_to_string(rig::repository().join("deploy/guides").join(name)).unwrap()
 }
 
 /// What Wine itself leaves when it runs programs: the empty keys and the folder of its installer engine, that it has

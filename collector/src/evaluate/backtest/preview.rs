@@ -135,9 +135,15 @@ pub fn compare(
         told.retain(|line| names.contains(&line.rule));
         Ok(told)
     };
+    let told_before = told(before)?;
+    let is_same = before.rules == after.rules && before.calendar == after.calendar;
+    let told_after = match is_same {
+        true => told_before.clone(),
+        false => told(after)?,
+    };
     Ok(Compared {
-        before: told(before)?,
-        after: told(after)?,
+        before: told_before,
+        after: told_after,
     })
 }
 

@@ -119,14 +119,16 @@ impl<'a> Desk<'a> {
 /// What an incident says of its cause.
 pub(super) fn describe(incident: &mut Incident, shared: &Shared, instance: &str, found: &Found) {
     let what = shared.title.replace("{instance}", instance);
-    incident.title = match found.scope {
-        Scope::Everywhere if shared.collect => what,
-        _ => format!("{what} {}", found.scope),
+    // A list to be worked off claims no cause.
+    let is_list = shared.collect && found.scope == Scope::Everywhere;
+    incident.title = match is_list {
+        true => what,
+        false => format!("{what} {}", found.scope),
     };
     incident.site = match &found.scope {
         Scope::SiteNetwork(site) => site.parse().ok(),
         _ => None,
     };
-    incident.confidence = Some(found.confidence);
+    incident.confidence = (!is_list).then_some(found.confidence);
     incident.exposed = found.exposed;
 }

@@ -662,7 +662,9 @@ fn what_is_worked_off_is_one_list_that_ends_with_its_last_laptop() {
     district.fire_all(&scattered, "disk-not-encrypted", "");
     district.run(2 * HOUR);
     assert_eq!(district.titles(), ["Disk is not encrypted"]);
-    let list = district.open().next().unwrap().id;
+    let list = district.open().next().unwrap();
+    assert_eq!(list.confidence, None, "a list claims no cause");
+    let list = list.id;
     let late = district.where_(|_| true)[1];
     district.fire(late, "disk-not-encrypted", "");
     district.run(10 * MINUTE);

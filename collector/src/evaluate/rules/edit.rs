@@ -105,6 +105,13 @@ pub fn line_of(text: &str, name: &str) -> Option<usize> {
     Some(before.matches('\n').count() + 1)
 }
 
+/// The line of the header in the text of one rule, from 1; `None` where it has none.
+#[must_use]
+pub fn header_line(rule: &str) -> Option<usize> {
+    let place = rule.lines().position(|line| line.trim() == "[[rule]]")?;
+    Some(place + 1)
+}
+
 fn parse(file: &str, text: &str) -> Result<DocumentMut, RuleError> {
     text.parse().map_err(|error: toml_edit::TomlError| {
         let span = error.span().unwrap_or(0..0);
@@ -131,13 +138,13 @@ fn place_of(rules: &ArrayOfTables, name: &str) -> Option<usize> {
 
 fn one_rule(name: &str, rule: &str) -> Result<Table, RuleError> {
     let wrong = |problem: String| Mistake::new(0..0, "rule", problem).in_file("rule", rule);
-    let has_header = rule.lines().any(|line| line.trim() == "[[rule]]");
-    let whole = if has_header {
-        rule.to_owned()
-    } else {
-        format!("[[rule]]\n{rule}")
+    let document = match header_line(rule) {
+        Some(_) => parse("rule", rule)?,
+        None => parse("rule", &format!("[[rule]]\n{rule}")).map_err(|mistake| RuleError {
+            line: mistake.line.saturating_sub(1),
+            ..mistake
+        })?,
     };
-    let document = parse("rule", &whole)?;
     let stranger = document.iter().find(|(key, _)| *key != "rule");
     if let Some((key, _)) = stranger {
         return Err(wrong(format!("`{key}` stands outside the rule")));
@@ -241,7 +248,7 @@ mod tests {
         let refused = |rule: &str| with_rule("f", FILE, "hot", rule).unwrap_err().to_string();
         assert!(refused("name = \"warm\"").contains("name = \"hot\""));
         assert!(
-            refused("name = ").starts_with("rule:2"),
+            refused("name = ").starts_with("rule:1"),
             "{}",
             refused("name = ")
         );

@@ -16,6 +16,7 @@ use super::frame::{AlertPlace, alert, minute, script, simulated_badge, style, ti
 use super::html::Html;
 use super::runbook;
 use crate::alert::AlertState;
+use crate::evaluate::rules::quantity::show_ms;
 use crate::query::http::Parameters;
 use crate::query::{
     AlertAnswer, AlertFilter, At, DeviceDetail, History, LatestAnswer, Query, QueryError,
@@ -355,10 +356,11 @@ fn fact(name: &'static str, content: Html) -> Html {
 }
 
 fn clock(skew_ms: i64) -> String {
+    let told = |seconds: i64| show_ms(seconds.saturating_abs().saturating_mul(1000));
     match skew_ms / 1000 {
         0 => "right".to_owned(),
-        seconds @ 1.. => format!("{seconds} s ahead"),
-        seconds => format!("{} s behind", seconds.unsigned_abs()),
+        seconds @ 1.. => format!("{} ahead", told(seconds)),
+        seconds => format!("{} behind", told(seconds)),
     }
 }
 
@@ -517,7 +519,7 @@ mod tests {
     #[test]
     fn a_clock_is_told_in_words() {
         assert_eq!(clock(900), "right");
-        assert_eq!(clock(61_000), "61 s ahead");
-        assert_eq!(clock(-61_000), "61 s behind");
+        assert_eq!(clock(61_900), "1 min 1 s ahead");
+        assert_eq!(clock(-4 * 3_600_000), "4 h behind");
     }
 }

@@ -1,6 +1,8 @@
 //! What surrounds every page: head, navigation, who is signed in; and the pieces that pages share.
 
-use http::Uri;
+use std::collections::BTreeMap;
+
+use http::{Method, Uri};
 use rollcall_shared::time::UnixMs;
 
 use super::SignedIn;
@@ -29,17 +31,20 @@ pub(super) struct Frame {
     role: Role,
     form_token: String,
     address: String,
+    /// Whether it is what came of a form: it is there once, and its address has nothing to load again.
+    is_answer: bool,
     now: UnixMs,
 }
 
 impl Frame {
-    pub fn new(who: &SignedIn, uri: &Uri, face: &Face) -> Self {
+    pub fn new(who: &SignedIn, method: &Method, uri: &Uri, face: &Face) -> Self {
         let address = uri.path_and_query();
         Self {
             name: who.viewer.name.clone(),
             role: who.viewer.role,
             form_token: who.form_token.clone(),
             address: address.map_or_else(String::new, |address| address.to_string()),
+            is_answer: method == Method::POST,
             now: face.query.now(),
         }
     }
@@ -66,7 +71,10 @@ impl Frame {
             .put(main)
             .raw("</main>")
             .put(self.footer())
-            .put(script("live.js"))
+            .put(match self.is_answer {
+                true => Html::new(),
+                false => script("live.js"),
+            })
             .put(script("keys.js"))
             .raw("</body></html>\n")
     }
@@ -113,12 +121,19 @@ impl Frame {
     }
 
     fn footer(&self) -> Html {
+        let again = match self.is_answer {
+            true => Html::new(),
+            false => Html::new()
+                .raw(" <a href=\"")
+                .text(&self.address)
+                .raw("\">Load again</a>"),
+        };
         Html::new()
             .raw("<footer class=\"bottom\"><p>As of ")
             .text(&minute(self.now))
-            .raw(" UTC. <a href=\"")
-            .text(&self.address)
-            .raw("\">Load again</a></p><p class=\"muted\">Rollcall ")
+            .raw(" UTC.")
+            .put(again)
+            .raw("</p><p class=\"muted\">Rollcall ")
             .raw(env!("CARGO_PKG_VERSION"))
             .raw("</p></footer>")
     }
@@ -265,7 +280,7 @@ pub(super) fn alert(
         })
         .put(match is_told {
             true => Html::new(),
-            false => guidance(alert),
+            false => guidance(&alert.id, &alert.runbook, &alert.family),
         })
         .raw("</div>");
     match place {
@@ -318,17 +333,21 @@ pub(super) fn ticket(ticket: &TicketAnswer) -> Html {
         .raw(ticket.state)
 }
 
-/// What staff do and what the family is told.
-fn guidance(alert: &AlertAnswer) -> Html {
-    details(
-        &format!("do-{}", alert.id),
-        "What to do",
-        runbook::render(&alert.runbook, Level::Fourth),
-    )
-    .put(details(
-        &format!("tell-{}", alert.id),
+/// What staff do and what the family is told, of the thing with this id.
+pub(super) fn guidance(of: &str, runbook: &str, family: &BTreeMap<String, String>) -> Html {
+    let told = Html::new().each(family, |(language, text)| {
+        Html::new()
+            .raw("<p lang=\"")
+            .text(language)
+            .raw("\">")
+            .text(text)
+            .raw("</p>")
+    });
+    let done = runbook::render(runbook, Level::Fourth);
+    details(&format!("do-{of}"), "What to do", done).put(details(
+        &format!("tell-{of}"),
         "What to tell the family",
-        family(alert),
+        told,
     ))
 }
 
@@ -345,18 +364,6 @@ pub(super) fn details(id: &str, summary: &str, content: Html) -> Html {
         .raw("</summary><div class=\"guidance\">")
         .put(content)
         .raw("</div></details>")
-}
-
-/// What the family is told, in each language.
-fn family(alert: &AlertAnswer) -> Html {
-    Html::new().each(&alert.family, |(language, text)| {
-        Html::new()
-            .raw("<p lang=\"")
-            .text(language)
-            .raw("\">")
-            .text(text)
-            .raw("</p>")
-    })
 }
 
 /// Whose work it is, in words.

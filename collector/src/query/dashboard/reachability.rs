@@ -4,7 +4,8 @@ use rollcall_shared::time::UnixMs;
 
 use super::frame::{minute, time};
 use super::html::Html;
-use crate::query::{Cell, Matrix, Reached, Target, Vantage};
+use crate::query::{Cell, Matrix, Target};
+use crate::reach_note::{Reached, Vantage};
 
 /// Share of laptops that fail from which a cell is marked: above what single bad links make.
 const SOME: f64 = 0.1;
@@ -44,8 +45,8 @@ fn day_note(matrix: &Matrix, now: UnixMs) -> Html {
         Some(at) => line
             .raw("noted since ")
             .put(time(at, now))
-            .raw(" (since the collector started at the longest).</p>"),
-        None => line.raw("nothing was noted yet since the collector started.</p>"),
+            .raw(". Where there is none, nobody tried or the collector was away.</p>"),
+        None => line.raw("nothing was noted yet.</p>"),
     }
 }
 

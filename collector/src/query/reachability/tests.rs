@@ -7,6 +7,7 @@ use rollcall_shared::time::SinceBootMs;
 
 use super::super::example::{Example, NOW, device, label};
 use super::*;
+use crate::reach_note::{NOTED_EVERY_MS, NOTES};
 use crate::store::{Arrival, Role, Write};
 
 /// A laptop of `site` that is at `place` and tells of Canvas.
@@ -114,15 +115,15 @@ async fn a_sites_outage_is_told_from_a_services() {
 #[tokio::test]
 async fn the_day_is_noted_and_bounded_and_each_site_sees_its_own() {
     let example = district().await;
-    for _ in 0..NOTES + 3 {
-        example.query.note_reachability();
-        example.pass(60_000);
+    for _ in 0..3 {
+        example.query.note_reachability().await.unwrap();
+        example.pass(NOTED_EVERY_MS);
     }
     let matrix = example.query.reachability(&viewer(&[]));
     assert_eq!(
         matrix.targets[0].day[0].len(),
-        13,
-        "of fifteen while they were present, three had to make room"
+        2,
+        "of three notes, they were present at two"
     );
     assert!(
         matrix.targets[0].cells.iter().all(Option::is_none),
@@ -139,7 +140,15 @@ async fn the_day_is_noted_and_bounded_and_each_site_sees_its_own() {
             .iter()
             .all(|(_, reached)| *reached == lincoln)
     );
-    example.pass(86_400_000);
+    for _ in 0..i64::from(NOTES) * 2 {
+        example.query.note_reachability().await.unwrap();
+        example.pass(NOTED_EVERY_MS / 2);
+    }
+    assert_eq!(
+        example.store.reach_notes().len(),
+        usize::from(NOTES),
+        "as many as there are in a day"
+    );
     let matrix = example.query.reachability(&viewer(&[]));
     assert!(
         matrix.targets.is_empty(),

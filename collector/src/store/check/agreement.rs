@@ -73,6 +73,7 @@ impl Agreement {
             | TreeName::Rules
             | TreeName::Assets
             | TreeName::Pupils
+            | TreeName::Reach
             | TreeName::Tokens
             | TreeName::ApiTokens
             | TreeName::Users

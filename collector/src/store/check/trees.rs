@@ -6,7 +6,7 @@ use rollcall_shared::metric;
 use rollcall_shared::time::UnixMs;
 use serde::de::DeserializeOwned;
 
-use super::super::codec::{Decoder, Problem, first_piece};
+use super::super::codec::{Decoder, Problem, first_piece, unpack};
 use super::super::keys::{self, Day, Part, Place, RolledFrom, SCHEMA, TreeName, Week, meta};
 use super::super::log::LogEntry;
 use super::super::memory::Entry;
@@ -23,6 +23,7 @@ use crate::incident::Incident;
 use crate::mark::Marks;
 use crate::memo::Memo;
 use crate::notification::Notification;
+use crate::reach_note::ReachNote;
 use crate::silence::Silence;
 use crate::user::User;
 
@@ -70,7 +71,7 @@ impl HotTree {
 
     fn is_in_pieces(&self, key: &[u8]) -> bool {
         match self.tree {
-            TreeName::Log | TreeName::State | TreeName::Rules => true,
+            TreeName::Log | TreeName::State | TreeName::Rules | TreeName::Reach => true,
             // Numbers of pieces are less than 256 here, and `seal` begins `sealed` too.
             TreeName::Meta => {
                 key.starts_with(meta::CONFIGURATION)
@@ -321,7 +322,7 @@ fn verify(tree: TreeName, key: &[u8], value: &[u8]) -> Result<(), Problem> {
             let pupil: Pupil = json(value)?;
             same(key, pupil.reference.as_str().as_bytes())
         }
-        TreeName::Log | TreeName::State | TreeName::Rules => {
+        TreeName::Log | TreeName::State | TreeName::Rules | TreeName::Reach => {
             Err("it is no piece of a value".to_owned())
         }
     }
@@ -343,6 +344,10 @@ fn verify_joined(tree: TreeName, prefix: &[u8], joined: &[u8]) -> Result<(), Pro
         TreeName::Rules => {
             let edition: Edition = json(joined)?;
             same(prefix, &keys::edition(edition.number))
+        }
+        TreeName::Reach => {
+            let note: ReachNote = json(&unpack(joined)?)?;
+            same(prefix, &[note.slot()])
         }
         TreeName::Meta if prefix == meta::SEAL => seal::parse_marks(joined).map(|_| ()),
         TreeName::Meta => json::<Configuration>(joined).map(|_| ()),
@@ -430,7 +435,7 @@ fn words(tree: TreeName, key: &[u8]) -> String {
             let rest = key.get(16..).unwrap_or_default();
             format!("{}, {}", device(key.get(..16)), texts(rest).join(" "))
         }
-        TreeName::Incidents | TreeName::Silences | TreeName::Marks => {
+        TreeName::Incidents | TreeName::Silences | TreeName::Marks | TreeName::Reach => {
             key.escape_ascii().to_string()
         }
         TreeName::AlertHistory | TreeName::IncidentHistory | TreeName::Audit => {
@@ -491,6 +496,7 @@ const fn lost(tree: TreeName) -> &'static str {
         TreeName::Rules => "a version of the rules",
         TreeName::Assets => "a laptop of the inventory, which an import brings back",
         TreeName::Pupils => "a pupil's school, which an import brings back",
+        TreeName::Reach => "ten minutes of what laptops reached over the day",
         TreeName::Tokens => "an enrolment token",
         TreeName::ApiTokens => "an API token",
         TreeName::Users => "a person who signs in, who is to be made anew",

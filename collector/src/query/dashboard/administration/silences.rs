@@ -79,11 +79,7 @@ fn row(silence: &SilenceAnswer, form: &str) -> Html {
         [] => "everything".to_owned(),
         some => some.join("; "),
     };
-    let repeats = match silence.repeats {
-        "once" => String::new(),
-        repeats => format!("{repeats}, {} ", silence.weekdays.join(", ")),
-    };
-    let when = format!("{repeats}{} to {}", silence.from, silence.until);
+    let when = when_text(silence);
     let holds = silence.holds_until.is_some();
     let end = Html::new()
         .raw("<form method=\"post\" action=\"/administration/silences/end\">")
@@ -108,6 +104,19 @@ fn row(silence: &SilenceAnswer, form: &str) -> Html {
         .put(cell("Who", Html::new().text(&silence.author)))
         .put(cell("End", end))
         .raw("</tr>")
+}
+
+/// When it holds, in the words of its own form: days of the year, times of the day, or moments in UTC.
+fn when_text(silence: &SilenceAnswer) -> String {
+    let SilenceAnswer { from, until, .. } = silence;
+    match silence.repeats {
+        "weekly" => format!("weekly, {} {from} to {until}", silence.weekdays.join(", ")),
+        "yearly" => format!("yearly, {from} to {until}"),
+        _ => {
+            let moment = |text: &str| text.replace('T', " ").chars().take(16).collect::<String>();
+            format!("{} to {} UTC", moment(from), moment(until))
+        }
+    }
 }
 
 fn make(form: &str, now: UnixMs) -> Html {
@@ -266,6 +275,7 @@ fn read<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, Que
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::At;
 
     const NOW: UnixMs = UnixMs(1_787_557_500_000);
 
@@ -306,6 +316,37 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn times_are_told_in_the_words_of_their_form() {
+        let answer = |repeats, weekdays: &[&'static str], from: &str, until: &str| SilenceAnswer {
+            id: String::new(),
+            kind: "silence",
+            devices: Vec::new(),
+            sites: Vec::new(),
+            groups: Vec::new(),
+            rules: Vec::new(),
+            models: Vec::new(),
+            repeats,
+            weekdays: weekdays.to_vec(),
+            from: from.to_owned(),
+            until: until.to_owned(),
+            holds_until: None,
+            over: false,
+            reason: String::new(),
+            author: String::new(),
+            created_at: At(NOW),
+            ended_by: None,
+        };
+        let (from, until) = (NOW.to_string(), NOW.plus_ms(DAY_MS).to_string());
+        let once = answer("once", &[], &from, &until);
+        let expected = format!("{} to {} UTC", minute(NOW), minute(NOW.plus_ms(DAY_MS)));
+        assert_eq!(when_text(&once), expected);
+        let weekly = answer("weekly", &["friday"], "22:00", "04:00");
+        assert_eq!(when_text(&weekly), "weekly, friday 22:00 to 04:00");
+        let yearly = answer("yearly", &[], "06-20", "08-15");
+        assert_eq!(when_text(&yearly), "yearly, 06-20 to 08-15");
     }
 
     #[test]

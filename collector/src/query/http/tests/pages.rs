@@ -377,6 +377,13 @@ async fn tokens_are_shown_once_and_end_sessions_when_they_are_revoked() {
     )
     .await;
     assert!(!page.body.contains(token), "it is not shown again");
+    for renewed in ["live.js", "Load again"] {
+        assert!(page.body.contains(renewed));
+        assert!(
+            !made.body.contains(renewed),
+            "nothing renews what came of a form"
+        );
+    }
     let known = example.store.tokens().remove(0);
     assert_eq!((known.site.as_str(), known.uses_left), ("Hay", Some(3)));
 

@@ -81,7 +81,23 @@ async fn one_rule_is_added_changed_disabled_and_every_version_can_be_put_back() 
         (&mistake["rule"], &mistake["field"]),
         (&json!("low"), &json!("op"))
     );
-    assert_eq!(mistake["line"], 6, "the header is a line: {}", refused.body);
+    assert_eq!(
+        mistake["line"], 5,
+        "of the text that was given: {}",
+        refused.body
+    );
+    // A rule comes with the comments before its header, and is given back with them.
+    let whole = format!("# Low is low.\n# Two lines.\n[[rule]]\n{wrong}");
+    for rule in [whole.clone(), whole.replace(" = \"info\"", " \"info\"")] {
+        let line = match rule == whole {
+            true => 8,
+            // No TOML at all.
+            false => 6,
+        };
+        let body = json!({ "rule": rule });
+        let told = call(&router, Method::PUT, &address, admin, body).await;
+        assert_eq!(told.json()["mistake"]["line"], line, "{}", told.body);
+    }
     assert!(
         refused.body.contains("did you mean `below`?"),
         "{}",
@@ -195,6 +211,23 @@ async fn a_change_is_tried_before_it_is_made() {
     assert_eq!(
         (&nothing["rules"], &nothing["looked_at"]),
         (&json!([]), &json!(0))
+    );
+    // A rule that is as it was is tried all the same: whoever gives it asks what it fires.
+    let worn = get(&router, &format!("{RULES}/battery-worn"), admin).await;
+    let unchanged = tried(preview, json!({ "rule": worn.json()["rule"] })).await;
+    let unchanged = unchanged.json();
+    assert_eq!(
+        (
+            &unchanged["looked_at"],
+            &unchanged["changes"]["changed"],
+            &unchanged["rules"][0]["rule"]
+        ),
+        (&json!(2), &json!([]), &json!("battery-worn")),
+        "{unchanged}"
+    );
+    assert_eq!(
+        (&unchanged["rules"][0]["before"], &unchanged["examples"]),
+        (&unchanged["rules"][0]["after"], &json!([]))
     );
     let silent = tried(preview, json!({ "remove": "not-seen" })).await.json();
     assert_eq!(silent["not_judged"], json!(["not-seen"]));

@@ -6,9 +6,8 @@ use crate::query::dashboard::Asked;
 use crate::query::dashboard::address::Address;
 use crate::query::dashboard::devices::{cell, short};
 use crate::query::dashboard::forms::{hidden, own, table};
-use crate::query::dashboard::frame::{audience_name, details, time};
+use crate::query::dashboard::frame::{audience_name, guidance, time};
 use crate::query::dashboard::html::Html;
-use crate::query::dashboard::runbook::{self, Level};
 use crate::query::rules::{
     ChangesAnswer, MistakeAnswer, PreviewAnswer, PreviewRule, RuleAnswer, RuleText, ValidAnswer,
     VersionAnswer,
@@ -236,22 +235,9 @@ pub(super) fn rule(asked: &Asked, rule: Option<&RuleText>, draft: &Draft, said: 
 
 /// What staff do and what families are told, as it holds.
 fn texts(rule: &RuleText) -> Html {
-    let family = Html::new().each(&rule.family, |(language, text)| {
-        Html::new()
-            .raw("<p lang=\"")
-            .text(language)
-            .raw("\">")
-            .text(text)
-            .raw("</p>")
-    });
     Html::new()
         .raw("<section aria-labelledby=\"texts\"><h2 id=\"texts\">What it says</h2>")
-        .put(details(
-            "do",
-            "What to do",
-            runbook::render(&rule.runbook, Level::Fourth),
-        ))
-        .put(details("tell", "What to tell the family", family))
+        .put(guidance("rule", &rule.runbook, &rule.family))
         .raw("</section>")
 }
 
@@ -363,7 +349,7 @@ fn changes(changes: &ChangesAnswer) -> Html {
             Html::new().raw(what).text(&names.join(", ")).raw(". ")
         })
         .raw_if(changes.calendar, "The calendar changes. ")
-        .raw_if(is_nothing, "It changes nothing.")
+        .raw_if(is_nothing, "It changes nothing of what holds now.")
 }
 
 /// What a change would have fired.
@@ -398,11 +384,7 @@ fn tried(preview: &PreviewAnswer) -> Html {
         .raw("<h2 id=\"tried\">Over the last ")
         .number(preview.days)
         .raw(" days</h2><p>")
-        .number(preview.looked_at)
-        .raw(" of ")
-        .number(preview.devices)
-        .raw(" laptops were looked at. Nothing was changed yet. ")
-        .put(changes(&preview.changes))
+        .put(extent(preview))
         .raw("</p>")
         .put(match preview.rules.as_slice() {
             [] => Html::new(),
@@ -425,6 +407,21 @@ fn tried(preview: &PreviewAnswer) -> Html {
             fired
         })
         .raw("</section>")
+}
+
+/// Of how many laptops a preview tells, and of what change.
+fn extent(preview: &PreviewAnswer) -> Html {
+    if preview.rules.is_empty() {
+        return Html::new()
+            .put(changes(&preview.changes))
+            .raw(" So no laptop was looked at.");
+    }
+    Html::new()
+        .number(preview.looked_at)
+        .raw(" of ")
+        .number(preview.devices)
+        .raw(" laptops were looked at. Nothing was changed yet. ")
+        .put(changes(&preview.changes))
 }
 
 fn compared(rule: &PreviewRule) -> Html {
@@ -457,6 +454,33 @@ mod tests {
             "{told}"
         );
         assert!(told.contains("severity = &quot;warnin&quot;"), "{told}");
+    }
+
+    #[test]
+    fn a_change_that_no_rule_could_tell_of_says_why_nothing_was_looked_at() {
+        let mut preview = PreviewAnswer {
+            days: 30,
+            looked_at: 0,
+            devices: 70,
+            changes: ChangesAnswer {
+                added: Vec::new(),
+                changed: Vec::new(),
+                removed: Vec::new(),
+                calendar: false,
+            },
+            rules: Vec::new(),
+            not_judged: Vec::new(),
+            examples: Vec::new(),
+        };
+        let said = "It changes nothing of what holds now. So no laptop was looked at.";
+        assert_eq!(extent(&preview).as_str(), said);
+        (preview.looked_at, preview.rules) = (70, vec![PreviewRule::default()]);
+        let said = extent(&preview);
+        let said = said.as_str();
+        assert!(
+            said.starts_with("70 of 70 laptops were looked at."),
+            "{said}"
+        );
     }
 
     #[test]

@@ -75,10 +75,8 @@ fn all(token: &str, collector: &str) -> [Road; 8] {
             "In Terminal, or as a script of your management tool.",
             format!(
                 "sudo mkdir -p '/Library/Application Support/Rollcall'\n\
-                 cd '/Library/Application Support/Rollcall'\n\
-                 sudo sh -c 'umask 077; cat > token' <<'END'\n{token}\nEND\n\
-                 echo 'collector = \"{collector}\"' | sudo tee agent.toml\n\
-                 cd -\n\
+                 sudo sh -c 'umask 077; cat > \"/Library/Application Support/Rollcall/token\"' <<'END'\n{token}\nEND\n\
+                 echo 'collector = \"{collector}\"' | sudo tee '/Library/Application Support/Rollcall/agent.toml'\n\
                  sudo installer -pkg rollcall-agent-{VERSION}.pkg -target /"
             ),
         ),
@@ -164,6 +162,26 @@ mod tests {
             "ROLLCALL_TOKEN=rc1.YOUR-TOKEN",
         ] {
             assert!(said.contains(line), "{line}");
+        }
+    }
+
+    /// What is pasted into a shell of Unix is a script that one can read to its end.
+    #[test]
+    fn a_shell_takes_what_is_pasted() {
+        for road in all(TOKEN, COLLECTOR) {
+            if road.name.contains("Windows") || road.name.contains("profile") {
+                continue;
+            }
+            let read = std::process::Command::new("sh")
+                .args(["-n", "-c", &road.text])
+                .output();
+            let read = read.unwrap();
+            let said = String::from_utf8_lossy(&read.stderr);
+            assert!(
+                read.status.success() && said.is_empty(),
+                "{}: {said}",
+                road.name
+            );
         }
     }
 

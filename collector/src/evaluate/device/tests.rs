@@ -241,6 +241,7 @@ fn what_is_no_longer_ours_is_closed_with_the_reason() {
         Moment {
             now: laptop.now,
             lag_ms: LAG,
+            heard: Heard::default(),
         },
     );
     assert!(

@@ -91,7 +91,10 @@ impl<'a> Desk<'a> {
                 scope,
             } => {
                 let is_same = *symptom == shared.symptom && *instance == alert.key.instance;
-                (is_same || self.is_explained_by(symptom, alert)) && traits.is_in(scope)
+                // A list of laptops that share nothing explains nothing of others.
+                let is_cause = || *scope != Scope::Everywhere || !self.is_list(symptom);
+                (is_same || (self.is_explained_by(symptom, alert) && is_cause()))
+                    && traits.is_in(scope)
             }
             Cause::Device(_) => false,
         };

@@ -746,6 +746,21 @@ fn each_mistake_names_line_rule_field_and_the_nearest_word() {
             "r.toml:3: time-zone: `Mars` is no time zone such as `America/New_York`, `UTC` or `system`",
         ),
         (
+            "value = \"60 %\"",
+            "value = \"60 %\", otherwise = \"50 %\"",
+            "r.toml:10: rule `worn`: otherwise: stands beside `value-of` alone",
+        ),
+        (
+            "family.en",
+            "shared.gather = \"1h\"\nshared.alone = \"30m\"\nfamily.en",
+            "r.toml:17: rule `worn`: shared.alone: is shorter than `gather`, for which every laptop waits",
+        ),
+        (
+            "family.en",
+            "kind = \"site-silent\"\nfamily.en",
+            "r.toml:11: rule `worn`: kind: a rule of `kind = \"site-silent\"` has no conditions",
+        ),
+        (
             "family.en",
             "depends-on = [\"worm\"]\nfamily.en",
             "r.toml:16: rule `worn`: depends-on: `worm` is no rule; did you mean `worn`?",

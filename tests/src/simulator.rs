@@ -215,7 +215,10 @@ impl Laptop {
                 Probe::Network => network::write(self, moment, targets, &mut sheet),
                 Probe::Disk => filesystem::write(self, moment, &mut sheet),
                 Probe::Drive => drive::write(self, moment, &mut sheet),
-                Probe::Slow => system::write(self, moment, &mut sheet),
+                Probe::Slow => {
+                    system::write(self, moment, &mut sheet);
+                    filesystem::write_classes(self, moment, &mut sheet);
+                }
             }
         }
         sheet.into_readings()

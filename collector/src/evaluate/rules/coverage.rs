@@ -20,6 +20,10 @@ const FORECAST_OF: &[(&Metric, &[&Metric])] = &[
         ],
     ),
     (
+        &metrics::FILESYSTEM_CLASSES,
+        &[&metric::FILESYSTEM_CLASS_SIZE],
+    ),
+    (
         &metrics::FILESYSTEM_FULL,
         &[&metric::FILESYSTEM_UTILIZATION],
     ),

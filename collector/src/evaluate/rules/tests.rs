@@ -527,6 +527,8 @@ fn a_disk_that_fills_for_weeks_is_foreseen() {
     for day in 0..30 {
         let used = 0.65 + 0.01 * f64::from(day);
         laptop.read(&metric::FILESYSTEM_UTILIZATION, "/", Value::Number(used));
+        let downloads = Value::Number(GIB * f64::from(day));
+        laptop.read(&metric::FILESYSTEM_CLASS_SIZE, "downloads", downloads);
         laptop.run(&rules, 2 * HOUR);
         if laptop.firing() == ["disk-filling"] {
             fired_at.get_or_insert(used);
@@ -537,6 +539,8 @@ fn a_disk_that_fills_for_weeks_is_foreseen() {
     assert!((0.83..0.88).contains(&fired_at), "{fired_at}");
     let evidence = laptop.open.values().next().unwrap().evidence.clone();
     assert!(evidence.starts_with("/: full in"), "{evidence}");
+    assert!(evidence.contains("; downloads take"), "{evidence}");
+    assert!(evidence.contains("more than two weeks ago"), "{evidence}");
     laptop.read(&metric::FILESYSTEM_UTILIZATION, "/", Value::Number(0.4));
     laptop.run(&rules, 10 * MINUTE);
     assert!(laptop.open.is_empty(), "{:?}", laptop.open);

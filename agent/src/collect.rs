@@ -11,6 +11,7 @@ mod child;
 mod cpu;
 mod drive;
 mod filesystem;
+mod filling;
 #[cfg(test)]
 mod fuzz;
 mod hardware;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rollcall_shared::configuration::Schedule;
 use rollcall_shared::fingerprint::HardwareFingerprint;
 use rollcall_shared::id::{DeviceId, Label};
-use rollcall_shared::metric::Metric;
+use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::Reading;
 use rollcall_shared::reading::Value;
 use rollcall_shared::refusal::Refusal;
@@ -111,6 +111,9 @@ pub struct DeviceState {
     pub awake_since: Option<UnixMs>,
     /// How far its clock is ahead of the collector's, in milliseconds.
     pub skew_ms: Option<i64>,
+    /// How often a radio that was up has been found down since the collector knows the laptop: reports that it had
+    /// to keep meanwhile count as well. Not stored.
+    pub radio_losses: u64,
 }
 
 impl Standing {
@@ -159,6 +162,7 @@ impl DeviceState {
             connected_since: None,
             awake_since: None,
             skew_ms: None,
+            radio_losses: 0,
         }
     }
 
@@ -173,10 +177,28 @@ impl DeviceState {
         awake_ms: i64,
     ) -> u64 {
         self.take_time(at, awake_ms);
+        for (key, value) in &changed {
+            self.note_radio(key, value);
+        }
         if let Some(kept) = kept {
             self.latest.keep_only(kept);
         }
         self.latest.renew(at, changed)
+    }
+
+    /// Counts a radio that is lost, before its reading is taken in. Every system tells a link's state; how often it
+    /// dropped is counted by Linux alone.
+    pub fn note_radio(&mut self, key: &SeriesKey, value: &Value) {
+        if key.metric != metric::LINK_STATE.code {
+            return;
+        }
+        let is = |value: &Value, word: &str| matches!(value, Value::Text(text) if text == word);
+        let was = |metric: &Metric, word: &str| {
+            let latest = self.latest.get(metric.code, &key.instance);
+            latest.is_some_and(|latest| is(&latest.value, word))
+        };
+        let is_lost = is(value, "down") && was(&metric::LINK_STATE, "up");
+        self.radio_losses += u64::from(is_lost && was(&metric::LINK_KIND, "wifi"));
     }
 
     fn take_time(&mut self, at: UnixMs, awake_ms: i64) {
@@ -212,5 +234,34 @@ impl DeviceState {
         } else {
             &self.forecasts
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_shared::metric::{LINK_KIND, LINK_STATE};
+
+    use super::*;
+    use crate::evaluate::device::laptop::Laptop;
+
+    /// A laptop without its network cannot say so: it is said afterwards, by the reports that it kept.
+    #[test]
+    fn a_radio_that_was_lost_meanwhile_is_counted() {
+        let mut state = Laptop::new().state;
+        let mut told = |minute: i64, link: &str, metric: &Metric, word: &str| {
+            let changed = vec![(SeriesKey::new(metric, link), Value::Text(word.to_owned()))];
+            state.apply_step(UnixMs(minute * 60_000), None, changed, 900_000);
+            state.radio_losses
+        };
+        told(0, "wifi0", &LINK_KIND, "wifi");
+        told(0, "ethernet0", &LINK_KIND, "ethernet");
+        assert_eq!(told(0, "wifi0", &LINK_STATE, "down"), 0, "it never was up");
+        told(1, "wifi0", &LINK_STATE, "up");
+        assert_eq!(told(2, "wifi0", &LINK_STATE, "down"), 1);
+        assert_eq!(told(3, "wifi0", &LINK_STATE, "down"), 1);
+        told(4, "wifi0", &LINK_STATE, "up");
+        assert_eq!(told(9, "wifi0", &LINK_STATE, "down"), 2);
+        told(9, "ethernet0", &LINK_STATE, "up");
+        assert_eq!(told(10, "ethernet0", &LINK_STATE, "down"), 2, "a cable");
     }
 }

@@ -16,6 +16,7 @@ pub mod incidents;
 pub mod outlooks;
 pub mod rehearsal;
 pub mod rules;
+pub mod sites;
 pub mod trial;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +39,7 @@ use device::{AlertChange, Moment, evaluate};
 use due::{Agenda, Left, next_look};
 use outlooks::Outlooks;
 use rules::RuleSet;
+use sites::Sites;
 
 /// How long after a first signal others are gathered: short beside every hold, long beside a batch.
 const GATHER: Duration = Duration::from_millis(200);
@@ -65,6 +67,7 @@ pub struct Evaluator {
     clock: Arc<dyn Clock>,
     outlooks: Outlooks,
     agenda: Mutex<Agenda>,
+    sites: Mutex<Sites>,
 }
 
 /// What a round found.
@@ -95,6 +98,7 @@ impl Evaluator {
             clock,
             outlooks: Outlooks::default(),
             agenda: Mutex::default(),
+            sites: Mutex::default(),
         }
     }
 
@@ -165,6 +169,7 @@ impl Evaluator {
     /// [`StoreError`] when the changes cannot be stored; then all devices are to be evaluated.
     pub async fn evaluate_due(&self) -> Result<Found, StoreError> {
         let mut due = self.store.take_changed();
+        due.extend(self.look_at_sites());
         due.extend(self.agenda().take_due(self.clock.now().wall));
         due.sort_unstable();
         due.dedup();
@@ -178,6 +183,7 @@ impl Evaluator {
     pub async fn evaluate_all(&self) -> Result<Found, StoreError> {
         // What changed up to here is among them.
         let _ = self.store.take_changed();
+        let _ = self.look_at_sites();
         let all = self.store.device_ids();
         self.outlooks.keep(&all.iter().copied().collect());
         self.round(&all).await
@@ -227,6 +233,7 @@ impl Evaluator {
         let moment = Moment {
             now,
             lag_ms: round.lag_ms,
+            heard: self.sites().heard(&state, now),
         };
         let changes = evaluate(&round.rules, &state, &open, moment);
         let left = Left {
@@ -273,6 +280,22 @@ impl Evaluator {
             ..DeviceState::clone(&state)
         };
         (Arc::new(state), Some(until))
+    }
+
+    /// The devices whose school fell silent or is heard again.
+    fn look_at_sites(&self) -> Vec<DeviceId> {
+        let (rules, now) = (self.book.rules(), self.clock.now().wall);
+        let devices = std::cell::OnceCell::new();
+        let laptops = || {
+            let devices = devices.get_or_init(|| self.store.devices());
+            devices.iter().map(AsRef::as_ref).collect()
+        };
+        self.sites().look(laptops, &rules.calendar, now)
+    }
+
+    fn sites(&self) -> MutexGuard<'_, Sites> {
+        // It is made anew within a minute.
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn agenda(&self) -> MutexGuard<'_, Agenda> {

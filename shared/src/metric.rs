@@ -233,6 +233,8 @@ catalogue! {
         "Errors that the file system has counted.", "";
     FILESYSTEM_TYPE = 86, "system.filesystem.type", "", Text, 0.0, Never,
         "Type.", "";
+    FILESYSTEM_CLASS_SIZE = 87, "system.filesystem.class.size", "By", Gauge{low:0.0,high:1.152921504606847e18}, 268435456.0, Never,
+        "Space that files of one class take on the system's disk; the instance is `updates`, `temporary` or `downloads`.", "Sizes alone: no name of a file, a folder or a person, and no file is opened";
     // Drives; the instance is the drive.
     DRIVE_MODEL = 100, "hw.physical_disk.model", "", Text, 0.0, Never,
         "Model.", "No serial number";

@@ -147,6 +147,8 @@ rows! {
         "How many errors the disk's order has had.";
     FILESYSTEM_TYPE, "", ON("/proc/self/mountinfo"), ON("GetVolumeInformationW"), ON("sysinfo: statfs"),
         "In which way the disk is ordered.";
+    FILESYSTEM_CLASS_SIZE, "", ON("sizes below /var/cache of package managers; temporary files and homes are closed to the agent's service"), ON("sizes below SoftwareDistribution, Temp and each profile's Temp and Downloads"), ON("sizes below /Library/Updates, /private/tmp and /private/var; Downloads where macOS lets the agent"),
+        "How much room updates, temporary files and downloads take. Only sizes are sent: no file's name, and no file is opened.";
     DRIVE_MODEL, "", ON("smartctl, else /sys/block/*/device/model"), ON("WMI MSFT_PhysicalDisk"), ON("system_profiler"),
         "Which disk the laptop has. No serial number.";
     DRIVE_FIRMWARE, "", ON("smartctl, else /sys/block/*/device/firmware_rev"), ON("WMI MSFT_PhysicalDisk"), ON("system_profiler"),

@@ -159,6 +159,19 @@ impl District {
         }
     }
 
+    /// Gives every laptop some days of a past, hour by hour, as a collector finds it in its store at a start: what its
+    /// days are compared with.
+    pub fn remember(&mut self, days: i64) {
+        let now = self.now;
+        let pasts = in_parallel(&mut self.laptops, |pupil| pupil.past(days, now));
+        for (pupil, past) in self.laptops.iter().zip(pasts) {
+            let outlook = self.rehearsal.outlook_mut(pupil.laptop.device_id());
+            for sample in &past {
+                outlook.habits_mut().note(sample);
+            }
+        }
+    }
+
     /// Lives through whole days with one glance at each laptop a day.
     pub fn glance(&mut self, until: UnixMs) {
         while self.now < until {
@@ -189,7 +202,7 @@ impl District {
                 self.rehearsal.deliver(id, report.0, vec![report]);
                 here.push(id);
             }
-            self.rehearsal.look(at);
+            self.rehearsal.look_apart(at);
             for id in here {
                 self.rehearsal.set_connected(id, false, at);
             }

@@ -28,7 +28,7 @@ pub mod history;
 mod laptop;
 pub mod live;
 mod machines;
-mod network;
+pub(crate) mod network;
 pub mod scenario;
 pub mod shares;
 mod sheet;
@@ -193,7 +193,7 @@ impl Laptop {
             power: plan.power_at(local.second, &battery.cell())?,
             battery,
             drive: Drive::of(self, at),
-            outage: network::outage(self, span.place, at),
+            outage: network::fails(self, span.place, at),
         })
     }
 
@@ -204,7 +204,7 @@ impl Laptop {
         probes: impl IntoIterator<Item = Probe>,
         targets: &[impl AsRef<str>],
     ) -> Vec<Reading> {
-        let mut sheet = Sheet(Vec::with_capacity(96));
+        let mut sheet = Sheet::of(self.machine.family);
         for probe in probes {
             match probe {
                 Probe::Fast => {
@@ -215,10 +215,13 @@ impl Laptop {
                 Probe::Network => network::write(self, moment, targets, &mut sheet),
                 Probe::Disk => filesystem::write(self, moment, &mut sheet),
                 Probe::Drive => drive::write(self, moment, &mut sheet),
-                Probe::Slow => system::write(self, moment, &mut sheet),
+                Probe::Slow => {
+                    system::write(self, moment, &mut sheet);
+                    filesystem::write_classes(self, moment, &mut sheet);
+                }
             }
         }
-        sheet.0
+        sheet.into_readings()
     }
 
     /// Every reading at a time; `None` while the laptop sleeps.

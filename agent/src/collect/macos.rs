@@ -74,6 +74,7 @@ mod native {
 
     use super::{battery, hardware, network, processor, proxy, storage, system};
     use crate::collect::cpu::Times;
+    use crate::collect::filling;
     use crate::collect::network::{Ground, Interpreter, Proxies, Start};
     use crate::collect::portable;
     use crate::collect::probe::Probe;
@@ -130,6 +131,7 @@ mod native {
                 &["-a", "-r", "-c", "AppleSmartBattery"],
             )),
             Probe::Filesystem | Probe::Memory => portable::read(probe),
+            Probe::Filling => filling::read_macos(),
             Probe::Drive => storage::readings(ask(
                 "/usr/sbin/system_profiler",
                 &["-json", "SPNVMeDataType", "SPSerialATADataType"],

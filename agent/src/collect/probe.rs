@@ -6,6 +6,9 @@ use rollcall_shared::configuration::Schedule;
 use rollcall_shared::metric;
 use rollcall_shared::reading::Reading;
 
+/// How much more rarely what fills the disk is looked at than other slow facts: folders are walked through.
+const FILLING_STRETCH: u32 = 6;
+
 /// How much more rarely Windows is asked about its updates than other slow facts.
 const UPDATES_STRETCH: u32 = 6;
 
@@ -22,6 +25,8 @@ pub enum Probe {
     Battery,
     /// Mounted file systems.
     Filesystem,
+    /// What fills the disk, by class.
+    Filling,
     /// Physical drives by SMART and NVMe.
     Drive,
     /// Processor.
@@ -53,12 +58,13 @@ pub enum End {
 
 impl Probe {
     /// Every probe.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Os,
         Self::Updates,
         Self::Hardware,
         Self::Battery,
         Self::Filesystem,
+        Self::Filling,
         Self::Drive,
         Self::Cpu,
         Self::Memory,
@@ -81,6 +87,7 @@ impl Probe {
             Self::Hardware => "hardware",
             Self::Battery => "battery",
             Self::Filesystem => "filesystem",
+            Self::Filling => "filling",
             Self::Drive => "drive",
             Self::Cpu => "cpu",
             Self::Memory => "memory",
@@ -107,6 +114,7 @@ impl Probe {
             }
             Self::Network | Self::Reach | Self::Vantage => schedule.network_s,
             Self::Filesystem => schedule.disk_s,
+            Self::Filling => schedule.slow_s.saturating_mul(FILLING_STRETCH),
             Self::Drive => schedule.drive_s,
             Self::Os | Self::Updates | Self::Hardware => schedule.slow_s,
         };
@@ -120,7 +128,7 @@ impl Probe {
     pub const fn budget(self) -> Duration {
         match self {
             Self::Drive => Duration::from_secs(60),
-            Self::Reach => Duration::from_secs(30),
+            Self::Reach | Self::Filling => Duration::from_secs(30),
             Self::Vantage => Duration::from_secs(20),
             Self::Updates if cfg!(windows) => Duration::from_secs(120),
             _ => Duration::from_secs(10),

@@ -19,8 +19,8 @@ use super::reader::Reader;
 use super::source::Sourced;
 use super::{BeaconTrust, Roots};
 use super::{
-    battery, cpu, drive, filesystem, hardware, memory, network, os, reach, saving, thermal,
-    updates, vantage,
+    battery, cpu, drive, filesystem, filling, hardware, memory, network, os, reach, saving,
+    thermal, updates, vantage,
 };
 
 /// How far apart the first two readings of the processor's counters are taken.
@@ -140,6 +140,7 @@ async fn read(probe: Probe, task: Task) -> Sourced<Vec<Reading>> {
         }
         Probe::Battery => read_battery(&task).await,
         Probe::Filesystem => on_thread(probe, &task, filesystem::read).await,
+        Probe::Filling => on_thread(probe, &task, filling::read).await,
         Probe::Memory => on_thread(probe, &task, memory::read).await,
         Probe::Thermal => on_thread(probe, &task, thermal::read).await,
         Probe::Link => read_links(&task).await,

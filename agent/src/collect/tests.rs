@@ -283,6 +283,7 @@ fn code_of(system: &str) -> String {
         "reach.rs",
         "reach",
         "drive.rs",
+        "filling.rs",
         "drive",
     ];
     let own = [format!("{system}.rs"), system.to_owned()];

@@ -37,6 +37,7 @@ mod native {
         battery, drive, firmware, link, os, proxy, route, system, thermal, updates, volume,
     };
     use crate::collect::cpu::Times;
+    use crate::collect::filling;
     use crate::collect::network::{Ground, Interpreter, Start};
     use crate::collect::probe::Probe;
     use crate::collect::source::{Sourced, flag_or_why};
@@ -50,6 +51,7 @@ mod native {
             Probe::Hardware => firmware::read(clear_serial),
             Probe::Battery => battery::read(),
             Probe::Filesystem => volume::read(),
+            Probe::Filling => filling::read_windows(),
             Probe::Drive => drive::read(),
             Probe::Memory => system::read_memory(),
             Probe::Thermal => thermal::read(),

@@ -85,6 +85,8 @@ pub enum Limit {
         metric: &'static Metric,
         /// What is added.
         plus: f64,
+        /// Its value where no system tells it; without one the condition cannot be judged then.
+        otherwise: Option<f64>,
     },
 }
 
@@ -310,8 +312,14 @@ impl Limit {
     fn value(&self, state: &DeviceState, instance: &str) -> Option<f64> {
         match self {
             Self::Fixed(limit) => Some(*limit),
-            Self::Of { metric, plus } => {
-                Some(state.get(metric, instance)?.value.as_number()? + plus)
+            Self::Of {
+                metric,
+                plus,
+                otherwise,
+            } => {
+                let known = state.get(metric, instance);
+                let known = known.and_then(|latest| latest.value.as_number());
+                Some(known.or(*otherwise)? + plus)
             }
         }
     }

@@ -25,6 +25,9 @@ use crate::store::{Store, StoreError, Write};
 /// How often it is looked whether what is held until school begins may be told.
 const HELD_MS: i64 = 5 * 60_000;
 
+/// A laptop that was heard within this time is one in use: a school day.
+const IN_USE_MS: i64 = 8 * 60 * 60_000;
+
 /// How long the desk rests at most while nothing happens.
 pub(super) const LONGEST_REST_MS: i64 = 60 * 60_000;
 
@@ -145,7 +148,7 @@ impl Floor<'_> {
             held: &|alert: &Alert| held_until(self.rules, alert, self.now).max(quiet(alert)),
             quiet: &quiet,
             lapsed: &self.words.lapsed,
-            fleet: &KnownFleet(self.laptops),
+            fleet: &KnownFleet(self.laptops, self.now),
             now: self.now,
         })
     }
@@ -302,7 +305,7 @@ fn held_until(rules: &RuleSet, alert: &Alert, now: UnixMs) -> Option<UnixMs> {
 }
 
 /// The fleet as it is known.
-struct KnownFleet<'a>(&'a dyn Laptops);
+struct KnownFleet<'a>(&'a dyn Laptops, UnixMs);
 
 impl Fleet for KnownFleet<'_> {
     fn laptop(&self, device: DeviceId) -> Option<(Traits, Label)> {
@@ -312,9 +315,11 @@ impl Fleet for KnownFleet<'_> {
 
     fn exposed(&self, rules: &[&Rule], instance: &str) -> Vec<(DeviceId, Traits)> {
         let states = self.0.laptops();
-        let exposed = states
-            .iter()
-            .filter(|state| rules.iter().any(|rule| is_exposed(rule, state, instance)));
+        let exposed = states.iter().filter(|state| {
+            rules
+                .iter()
+                .any(|rule| is_exposed(rule, state, instance, self.1))
+        });
         exposed
             .map(|state| (state.device.id, Traits::of(state)))
             .collect()
@@ -322,12 +327,13 @@ impl Fleet for KnownFleet<'_> {
 }
 
 /// Whether the device could show what the rule looks for.
-fn is_exposed(rule: &Rule, state: &DeviceState, instance: &str) -> bool {
+fn is_exposed(rule: &Rule, state: &DeviceState, instance: &str, now: UnixMs) -> bool {
     if state.device.standing != Standing::Active || !rule.selects(state) {
         return false;
     }
     match &rule.test {
         Test::NotSeen { .. } => true,
+        Test::SiteSilent => state.connected || now.since(state.heard_of()) <= IN_USE_MS,
         Test::Readings(readings) => {
             (state.connected || !rule.connected)
                 && rule.vantage.judge(state) == Truth::True

@@ -26,6 +26,7 @@ use rollcall_shared::time::UnixMs;
 use super::condition::{Mode, Truth};
 use super::rules::quantity::show_ms;
 use super::rules::{Hold, Join, Readings, Rule, RuleSet, Test};
+use super::sites::{Heard, Silence};
 use crate::alert::{Alert, AlertId, AlertKey, AlertState};
 use crate::device::{DeviceState, Standing};
 
@@ -69,6 +70,8 @@ pub struct Moment {
     pub now: UnixMs,
     /// How long a change may be on its way from a laptop that is connected, in milliseconds.
     pub lag_ms: i64,
+    /// What is heard of its school.
+    pub heard: Heard,
 }
 
 /// What changes for a device.
@@ -126,6 +129,7 @@ fn evaluate_in(
             state,
             now,
             lag_ms: moment.lag_ms,
+            heard: moment.heard,
             suppressed,
         };
         if is_short && of_rule.is_empty() && !view.may_open() {
@@ -155,6 +159,7 @@ pub fn explain(rules: &RuleSet, rule: &Arc<Rule>, state: &DeviceState, now: Unix
         state,
         now,
         lag_ms: 0,
+        heard: Heard::default(),
         suppressed: false,
     };
     view.explain()
@@ -167,6 +172,7 @@ struct View<'a> {
     state: &'a DeviceState,
     now: UnixMs,
     lag_ms: i64,
+    heard: Heard,
     suppressed: bool,
 }
 
@@ -179,6 +185,7 @@ impl View<'_> {
         }
         match &self.rule.test {
             Test::NotSeen { .. } => !self.state.connected,
+            Test::SiteSilent => self.heard.silence.is_some(),
             Test::Readings(readings) => self.may_hold(readings),
         }
     }
@@ -207,6 +214,10 @@ impl View<'_> {
         match &self.rule.test {
             Test::NotSeen { school_days } => self
                 .evaluate_absence(*school_days, open.first().copied())
+                .into_iter()
+                .collect(),
+            Test::SiteSilent => self
+                .evaluate_silence(open.first().copied())
                 .into_iter()
                 .collect(),
             Test::Readings(readings) => self.evaluate_readings(readings, open),
@@ -402,6 +413,31 @@ impl View<'_> {
         }
     }
 
+    fn evaluate_silence(&self, open: Option<&Alert>) -> Option<AlertChange> {
+        let Some(alert) = open else {
+            let silence = self.heard.silence.filter(|_| !self.suppressed)?;
+            return Some(AlertChange::Fire(self.silent(silence)));
+        };
+        let fired = alert.fired.unwrap_or(alert.since);
+        let is_since = |at: Option<UnixMs>| at.is_some_and(|at| at > fired);
+        if is_since(self.heard.here) {
+            return Some(end(alert, "the laptop is heard of in its school", self.now));
+        }
+        is_since(self.heard.back).then(|| end(alert, "its school is heard of again", self.now))
+    }
+
+    fn silent(&self, silence: Silence) -> Alert {
+        let when = self.rules.calendar.show(silence.since);
+        let laptops = silence.laptops;
+        let minutes = self.now.since(silence.since) / 60_000;
+        Alert {
+            evidence: format!(
+                "Nothing was heard for {minutes} min of {laptops} laptops that were in touch in this school, since {when}"
+            ),
+            ..self.absence(self.last_seen(), 0, 0)
+        }
+    }
+
     fn absence(&self, seen: UnixMs, missed: u32, school_days: u32) -> Alert {
         let when = self.rules.calendar.show(seen);
         Alert {
@@ -507,6 +543,9 @@ impl View<'_> {
             return format!("{name}: not for this laptop, by its site, group, model or system");
         }
         match &self.rule.test {
+            Test::SiteSilent => {
+                format!("{name}: is judged for a whole school, by when its laptops were heard")
+            }
             Test::NotSeen { school_days } => {
                 let missed = self
                     .rules

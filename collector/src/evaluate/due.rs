@@ -62,7 +62,7 @@ fn absent_at(rules: &RuleSet, state: &DeviceState, now: UnixMs) -> Option<UnixMs
     let seen = state.heard_of();
     let days = rules.rules.iter().filter_map(|rule| match rule.test {
         Test::NotSeen { school_days } => Some(school_days),
-        Test::Readings(_) => None,
+        Test::Readings(_) | Test::SiteSilent => None,
     });
     let ends = days.filter_map(|days| rules.calendar.end_of_school_day(seen, days));
     ends.filter(|end| *end > now).min()

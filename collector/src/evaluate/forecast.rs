@@ -6,6 +6,7 @@
 //! `rollcall-evaluate-forecasts`.
 
 pub mod battery;
+pub mod classes;
 pub mod drive;
 pub mod habit;
 pub mod metrics;

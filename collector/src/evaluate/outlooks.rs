@@ -145,14 +145,53 @@ pub(super) fn read(store: &Store, state: &DeviceState, now: UnixMs) -> Result<Ou
     let range = (now.plus_ms(-HABIT_REACH_MS), now);
     let rolled = store.rolled(device, &is_habit, range, hour, hour.width_ms())?;
     let series = rolled.into_iter().map(|of| (of.key, of.buckets));
-    live_again(state, series, outlook.habits_mut());
+    let losses = losses(store, state, range)?;
+    live_again(state, series, &losses, outlook.habits_mut());
+    if !losses.is_empty() {
+        // They are counted from the start of the collector on.
+        outlook.habits_mut().count_drops_from(state.radio_losses);
+    }
     Ok(outlook)
+}
+
+/// When radios were lost that nobody counts the drops of.
+fn losses(
+    store: &Store,
+    state: &DeviceState,
+    (from, to): (UnixMs, UnixMs),
+) -> Result<Vec<UnixMs>, StoreError> {
+    if state
+        .instances(&metric::LINK_DROPS)
+        .any(|(_, latest)| latest.value.is_available())
+    {
+        return Ok(Vec::new());
+    }
+    let is_radio = |instance: &str| {
+        let kind = state.get(&metric::LINK_KIND, instance);
+        kind.is_some_and(|kind| kind.value == Value::Text("wifi".to_owned()))
+    };
+    let wanted =
+        |metric: u16, instance: &str| metric == metric::LINK_STATE.code && is_radio(instance);
+    let columns = store.columns_of(state.device.id, &wanted, from, to)?;
+    let mut losses: Vec<UnixMs> = columns.iter().flat_map(|c| lost(&c.points)).collect();
+    losses.sort_unstable();
+    Ok(losses)
+}
+
+/// When a radio was found down that had been up.
+fn lost(points: &[(UnixMs, Value)]) -> impl Iterator<Item = UnixMs> {
+    let is = |value: &Value, word: &str| matches!(value, Value::Text(text) if text == word);
+    let lost = points
+        .windows(2)
+        .filter(move |pair| is(&pair[0].1, "up") && is(&pair[1].1, "down"));
+    lost.map(|pair| pair[1].0)
 }
 
 /// Takes in the hours of a past in their order. Each stands for as many slots as an hour has.
 fn live_again(
     state: &DeviceState,
     series: impl Iterator<Item = (SeriesKey, Vec<Bucket>)>,
+    losses: &[UnixMs],
     habits: &mut Habits,
 ) {
     let mut hours: BTreeMap<UnixMs, Vec<(SeriesKey, Value)>> = BTreeMap::new();
@@ -170,11 +209,17 @@ fn live_again(
         }
     }
     let mut past = DeviceState::new(state.device.clone());
+    for (instance, kind) in state.instances(&metric::LINK_KIND) {
+        let key = SeriesKey::new(&metric::LINK_KIND, instance);
+        past.latest.insert(key, kind.clone());
+    }
     for (at, values) in hours {
         for (key, value) in values {
             past.latest.insert(key, Latest { value, since: at });
         }
         past.last_report = Some(at);
+        let end = at.plus_ms(Level::Hour.width_ms());
+        past.radio_losses = losses.partition_point(|lost| *lost < end) as u64;
         if let Some(sample) = Sample::of(&past) {
             habits.note(&Sample {
                 slots: SLOTS_PER_HOUR,
@@ -258,12 +303,48 @@ mod tests {
             (SeriesKey::new(&metric::CPU_UTILIZATION, ""), busy),
         ];
         let mut habits = Habits::default();
-        live_again(&laptop.state, series.into_iter(), &mut habits);
+        live_again(&laptop.state, series.into_iter(), &[], &mut habits);
         let heat = habits.heat().unwrap();
         assert_eq!((heat.recent, heat.before.unwrap().middle), (50.0, 50.0));
         let busy = habits.busy().unwrap();
         assert!((busy.recent - 0.2).abs() < 1e-6, "{busy:?}");
         let drops = habits.drops().unwrap();
         assert_eq!(drops.before.unwrap().middle, 2.0, "eight in four hours");
+    }
+
+    /// Windows and macOS count no drops: those of a past are found in the radio's states.
+    #[test]
+    fn the_drops_of_a_past_are_found_in_the_states_of_its_radio() {
+        let word = |minute: i64, word: &str| {
+            let at = START.plus_ms(minute * 60_000);
+            (at, Value::Text(word.to_owned()))
+        };
+        let missing = Value::Unavailable("asleep".to_owned());
+        let states = [
+            word(0, "down"),
+            word(1, "up"),
+            word(5, "down"),
+            word(9, "up"),
+            (START.plus_ms(20 * 60_000), missing),
+            word(30, "down"),
+            word(40, "up"),
+            word(70, "down"),
+        ];
+        let minutes: Vec<i64> = lost(&states).map(|at| at.since(START) / 60_000).collect();
+        assert_eq!(minutes, [5, 70], "what was not read is neither");
+        let mut laptop = Laptop::new();
+        let wifi = Value::Text("wifi".to_owned());
+        laptop.read(&metric::LINK_KIND, "wifi0", wifi);
+        let hours = || (0..14).flat_map(|day| (8..12).map(move |hour| day * 24 + hour));
+        let busy = hours().map(|hour| bucket(hour, 12, 0.2, 0.2)).collect();
+        let series = [(SeriesKey::new(&metric::CPU_UTILIZATION, ""), busy)];
+        let losses: Vec<UnixMs> = hours()
+            .filter(|hour| hour % 24 > 8)
+            .map(|hour| START.plus_ms(hour * HOUR))
+            .collect();
+        let mut habits = Habits::default();
+        live_again(&laptop.state, series.into_iter(), &losses, &mut habits);
+        let usual = habits.drops().unwrap().before.unwrap();
+        assert_eq!(usual.middle, 0.75, "three in four hours");
     }
 }

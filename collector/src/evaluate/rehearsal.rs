@@ -20,6 +20,7 @@ use super::due::{Agenda, Left, next_look};
 use super::forecast::Outlook;
 use super::forecast::peers::{PEERS_STAND_MS, Peers};
 use super::rules::RuleSet;
+use super::sites::Sites;
 use super::{lag_ms, writes_of};
 use crate::alert::{Alert, AlertKey, AlertState};
 use crate::asset::Inventory;
@@ -47,6 +48,7 @@ pub struct Rehearsal {
     open: HashMap<DeviceId, Vec<Alert>>,
     changed: Vec<DeviceId>,
     agenda: Agenda,
+    sites: Sites,
     attend_at: UnixMs,
     incidents: BTreeMap<IncidentId, Incident>,
     past: Vec<Incident>,
@@ -71,6 +73,7 @@ impl Rehearsal {
             open: HashMap::new(),
             changed: Vec::new(),
             agenda: Agenda::default(),
+            sites: Sites::default(),
             attend_at: UnixMs(0),
             incidents: BTreeMap::new(),
             past: Vec::new(),
@@ -132,6 +135,14 @@ impl Rehearsal {
 
     /// Looks at the laptops that changed or are due, and has the desk look where there is news.
     pub fn look(&mut self, now: UnixMs) {
+        let laptops = || self.laptops.values().map(AsRef::as_ref).collect();
+        let of_sites = self.sites.look(laptops, &self.rules.calendar, now);
+        self.changed.extend(of_sites);
+        self.look_apart(now);
+    }
+
+    /// The same where laptops are shown one after the other, so that of no school it can be said that nothing is heard.
+    pub fn look_apart(&mut self, now: UnixMs) {
         if now.since(self.peers.0) >= PEERS_STAND_MS {
             let summaries = self.outlooks.values().map(Outlook::summary);
             self.peers = (now, Arc::new(Peers::of(summaries)));
@@ -165,6 +176,7 @@ impl Rehearsal {
         let moment = Moment {
             now,
             lag_ms: self.lag_ms,
+            heard: self.sites.heard(&state, now),
         };
         let changes = evaluate(&self.rules, &state, open, moment);
         self.evaluations += 1;

@@ -87,8 +87,11 @@ pub struct Shared {
     /// Whether as many as that are one incident though they share nothing: a list to be worked off, such
     /// as laptops without encryption, and no fault that each of them has. It ends with the last of them.
     pub collect: bool,
-    /// How long an alert waits for others, in milliseconds.
+    /// How long an alert waits for others before it is looked whether they have one cause, in milliseconds.
     pub gather_ms: i64,
+    /// How long an alert whose cause nobody shares waits until its laptop is told of alone, in milliseconds;
+    /// `gather_ms` at least.
+    pub alone_ms: i64,
     /// How far apart alerts of one cause may begin, in milliseconds.
     pub within_ms: i64,
     /// Whose work a shared cause is.
@@ -110,6 +113,8 @@ pub enum Test {
         /// How many whole school days.
         school_days: u32,
     },
+    /// A school of which nothing is heard any more: see [`super::sites`].
+    SiteSilent,
 }
 
 /// Conditions on readings, and for how long they must hold.

@@ -30,6 +30,7 @@ use serde::Deserialize;
 use super::device::{AlertChange, Moment, evaluate, explain};
 use super::forecast::{Outlook, metrics};
 use super::rules::{RuleSet, quantity, unknown};
+use super::sites::Heard;
 use crate::alert::{Alert, AlertState};
 use crate::device::{Device, DeviceState, FORECAST_CODES, Latest, SeriesKey, Standing};
 use crate::inventory::readings::joined;
@@ -329,6 +330,7 @@ impl Laptop {
         let moment = Moment {
             now: self.now,
             lag_ms: 0,
+            heard: Heard::default(),
         };
         for change in evaluate(rules, &state, &self.open, moment) {
             let key = match &change {

@@ -99,6 +99,8 @@ pub struct Score {
     pub alerts: usize,
     /// Share of them that were true: the laptop had the fault, or got what was foreseen in time.
     pub precision: f64,
+    /// Alerts that were not true, for each laptop and year.
+    pub false_alarms_per_device_year: f64,
     /// Median days from the first alert to when the fault came about, of those that came about within the month or in
     /// the weeks after it; negative where it is told afterwards. `None` where none came about and was told.
     pub days_of_warning: Option<f64>,
@@ -275,7 +277,9 @@ pub fn measure(options: &Options, rules: &str) -> Figures {
             .or_default() += 1;
     }
     let score = |finding: &Finding| {
-        let score = score(&judge, &ids, fired, finding, &(month..end));
+        let mut score = score(&judge, &ids, fired, finding, &(month..end));
+        let years = f64::from(options.devices) * f64::from(options.days) / 365.25;
+        score.false_alarms_per_device_year /= years;
         (finding.name.to_owned(), score)
     };
     figures.scores = FINDINGS.iter().map(score).collect();
@@ -369,6 +373,7 @@ fn score(
         recall: share(found, faulty),
         alerts: of_month.len(),
         precision: share(right, of_month.len()),
+        false_alarms_per_device_year: (of_month.len() - right) as f64,
         days_of_warning: warnings.get(warnings.len() / 2).copied(),
     }
 }
@@ -395,7 +400,7 @@ pub fn table(figures: &Figures) -> String {
     }
     let _ = writeln!(
         text,
-        "tickets for 1,000 devices when they are first looked at {:.0}; shared tickets {}\n\n{:<26} {:>7} {:>7} {:>6} {:>9} {:>8}",
+        "tickets for 1,000 devices when they are first looked at {:.0}; shared tickets {}\n\n{:<26} {:>7} {:>7} {:>6} {:>9} {:>8} {:>12}",
         figures.tickets_of_the_beginning,
         figures.shared_tickets,
         "fault",
@@ -403,7 +408,8 @@ pub fn table(figures: &Figures) -> String {
         "recall",
         "alerts",
         "precision",
-        "warning"
+        "warning",
+        "false a year"
     );
     for (name, score) in &figures.scores {
         let warning = score
@@ -411,8 +417,12 @@ pub fn table(figures: &Figures) -> String {
             .map_or_else(|| "-".to_owned(), |days| format!("{days:.0} d"));
         let _ = writeln!(
             text,
-            "{name:<26} {:>7} {:>7.2} {:>6} {:>9.2} {warning:>8}",
-            score.faulty, score.recall, score.alerts, score.precision
+            "{name:<26} {:>7} {:>7.2} {:>6} {:>9.2} {warning:>8} {:>12.4}",
+            score.faulty,
+            score.recall,
+            score.alerts,
+            score.precision,
+            score.false_alarms_per_device_year
         );
     }
     let _ = writeln!(

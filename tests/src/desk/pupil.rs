@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use rollcall_collector::device::{Device, Standing};
+use rollcall_collector::device::{Device, DeviceState, SeriesKey, Standing};
+use rollcall_collector::evaluate::forecast::habit::{SLOTS_PER_HOUR, Sample};
 use rollcall_collector::evaluate::rehearsal::Delivered;
 use rollcall_shared::configuration::Schedule;
 use rollcall_shared::metric::CLOCK_OFFSET;
@@ -10,10 +11,13 @@ use rollcall_shared::reading::Reading;
 use rollcall_shared::time::UnixMs;
 
 use crate::simulator::calendar::Local;
-use crate::simulator::{Changes, DayPlan, Laptop, Moment, Probe, TARGETS};
+use crate::simulator::{Changes, DayPlan, Laptop, Moment, Outage, Probe, TARGETS, network};
 
 /// How long after its start a laptop is glanced at, at the earliest: longer than any start takes.
 const SETTLED_MS: i64 = 20 * 60_000;
+
+const HOUR_MS: i64 = 3_600_000;
+const LOOK_MS: i64 = 5 * 60_000;
 
 /// A laptop, and what its agent remembers.
 pub struct Pupil {
@@ -151,6 +155,36 @@ impl Pupil {
         readings.push(self.clock_offset(at));
         let changed = self.changes.take(at, readings, full)?;
         Some((at, changed.full, changed.readings))
+    }
+
+    /// What its days were like until a moment, by the hour.
+    pub fn past(&self, days: i64, until: UnixMs) -> Vec<Sample> {
+        let mut state = DeviceState::new(self.device(until));
+        let hours = (-days * 24..0).map(|hour| until.plus_ms(hour * HOUR_MS));
+        let mut samples = Vec::new();
+        for moment in hours.filter_map(|at| self.laptop.moment(at)) {
+            let readings = self.laptop.read(&moment, [Probe::Fast], &TARGETS);
+            let read = readings
+                .into_iter()
+                .map(|reading| (SeriesKey::of(&reading), reading.value().clone()));
+            state.apply_step(moment.at, None, read.collect(), HOUR_MS);
+            state.radio_losses += self.losses(&moment);
+            samples.extend(Sample::of(&state).map(|sample| Sample {
+                slots: SLOTS_PER_HOUR,
+                ..sample
+            }));
+        }
+        samples
+    }
+
+    /// How often the radio is lost in the hour before a moment, as who looks every five minutes sees it.
+    fn losses(&self, moment: &Moment) -> u64 {
+        let is_lost = |look: i64| {
+            let at = moment.at.plus_ms(-look * LOOK_MS);
+            network::fails(&self.laptop, moment.place, at) == Some(Outage::Link)
+        };
+        let looks = (0..HOUR_MS / LOOK_MS).filter(|look| is_lost(*look) && !is_lost(look + 1));
+        looks.count() as u64
     }
 
     /// A full report from the middle of the day's first time with the lid open, where it gets through.

@@ -84,6 +84,7 @@ pub enum Topic {
     GivesOut,
     Borrowed,
     Room,
+    Radio,
 }
 
 impl Chance {

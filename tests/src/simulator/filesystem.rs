@@ -114,6 +114,24 @@ pub fn write(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
     }
 }
 
+/// Writes what fills the disk, by class: the service of Linux sees updates alone.
+pub fn write_classes(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
+    let limit = laptop.machine.drive.size * OF_DRIVE;
+    let used = utilization(laptop, moment.at) * limit;
+    let mut write = |class: &str, bytes: f64| {
+        let is_closed = laptop.machine.family == Family::Linux && class != "updates";
+        if is_closed {
+            sheet.missing(&metric::FILESYSTEM_CLASS_SIZE, class, "closed to the agent");
+        } else {
+            sheet.number(&metric::FILESYSTEM_CLASS_SIZE, class, bytes.round());
+        }
+    };
+    write("updates", 1.5e9);
+    write("temporary", 0.02 * limit);
+    // What a pupil's disk fills with is what the pupil fetches.
+    write("downloads", (used - 0.3 * limit).max(0.0) * 0.6);
+}
+
 fn write_efi(sheet: &mut Sheet) {
     let name = "/boot/efi";
     sheet.number(&metric::FILESYSTEM_LIMIT, name, 535_805_952.0);

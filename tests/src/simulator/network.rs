@@ -5,7 +5,7 @@ use rollcall_shared::time::UnixMs;
 
 use super::Moment;
 use super::battery::wobble;
-use super::calendar::DAY_S;
+use super::calendar::{self, DAY_S, DayKind};
 use super::chance::{Chance, Topic, weighted};
 use super::day::Place;
 use super::faults::Fault;
@@ -33,6 +33,13 @@ pub enum Outage {
 /// How often an hour a radio that is broken loses its network, asleep or not.
 const FAULTY_DROPS: f64 = 0.8;
 
+/// How long it is then without one, so that each is seen by who looks every five minutes; and how long the radio of
+/// somebody who walks is.
+const FAULTY_S: i64 = 300;
+const WALK_S: i64 = 60;
+
+const HOUR_MS: f64 = 3_600_000.0;
+
 /// Outages last half an hour.
 pub const SLOT_S: i64 = 1800;
 
@@ -54,6 +61,13 @@ pub fn school_is_out(laptop: &Laptop, at: UnixMs) -> bool {
     school
         .of(Topic::Outage, slot)
         .holds(Topic::Outage, SCHOOL_SHARE)
+}
+
+/// What is between the laptop and the internet at a moment, if anything is.
+#[must_use]
+pub fn fails(laptop: &Laptop, place: Place, at: UnixMs) -> Option<Outage> {
+    let of_radio = || is_radio_lost(laptop, at).then_some(Outage::Link);
+    outage(laptop, place, at).or_else(of_radio)
 }
 
 /// What fails at the laptop's place at a moment, if anything does.
@@ -102,17 +116,29 @@ pub fn write_links(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
         sheet.missing(&metric::LINK_SIGNAL, name, "the link is down");
         sheet.missing(&metric::LINK_SPEED, name, "the link is down");
     }
-    let hours = moment.at.since(moment.booted) as f64 / 3_600_000.0;
+    let hours = moment.at.since(moment.booted) as f64 / HOUR_MS;
     sheet.number(&metric::LINK_ERRORS, name, (hours * 3.0).floor());
     sheet.number(&metric::LINK_ROAMS, name, (hours * 1.5).floor());
-    let of_event = laptop.event.map_or(0.0, |event| {
-        event.link_drops(laptop, moment.booted, moment.at)
-    });
     let faulty_hours = Fault::LinkDrops
         .days(laptop, moment.at)
         .map_or(0.0, |days| hours.min(days * 24.0));
-    let drops = walks(laptop, moment) + (faulty_hours * FAULTY_DROPS).floor() + of_event;
+    let drops = walks(laptop, moment) + (faulty_hours * FAULTY_DROPS).floor();
     sheet.number(&metric::LINK_DROPS, name, drops);
+}
+
+/// Whether the radio is without its network because it is broken or because somebody walks with the laptop.
+#[must_use]
+pub fn is_radio_lost(laptop: &Laptop, at: UnixMs) -> bool {
+    let drop = |length_s: i64, each_day: f64| {
+        let slot = laptop
+            .chance
+            .of(Topic::Radio, at.seconds().div_euclid(length_s));
+        let share = each_day * length_s as f64 / f64::from(DAY_S);
+        slot.of(Topic::Radio, length_s).holds(Topic::Radio, share)
+    };
+    let day = laptop.school.zone.local(at).day;
+    drop(WALK_S, walks_of(laptop, day))
+        || (Fault::LinkDrops.holds(laptop, at) && drop(FAULTY_S, 24.0 * FAULTY_DROPS))
 }
 
 /// How often the link has dropped since the laptop was started because somebody walked with it or closed its
@@ -120,17 +146,23 @@ pub fn write_links(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
 fn walks(laptop: &Laptop, moment: &Moment) -> f64 {
     let zone = laptop.school.zone;
     let (from, now) = (zone.local(moment.booted), zone.local(moment.at));
-    let own = laptop
-        .chance
-        .of(Topic::Signal, 0)
-        .between(Topic::Signal, 0.5, 2.0);
-    let of_day =
-        |day: i64| own * (1.0 + laptop.day_chance(day).fraction(Topic::Signal).powi(2) * 6.0);
-    let share = |second: u32| f64::from(second) / f64::from(DAY_S);
+    let of_day = |day: i64| walks_of(laptop, day);
+    // Asleep nothing drops.
+    let share = |second: u32| ((f64::from(second) / 3600.0 - 7.0) / 10.0).clamp(0.0, 1.0);
     let whole: f64 = (from.day..now.day).map(of_day).sum();
     let today = of_day(now.day) * share(now.second);
     let before = of_day(from.day) * share(from.second);
     (whole + today - before).max(0.0).floor()
+}
+
+/// How often a day the link drops by that, between rooms of a school.
+fn walks_of(laptop: &Laptop, day: i64) -> f64 {
+    if calendar::kind_of(day) != DayKind::School {
+        return 0.0;
+    }
+    let own = laptop.chance.of(Topic::Signal, 0);
+    let own = own.between(Topic::Signal, 0.5, 2.0);
+    own * (1.0 + laptop.day_chance(day).fraction(Topic::Signal).powi(2) * 6.0)
 }
 
 /// Writes where the laptop is and what it reaches of `targets`.
@@ -323,7 +355,7 @@ fn number_of(name: &str) -> i64 {
 
 const fn link_name(family: Family) -> &'static str {
     match family {
-        Family::Windows => "Wi-Fi",
+        Family::Windows => "wifi0",
         Family::Mac => "en0",
         Family::Linux => "wlp2s0",
     }

@@ -189,23 +189,6 @@ impl Event {
         closes && self.effect_at(laptop, at).is_some()
     }
 
-    /// How often the laptop's link has dropped by it since it was started.
-    pub(super) fn link_drops(&self, laptop: &Laptop, booted: UnixMs, at: UnixMs) -> f64 {
-        if self.scenario != Scenario::WifiUpdate || self.effect_at(laptop, at).is_none() {
-            return 0.0;
-        }
-        let slot_ms = 600_000;
-        let begins = self
-            .effect(laptop)
-            .map_or(at, |effect| effect.from.max(booted));
-        let slots = begins.0.div_euclid(slot_ms)..=at.0.div_euclid(slot_ms);
-        let down = |slot: i64| {
-            self.outage(laptop, Place::Campus, UnixMs(slot * slot_ms))
-                .is_some()
-        };
-        slots.filter(|slot| down(*slot) && !down(slot - 1)).count() as f64
-    }
-
     /// The share of its capacity that a battery has lost by it.
     pub(super) fn battery_loss(&self, laptop: &Laptop, at: UnixMs) -> f64 {
         if self.scenario != Scenario::BatteryBatch || self.effect_at(laptop, at).is_none() {

@@ -146,9 +146,16 @@ fn add_event(laptop: &Laptop, from: UnixMs, until: UnixMs, truths: &mut Vec<Trut
     });
 }
 
-/// Whether a laptop has a fault that it can show: a drive's waiting is told by Linux alone.
+/// Whether a laptop has a fault that its system can show: a drive's waiting is told by Linux alone, what a charger gives
+/// not by Windows, and heat and a battery that gives out not by macOS.
 fn shows(fault: Fault, laptop: &Laptop, at: UnixMs) -> bool {
-    let tells = fault != Fault::SlowDrive || laptop.machine.family == Family::Linux;
+    let family = laptop.machine.family;
+    let tells = match fault {
+        Fault::SlowDrive => family == Family::Linux,
+        Fault::SmallCharger => family != Family::Windows,
+        Fault::Dust | Fault::GivesOut => family != Family::Mac,
+        Fault::SlowStart | Fault::Crashes | Fault::LinkDrops => true,
+    };
     tells && fault.holds(laptop, at)
 }
 

@@ -95,7 +95,7 @@ impl Difference {
 /// Whether a history of readings says nothing about it.
 #[must_use]
 pub const fn is_absence(test: &Test) -> bool {
-    matches!(test, Test::NotSeen { .. })
+    matches!(test, Test::NotSeen { .. } | Test::SiteSilent)
 }
 
 /// The rules of these names, and those that they depend on.
@@ -204,7 +204,7 @@ impl Needs {
 fn conditions(test: &Test) -> impl Iterator<Item = &Condition> {
     let readings = match test {
         Test::Readings(readings) => Some(readings),
-        Test::NotSeen { .. } => None,
+        Test::NotSeen { .. } | Test::SiteSilent => None,
     };
     readings
         .into_iter()

@@ -15,6 +15,7 @@ use crate::device::{Device, DeviceState, Latest, SeriesKey, Standing};
 use crate::evaluate::device::{AlertChange, Moment, evaluate};
 use crate::evaluate::forecast::Outlook;
 use crate::evaluate::rules::{RuleSet, Test};
+use crate::evaluate::sites::Heard;
 
 /// Rows that follow each other within this time are of one time awake. Recordings are coarser than
 /// what an agent sends; hours apart, nobody knows whether the laptop slept between them.
@@ -127,8 +128,9 @@ impl Laptop {
         let known = self.state.get(reading.metric(), reading.instance());
         if known.is_none_or(|latest| latest.value != *reading.value()) {
             let (value, since) = (reading.value().clone(), self.now);
-            let latest = Latest { value, since };
-            self.state.latest.insert(SeriesKey::of(reading), latest);
+            let key = SeriesKey::of(reading);
+            self.state.note_radio(&key, &value);
+            self.state.latest.insert(key, Latest { value, since });
         }
     }
 
@@ -139,6 +141,7 @@ impl Laptop {
         let moment = Moment {
             now: self.now,
             lag_ms: 0,
+            heard: Heard::default(),
         };
         for change in evaluate(rules, &state, &self.open, moment) {
             match change {

@@ -8,7 +8,7 @@ use rollcall_shared::metric::Metric;
 use rollcall_shared::reading::{Reading, Value};
 use rollcall_shared::time::UnixMs;
 
-use super::{AlertChange, Moment, evaluate};
+use super::{AlertChange, Heard, Moment, evaluate};
 use crate::alert::{Alert, AlertKey, AlertState};
 use crate::device::{Device, DeviceState, Latest, SeriesKey, Standing};
 use crate::evaluate::forecast::Outlook;
@@ -132,6 +132,7 @@ impl Laptop {
         let moment = Moment {
             now: self.now,
             lag_ms: LAG,
+            heard: Heard::default(),
         };
         let state = self.outlook.add_to(&self.state, self.now);
         way(rules, &state, &open, moment)

@@ -241,6 +241,7 @@ fn what_is_no_longer_ours_is_closed_with_the_reason() {
         Moment {
             now: laptop.now,
             lag_ms: LAG,
+            heard: Heard::default(),
         },
     );
     assert!(
@@ -330,5 +331,74 @@ proptest! {
             }
             prop_assert!(laptop.open.len() <= 1);
         }
+    }
+}
+
+/// A school that fell silent explains why its laptops are absent; who is heard of in the school again is not silent any
+/// more, and who is heard of at home says nothing of the school.
+#[test]
+fn a_silent_school_is_told_of_each_of_its_laptops_until_one_is_heard_there_and_explains_their_absence()
+ {
+    let rules = RuleSet::built_in();
+    let mut laptop = Laptop::new();
+    laptop.run(&rules, MINUTE);
+    laptop.disconnect();
+    let silence = Silence {
+        since: laptop.now,
+        laptops: 30,
+    };
+    let look = |laptop: &mut Laptop, heard: Heard| {
+        let moment = Moment {
+            now: laptop.now,
+            lag_ms: LAG,
+            heard,
+        };
+        let open: Vec<Alert> = laptop.open.values().cloned().collect();
+        evaluate(&rules, &laptop.state, &open, moment)
+    };
+    laptop.now = laptop.now.plus_ms(HOUR);
+    let heard = Heard {
+        silence: Some(silence),
+        back: Some(silence.since),
+        here: Some(silence.since),
+    };
+    let changes = look(&mut laptop, heard);
+    let [AlertChange::Fire(alert)] = changes.as_slice() else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(
+        (alert.key.rule.as_str(), alert.since),
+        ("site-silent", silence.since)
+    );
+    assert!(
+        alert
+            .evidence
+            .starts_with("Nothing was heard for 60 min of 30 laptops"),
+        "{}",
+        alert.evidence
+    );
+    laptop.open.insert(alert.key.clone(), alert.clone());
+    laptop.now = laptop.now.plus_ms(14 * DAY);
+    let at_home = Heard {
+        silence: None,
+        back: Some(silence.since),
+        here: None,
+    };
+    assert_eq!(look(&mut laptop, at_home), [], "nobody misses it");
+    for back in [
+        Heard {
+            here: Some(laptop.now),
+            ..at_home
+        },
+        Heard {
+            back: Some(laptop.now),
+            ..at_home
+        },
+    ] {
+        let changes = look(&mut laptop, back);
+        assert!(
+            matches!(changes.as_slice(), [AlertChange::Resolve(alert), ..] if alert.key.rule == "site-silent"),
+            "{changes:?}"
+        );
     }
 }

@@ -30,6 +30,9 @@ const LEAST_SLOTS: u16 = 6;
 /// Slots that make a rate by the hour worth comparing: two hours.
 const LEAST_RATE_SLOTS: u16 = 24;
 
+/// Slots that drops are told by the hour of, at least: four hours.
+const RATE_SLOTS: u16 = 4 * SLOTS_PER_HOUR;
+
 /// Days that are "now", and the fewest of them.
 const RECENT_DAYS: std::ops::RangeInclusive<usize> = 3..=5;
 
@@ -41,6 +44,9 @@ const UNUSUAL: f64 = 3.1;
 
 /// By how much an hour links must drop more often than on the worst day before.
 const WORSE_THAN_WORST: f64 = 0.5;
+
+/// Days without that after which it is over.
+const AS_BEFORE_DAYS: usize = 3;
 
 /// A start that takes longer was not watched from its beginning: the agent was installed or restarted.
 const LONGEST_BOOT_S: f64 = 900.0;
@@ -95,7 +101,8 @@ pub struct Sample {
     pub wait: Option<f64>,
     /// Times that heat slowed the processor since the start.
     pub throttles: Option<f64>,
-    /// Times that links lost their carrier since the start.
+    /// Times that links lost their carrier since the start; where the system does not count them, times that a radio
+    /// was found down that had been up.
     pub drops: Option<f64>,
     /// Charge of the battery, 0 to 1, the least of several.
     pub charge: Option<f64>,
@@ -227,7 +234,7 @@ impl Sample {
             busy: most(&metric::CPU_UTILIZATION),
             wait: waits.into_iter().filter_map(most).reduce(f64::max),
             throttles: total(&metric::THROTTLE_EVENTS),
-            drops: total(&metric::LINK_DROPS),
+            drops: total(&metric::LINK_DROPS).or_else(|| losses(state)),
             charge: numbers(&metric::BATTERY_CHARGE)
                 .into_iter()
                 .reduce(f64::min),
@@ -352,16 +359,25 @@ impl Habits {
     /// worse than others, so a day is only worse where it is the worst of all by as much as a rule asks for.
     #[must_use]
     pub fn drops(&self) -> Option<Course> {
-        let rates = self.days.iter().filter_map(Day::drop_rate);
-        let mut rates: Vec<f64> = rates.collect();
-        let last = rates.pop()?;
-        let worst = rates.iter().copied().fold(0.0, f64::max);
-        let before = Usual::of(rates);
+        let counted = self.days.iter().filter(|day| day.awake >= LEAST_RATE_SLOTS);
+        let counted: Vec<&Day> = counted.collect();
+        let (today, earlier) = counted.split_last()?;
+        let last = today.drop_rate_after(earlier.last().copied());
+        let usual = usual_drops(earlier.iter().map(|day| day.drop_rate()));
+        let worst = usual.iter().copied().fold(0.0, f64::max);
+        let before = Usual::of(usual);
         let recent = match before {
             Some(usual) if last < worst + WORSE_THAN_WORST => last.min(usual.middle),
             _ => last,
         };
         Some(Course { recent, before })
+    }
+
+    /// Goes on from another count of drops, that of the states since the collector was started.
+    pub fn count_drops_from(&mut self, drops: u64) {
+        if let Some(last) = &mut self.last {
+            last.drops = Some(drops as f64);
+        }
     }
 
     /// How many seconds it takes to start: the last three starts against those before.
@@ -408,16 +424,59 @@ impl Sum {
 impl Day {
     /// Drops by the hour awake, of four hours at least: a lid that is closed and opened in a short day drops the link
     /// as often as in a long one.
-    fn drop_rate(&self) -> Option<f64> {
-        let slots = f64::from(self.awake.max(4 * SLOTS_PER_HOUR));
-        let hours = slots / f64::from(SLOTS_PER_HOUR);
-        (self.awake >= LEAST_RATE_SLOTS).then(|| f64::from(self.drops) / hours)
+    fn drop_rate(&self) -> f64 {
+        let slots = f64::from(self.awake.max(RATE_SLOTS));
+        f64::from(self.drops) * f64::from(SLOTS_PER_HOUR) / slots
+    }
+
+    /// The same; a day that has lasted for less than four hours says together with the one before it what is so, or
+    /// each morning would end what the afternoon begins anew.
+    fn drop_rate_after(&self, before: Option<&Self>) -> f64 {
+        let own = self.drop_rate();
+        let Some(before) = before.filter(|_| self.awake < RATE_SLOTS) else {
+            return own;
+        };
+        let both = Self {
+            drops: self.drops + before.drops,
+            awake: self.awake.saturating_add(before.awake),
+            ..*self
+        };
+        own.max(both.drop_rate())
     }
 
     fn rate(&self, count: f32) -> Option<f64> {
         let hours = f64::from(self.awake) / f64::from(SLOTS_PER_HOUR);
         (self.awake >= LEAST_RATE_SLOTS).then(|| f64::from(count) / hours)
     }
+}
+
+/// Times that a radio was found down, of a laptop that has one.
+fn losses(state: &DeviceState) -> Option<f64> {
+    let mut links = state.instances(&metric::LINK_KIND);
+    let has_radio =
+        links.any(|(_, kind)| matches!(&kind.value, Value::Text(kind) if kind == "wifi"));
+    has_radio.then_some(state.radio_losses as f64)
+}
+
+/// The days that say what is usual of drops. One that is worse than all before it is none of them until
+/// [`AS_BEFORE_DAYS`] good ones have followed it: what has been wrong for some days is not usual by that, and what was
+/// bad once is known from then on.
+fn usual_drops(rates: impl Iterator<Item = f64>) -> Vec<f64> {
+    let (mut usual, mut worse, mut good_days) = (Vec::new(), Vec::new(), 0);
+    for rate in rates {
+        let worst = usual.iter().copied().fold(0.0, f64::max);
+        if usual.len() >= LEAST_VALUES && rate >= worst + WORSE_THAN_WORST {
+            worse.push(rate);
+            good_days = 0;
+            continue;
+        }
+        usual.push(rate);
+        good_days += 1;
+        if good_days >= AS_BEFORE_DAYS {
+            usual.append(&mut worse);
+        }
+    }
+    usual
 }
 
 /// How much a count has grown; one that fell began anew.
@@ -503,6 +562,43 @@ mod tests {
         assert_eq!((usual, drops.rise()), (1.25, Some(2.5)));
         let known = with(&[9, 19]).drops().unwrap();
         assert_eq!(known.rise(), Some(0.0), "a day was as bad before");
+    }
+
+    /// Five drops on each day of three hours, and twenty on bad ones.
+    fn dropping(count: i64, is_bad: impl Fn(i64) -> bool) -> Habits {
+        days(count, |day, s| {
+            let slot = s.at.0.rem_euclid(DAY_MS) / (5 * MINUTE);
+            s.drops = Some((slot / 6 * if is_bad(day) { 4 } else { 1 }) as f64);
+        })
+    }
+
+    #[test]
+    fn a_link_that_drops_for_days_is_told_until_it_does_no_more() {
+        let rise = |habits: &Habits| habits.drops().unwrap().rise();
+        for days in 16..30 {
+            let told = rise(&dropping(days, |day| day >= 15));
+            assert!(told.is_some_and(|rise| rise > 1.0), "{days}: {told:?}");
+        }
+        let over = dropping(30, |day| (15..27).contains(&day));
+        assert_eq!(rise(&over), Some(0.0));
+        let usual = over.drops().unwrap().before.unwrap();
+        assert_eq!(usual.middle, 1.25, "what was wrong is not usual");
+        let known = dropping(34, |day| (15..27).contains(&day) || day == 33);
+        assert_eq!(rise(&known), Some(0.0), "it was as bad before");
+    }
+
+    #[test]
+    fn a_morning_does_not_end_what_the_afternoon_before_began() {
+        let mut habits = dropping(16, |day| day >= 15);
+        let told = |habits: &Habits| habits.drops().unwrap().rise().unwrap() > 1.0;
+        assert!(told(&habits));
+        for slot in 0..4 * i64::from(SLOTS_PER_HOUR) {
+            let mut now = sample(16 * DAY_MS + slot * 5 * MINUTE);
+            now.drops = Some(0.0);
+            habits.note(&now);
+            let is_morning = slot + 1 < 4 * i64::from(SLOTS_PER_HOUR);
+            assert_eq!(told(&habits), is_morning, "after {slot} slots");
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ forecasts! {
         "Days until the file system is full; 3650 where it is not foreseen.";
     FILESYSTEM_WORDS = 60011, "forecast.filesystem.words", "", Kind::Text,
         "The file system's forecast in words.";
+    FILESYSTEM_CLASSES = 60012, "forecast.filesystem.classes", "", Kind::Text,
+        "What fills the disk, by class, in words.";
     DRIVE_RISK = 60020, "forecast.physical_disk.risk", "{point}", Kind::Gauge{low:0.0,high:100.0},
         "How much a drive looks like those that failed soon; from 5 points on it is failing.";
     DRIVE_WORDS = 60021, "forecast.physical_disk.words", "", Kind::Text,

@@ -9,11 +9,12 @@ use rollcall_shared::time::UnixMs;
 
 use super::super::derived::{self, DERIVED_CODES, Tracks};
 use super::battery::{self, BatteryForecast, BatteryHistory, Line};
+use super::classes;
 use super::drive::{self, DriveHistory, DriveKind};
 use super::habit::{Habits, Sample};
 use super::metrics::{
     BATTERY_REPLACEMENT, BATTERY_SETTLED_HEALTH, BATTERY_WORDS, CHARGER_SHORTFALL, DRIVE_RISK,
-    DRIVE_WORDS, FILESYSTEM_FULL, FILESYSTEM_WORDS, NOT_FORESEEN_DAYS,
+    DRIVE_WORDS, FILESYSTEM_CLASSES, FILESYSTEM_FULL, FILESYSTEM_WORDS, NOT_FORESEEN_DAYS,
 };
 use super::past::{News, Past};
 use super::peers::{Kind, Peers, Summary};
@@ -187,6 +188,8 @@ impl Outlook {
         if parts.space {
             let mounts = mounts(state);
             found.extend(mounts.iter().flat_map(|mount| self.space(mount, now)));
+            let classes = classes::words(&self.past, now);
+            found.push(Reading::text(&FILESYSTEM_CLASSES, "", &classes));
             (self.space_made, self.space_is_new) = (Some(now), false);
         }
         if parts.drive {

@@ -21,11 +21,12 @@ const THINNED_MS: i64 = DAY_MS / 4;
 pub const REACH_MS: i64 = 400 * DAY_MS;
 
 /// The metrics that forecasts are made from.
-static INPUTS: [&Metric; 18] = [
+static INPUTS: [&Metric; 19] = [
     &metric::BATTERY_DESIGN_CAPACITY,
     &metric::BATTERY_FULL_CAPACITY,
     &metric::BATTERY_HEALTH,
     &metric::FILESYSTEM_UTILIZATION,
+    &metric::FILESYSTEM_CLASS_SIZE,
     &metric::DRIVE_VERDICT,
     &metric::DRIVE_SMART,
     &metric::DRIVE_REALLOCATED,
@@ -74,7 +75,11 @@ impl News {
     };
 
     const fn note(&mut self, metric: u16) {
-        if metric == metric::FILESYSTEM_UTILIZATION.code {
+        let of_space = [
+            metric::FILESYSTEM_UTILIZATION.code,
+            metric::FILESYSTEM_CLASS_SIZE.code,
+        ];
+        if metric == of_space[0] || metric == of_space[1] {
             self.space = true;
         } else if metric <= metric::CRASHES.code || metric == metric::CHARGER_POWER.code {
             self.habits = true;

@@ -17,6 +17,10 @@ use crate::notification::Event;
 /// How soon an incident with late-comers is looked at again.
 const LOOK_AGAIN_MS: i64 = 15_000;
 
+/// How long after an alert was gathered it is looked for causes because of it. It is looked at its time, or as soon as
+/// the one before is done.
+const SEARCHED_MS: i64 = 5 * 60_000;
+
 /// Alerts of one symptom and instance that may have one cause.
 #[derive(Default)]
 struct Pool<'a> {
@@ -87,7 +91,10 @@ impl<'a> Desk<'a> {
                 scope,
             } => {
                 let is_same = *symptom == shared.symptom && *instance == alert.key.instance;
-                (is_same || self.is_explained_by(symptom, alert)) && traits.is_in(scope)
+                // A list of laptops that share nothing explains nothing of others.
+                let is_cause = || *scope != Scope::Everywhere || !self.is_list(symptom);
+                (is_same || (self.is_explained_by(symptom, alert) && is_cause()))
+                    && traits.is_in(scope)
             }
             Cause::Device(_) => false,
         };
@@ -102,29 +109,25 @@ impl<'a> Desk<'a> {
         found.is_some()
     }
 
-    /// Divides what waits into shared causes and single laptops, once the first has waited for long
-    /// enough; who came later than that and shares no cause goes on waiting.
+    /// Divides what waits into shared causes and single laptops, whenever one has waited for long
+    /// enough; who shares no cause goes on waiting until it has waited alone for long enough.
     fn divide(&mut self, symptom: &str, instance: &str, mut pool: Pool<'a>) {
         let now = self.scene.now;
-        let is_due = |(alert, has_waited): &(&Alert, bool), shared: &Shared| {
-            *has_waited || gathered(alert, shared) <= now
-        };
-        let due = pool.waiting.iter().any(|entry| {
-            self.shared(entry.0)
-                .is_some_and(|shared| is_due(entry, shared))
+        let due = pool.waiting.iter().any(|(alert, has_waited)| {
+            self.shared(alert)
+                .is_some_and(|shared| *has_waited || Wait::of(alert, shared).is_due(now))
         });
         if due {
             self.add_singles(symptom, instance, &mut pool);
             self.find_causes(symptom, instance, &mut pool);
         }
-        for entry in pool.waiting {
-            let Some(shared) = self.shared(entry.0) else {
+        for (alert, has_waited) in pool.waiting {
+            let Some(shared) = self.shared(alert) else {
                 continue;
             };
-            if is_due(&entry, shared) {
-                self.open_for_device(entry.0);
-            } else {
-                self.wake_at(gathered(entry.0, shared));
+            match Wait::of(alert, shared).next(now) {
+                Some(next) if !has_waited => self.wake_at(next),
+                _ => self.open_for_device(alert),
             }
         }
     }
@@ -344,7 +347,33 @@ fn is_worse(incident: &Incident, alert: &Alert) -> bool {
     alert.severity > acknowledged.severity || (!is_known && alert.severity == acknowledged.severity)
 }
 
-/// When an alert has waited for others for long enough.
-fn gathered(alert: &Alert, shared: &Shared) -> UnixMs {
-    alert.fired.unwrap_or(alert.since).plus_ms(shared.gather_ms)
+/// Until when an alert waits for others.
+struct Wait {
+    /// When it is looked whether they have one cause.
+    gathered: UnixMs,
+    /// When its laptop is told of alone.
+    alone: UnixMs,
+}
+
+impl Wait {
+    fn of(alert: &Alert, shared: &Shared) -> Self {
+        let fired = alert.fired.unwrap_or(alert.since);
+        Self {
+            gathered: fired.plus_ms(shared.gather_ms),
+            alone: fired.plus_ms(shared.alone_ms),
+        }
+    }
+
+    /// Whether it is to be looked now. Each alert asks for it once, soon after it was gathered, and at its end: the
+    /// whole fleet is looked at.
+    fn is_due(&self, now: UnixMs) -> bool {
+        let gathered = self.gathered..self.gathered.plus_ms(SEARCHED_MS);
+        gathered.contains(&now) || self.alone <= now
+    }
+
+    /// When it is to be looked next; `None` where it has waited for long enough.
+    fn next(&self, now: UnixMs) -> Option<UnixMs> {
+        let times = [self.gathered, self.alone];
+        times.into_iter().find(|at| *at > now)
+    }
 }

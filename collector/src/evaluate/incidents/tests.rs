@@ -654,6 +654,60 @@ fn an_incident_of_two_causes_is_split() {
     );
 }
 
+/// An update comes to one laptop after the other, and each shows what it broke at its own time: those that share nothing
+/// yet wait for others, and the cause is told as soon as it shows.
+#[test]
+fn who_shares_nothing_yet_waits_alone_for_longer_than_many_wait_together() {
+    let mut district = District::new(10, 200);
+    let struck = district.where_(|t| t.model == "model-2" && t.build == "Windows 26101");
+    district.fire_all(&struck[..2], "link-drops", "");
+    district.run(10 * HOUR);
+    assert_eq!(district.count(Event::Fired), 0, "two of many laptops");
+    for part in struck[2..].chunks(20) {
+        district.fire_all(part, "link-drops", "");
+        district.run(20 * MINUTE);
+    }
+    district.run(2 * HOUR);
+    assert_eq!(
+        district.titles(),
+        ["Wi-Fi drops on model-2 with system build Windows 26101"]
+    );
+    assert_eq!(district.count(Event::Fired), 1);
+    let incident = district.open().next().unwrap();
+    assert_eq!(incident.devices as usize, struck.len());
+    let alone = district.where_(|t| t.model == "model-1")[0];
+    district.fire(alone, "link-drops", "");
+    district.run(23 * HOUR);
+    assert_eq!(district.count(Event::Fired), 1);
+    district.run(2 * HOUR);
+    assert_eq!(district.count(Event::Fired), 2, "a day is long enough");
+}
+
+/// Clocks go wrong while laptops lie about: on the morning after a holiday that is a list.
+#[test]
+fn wrong_clocks_of_one_morning_are_one_list_and_one_alone_is_told_in_two_hours() {
+    let mut district = District::new(10, 200);
+    let late: Vec<DeviceId> = district.where_(|_| true).into_iter().step_by(41).collect();
+    for device in &late {
+        district.fire(*device, "clock-wrong", "");
+        district.run(5 * MINUTE);
+    }
+    district.run(HOUR);
+    assert_eq!(district.titles(), ["Clocks are wrong"]);
+    assert_eq!(district.count(Event::Fired), 1);
+    // What depends on a right clock is not explained by the clocks of others.
+    let struck = district.where_(|traits| traits.site_network == "site-03");
+    district.fire_all(&struck, "no-platform-at-school", "");
+    district.run(10 * MINUTE);
+    assert_eq!(district.count(Event::Fired), 2);
+    let mut district = District::new(10, 200);
+    district.fire(late[0], "clock-wrong", "");
+    district.run(HOUR);
+    assert_eq!(district.count(Event::Fired), 0);
+    district.run(HOUR + MINUTE);
+    assert_eq!(district.titles(), ["Clock is wrong"]);
+}
+
 /// Here and there a laptop is not encrypted: that is a list for somebody, and not thirty tickets.
 #[test]
 fn what_is_worked_off_is_one_list_that_ends_with_its_last_laptop() {

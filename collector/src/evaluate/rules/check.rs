@@ -135,28 +135,50 @@ fn rule(table: &Spanned<RuleTable>) -> Checked<Rule> {
 }
 
 fn test(table: &RuleTable, span: &Range<usize>) -> Checked<Test> {
-    let kinds = [("conditions", true), ("not-seen", false)];
+    let kinds = [
+        ("conditions", About::Conditions),
+        ("not-seen", About::NotSeen),
+        ("site-silent", About::SiteSilent),
+    ];
     let kind = table.kind.as_ref();
-    let of_readings = kind.map_or(Ok(true), |word| {
+    let kind = kind.map_or(Ok(About::Conditions), |word| {
         choose("kind", word, "kind of rule", &kinds)
     })?;
-    match (of_readings, &table.school_days) {
-        (true, None) => readings(table, span).map(Test::Readings),
-        (true, Some(days)) => Err(Mistake::new(
+    match (kind, &table.school_days) {
+        (About::Conditions, None) => readings(table, span).map(Test::Readings),
+        (About::NotSeen, days) => not_seen(table, days.as_ref(), span),
+        (About::SiteSilent, None) => without_conditions(table).map(|()| Test::SiteSilent),
+        (_, Some(days)) => Err(Mistake::new(
             days.span(),
             "school-days",
             "belongs to rules of `kind = \"not-seen\"`",
         )),
-        (false, days) => not_seen(table, days.as_ref(), span),
+    }
+}
+
+/// What a rule is about.
+#[derive(Clone, Copy)]
+enum About {
+    Conditions,
+    NotSeen,
+    SiteSilent,
+}
+
+/// What is judged by when a laptop was heard has no readings to compare.
+fn without_conditions(table: &RuleTable) -> Checked<()> {
+    let conditions = [&table.prerequisites, &table.all, &table.any];
+    match conditions.into_iter().flatten().next() {
+        Some(first) => {
+            let kind = table.kind.as_ref().map_or("", |kind| kind.get_ref());
+            let problem = format!("a rule of `kind = \"{kind}\"` has no conditions");
+            Err(Mistake::new(first.span(), "kind", problem))
+        }
+        None => Ok(()),
     }
 }
 
 fn not_seen(table: &RuleTable, days: Option<&Spanned<u32>>, span: &Range<usize>) -> Checked<Test> {
-    let conditions = [&table.prerequisites, &table.all, &table.any];
-    if let Some(first) = conditions.into_iter().flatten().next() {
-        let problem = "a rule of `kind = \"not-seen\"` has no conditions";
-        return Err(Mistake::new(first.span(), "kind", problem));
-    }
+    without_conditions(table)?;
     let Some(days) = days else {
         let problem = "is missing: after how many whole school days, such as 5";
         return Err(Mistake::new(span.start..span.start, "school-days", problem));

@@ -20,6 +20,10 @@ const FORECAST_OF: &[(&Metric, &[&Metric])] = &[
         ],
     ),
     (
+        &metrics::FILESYSTEM_CLASSES,
+        &[&metric::FILESYSTEM_CLASS_SIZE],
+    ),
+    (
         &metrics::FILESYSTEM_FULL,
         &[&metric::FILESYSTEM_UTILIZATION],
     ),
@@ -72,7 +76,10 @@ const FORECAST_OF: &[(&Metric, &[&Metric])] = &[
     (&metrics::BOOT_RISE, &[&metric::UPTIME]),
     (&metrics::CRASH_EXCESS, &[&metric::CRASHES]),
     (&metrics::UPDATES_FAILING, &[&metric::UPDATES_FAILED]),
-    (&metrics::LINK_DROPS_RISE, &[&metric::LINK_DROPS]),
+    (
+        &metrics::LINK_DROPS_RISE,
+        &[&metric::LINK_DROPS, &metric::LINK_STATE, &metric::LINK_KIND],
+    ),
 ];
 
 /// Metrics that no default rule looks at, and why.
@@ -163,11 +170,6 @@ pub const WITHOUT_RULE: &[(&str, &str)] = &[
         "network.vantage",
         "It says where readings were taken, and rules ask it by `vantage`.",
     ),
-    (
-        "system.network.link.state",
-        "A link that is down is a cable that nobody plugged in; no-platform tells what fails.",
-    ),
-    ("system.network.link.kind", "It says what the link is."),
     (
         "system.network.link.speed",
         "Radio links change it by the second; what a pupil feels is told by reachability.",

@@ -85,6 +85,7 @@ pub(super) struct SharedTable {
     #[serde(default)]
     pub collect: bool,
     pub gather: Option<Word>,
+    pub alone: Option<Word>,
     pub within: Option<Word>,
     pub audience: Option<Word>,
     pub title: Option<Word>,
@@ -107,6 +108,8 @@ pub(super) struct ConditionTable {
     pub value: Option<Spanned<Value>>,
     pub value_of: Option<Word>,
     pub plus: Option<Spanned<Value>>,
+    /// What counts where the other metric is not known.
+    pub otherwise: Option<Spanned<Value>>,
     pub clear: Option<Spanned<Value>>,
     pub instance: Option<Word>,
     pub instances: Option<Word>,

@@ -91,6 +91,10 @@ pub(super) const ALL: &[(&str, &str)] = &[
         include_str!("../../../rules/runbooks/memory-pressure.md"),
     ),
     (
+        "site-silent",
+        include_str!("../../../rules/runbooks/site-silent.md"),
+    ),
+    (
         "not-seen",
         include_str!("../../../rules/runbooks/not-seen.md"),
     ),

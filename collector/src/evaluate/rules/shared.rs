@@ -54,6 +54,7 @@ fn shared_of(rule: &RuleTable, spanned: &Spanned<SharedTable>) -> Checked<Shared
         at_least: at_least(table.at_least.as_ref())?,
         collect: table.collect,
         gather_ms: gather(table.gather.as_ref())?,
+        alone_ms: alone(table)?,
         within_ms: time("shared.within", table.within.as_ref(), WITHIN_MS)?,
         audience: choose("shared.audience", &audience, "audience", &audiences)?,
         title: title.into_inner(),
@@ -73,11 +74,27 @@ fn at_least(written: Option<&Spanned<u32>>) -> Checked<u32> {
 }
 
 fn gather(word: Option<&Word>) -> Checked<i64> {
-    let ms = time("shared.gather", word, GATHER_MS)?;
+    wait("shared.gather", word, GATHER_MS)
+}
+
+fn alone(table: &SharedTable) -> Checked<i64> {
+    let gather_ms = gather(table.gather.as_ref())?;
+    let ms = wait("shared.alone", table.alone.as_ref(), gather_ms)?;
+    match &table.alone {
+        Some(word) if ms < gather_ms => {
+            let problem = "is shorter than `gather`, for which every laptop waits";
+            Err(Mistake::new(word.span(), "shared.alone", problem))
+        }
+        _ => Ok(ms),
+    }
+}
+
+fn wait(field: &str, word: Option<&Word>, otherwise: i64) -> Checked<i64> {
+    let ms = time(field, word, otherwise)?;
     match word {
         Some(word) if ms > LONGEST_GATHER_MS => {
             let problem = "is longer than a day, for which a laptop alone would wait";
-            Err(Mistake::new(word.span(), "shared.gather", problem))
+            Err(Mistake::new(word.span(), field, problem))
         }
         _ => Ok(ms),
     }

@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::simulator::Place;
 use crate::simulator::calendar::{Local, Zone};
 use crate::simulator::scenario::{Event, Scenario};
+use crate::simulator::{Outage, Place};
 use clap::ValueEnum as _;
 use rollcall_shared::metric;
 use rollcall_shared::time::days_from_civil;
@@ -98,7 +98,9 @@ fn who_is_in_an_outage_is_cut_off_and_nobody_else_is() {
                 let Some(moment) = laptop.moment(at).filter(|m| m.place == Place::Campus) else {
                     continue;
                 };
-                assert_eq!(moment.is_online(), !is_true, "{scenario:?} {number}");
+                // A radio that loses its network for a minute is that laptop's own.
+                let is_cut = moment.outage.is_some_and(|outage| outage != Outage::Link);
+                assert_eq!(is_cut, is_true, "{scenario:?} {number}");
                 let before = quiet.laptop(number).moment(at);
                 assert_eq!(before.map(|m| m.booted), Some(moment.booted));
                 (cut, others) = (cut + u32::from(is_true), others + u32::from(!is_true));
@@ -131,7 +133,7 @@ fn a_bad_update_shows_in_the_build_and_in_a_link_that_comes_and_goes() {
                 continue;
             };
             looks += 1;
-            down += u32::from(moment.outage == Some(crate::simulator::Outage::Link));
+            down += u32::from(moment.outage == Some(Outage::Link));
             assert!(builds(at).is_some_and(|build| build.ends_with(".9999")));
         }
         let before = (1..60).find_map(|hour| builds(truth.from.plus_ms(-hour * HOUR_MS)));

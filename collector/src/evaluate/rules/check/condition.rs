@@ -152,7 +152,10 @@ fn number_comparison(
     span: &Range<usize>,
 ) -> Checked<Comparison> {
     let limit = match (&table.value, &table.value_of) {
-        (Some(value), None) => Limit::Fixed(number("value", metric, value)?),
+        (Some(value), None) => {
+            without_otherwise(table)?;
+            Limit::Fixed(number("value", metric, value)?)
+        }
         (None, Some(of)) => limit_of(metric, of, table)?,
         (None, None) => return Err(missing_value(span)),
         (Some(_), Some(of)) => {
@@ -196,6 +199,13 @@ fn check_clear(relation: Relation, limit: f64, clear: f64, at: &Spanned<Value>) 
     Err(Mistake::new(at.span(), "clear", problem))
 }
 
+fn without_otherwise(table: &ConditionTable) -> Checked<()> {
+    let problem = "stands beside `value-of` alone";
+    table.otherwise.as_ref().map_or(Ok(()), |otherwise| {
+        Err(Mistake::new(otherwise.span(), "otherwise", problem))
+    })
+}
+
 fn limit_of(metric: &Metric, of: &Word, table: &ConditionTable) -> Checked<Limit> {
     let other = find_metric("value-of", of)?;
     if other.unit != metric.unit || other.kind.word() != "number" {
@@ -204,9 +214,12 @@ fn limit_of(metric: &Metric, of: &Word, table: &ConditionTable) -> Checked<Limit
     }
     let plus = table.plus.as_ref();
     let plus = plus.map_or(Ok(0.0), |value| unbounded("plus", metric, value))?;
+    let otherwise = table.otherwise.as_ref();
+    let otherwise = otherwise.map(|value| number("otherwise", other, value));
     Ok(Limit::Of {
         metric: other,
         plus,
+        otherwise: otherwise.transpose()?,
     })
 }
 

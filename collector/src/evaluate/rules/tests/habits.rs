@@ -6,6 +6,7 @@ use rollcall_shared::reading::Reading;
 
 use super::super::super::device::{AlertChange, Moment, evaluate, explain};
 use super::super::super::forecast::metrics as forecast;
+use super::super::super::sites::Heard;
 use super::*;
 use crate::alert::Alert;
 use crate::device::{Latest, Latests, SeriesKey};
@@ -131,6 +132,7 @@ fn judge(laptop: &mut Laptop, rules: &RuleSet) -> Vec<AlertChange> {
     let moment = Moment {
         now: laptop.now,
         lag_ms: 0,
+        heard: Heard::default(),
     };
     evaluate(rules, &laptop.state, &open, moment)
 }

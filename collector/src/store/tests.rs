@@ -14,7 +14,7 @@ use super::*;
 use crate::alert::AlertId;
 use crate::audit::AuditLine;
 use crate::device::{Device, SeriesKey};
-use crate::reach_note::{CELLS, ReachCell, Reached, Vantage};
+use crate::reach_note::{CELLS, ReachCell, ReachNote, Reached, Vantage};
 
 const NOW: UnixMs = UnixMs(1_790_000_000_000);
 const MINUTE: i64 = 60_000;

@@ -262,6 +262,17 @@ impl Machine {
         self.folder.join("msiexec.log")
     }
 
+    /// The last lines that the engine has written, which are in UTF-16 on Windows and in UTF-8 here or there.
+    fn end_of_log(&self) -> String {
+        let bytes = fs::read(self.log_file()).unwrap_or_default();
+        let text: Vec<u8> = bytes.into_iter().filter(|byte| *byte != 0).collect();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        // The list of all properties is at the end.
+        let lines = text.lines().filter(|line| !line.starts_with("Property("));
+        let lines: Vec<&str> = lines.collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
     fn install(&self, installer: &str, properties: &[&str]) {
         let done = self.msiexec(&[&["/i", installer], properties].concat());
         assert!(done.status.success(), "{done:?}");
@@ -331,6 +342,8 @@ impl Machine {
     fn is_repaired(&self) {
         let stopped = self.wine.program(&["net", "stop", "rollcall-agent"]);
         assert!(stopped.status.success(), "{stopped:?}");
+        // A file of its own: the service has said that it has stopped, and its process may still be leaving.
+        fs::remove_file(self.file(PROGRAM)).unwrap();
         fs::write(self.file(PROGRAM), "damaged").unwrap();
         let _ = self
             .wine
@@ -338,7 +351,7 @@ impl Machine {
             .success();
         // What `/famus` stands for. Wine's msiexec knows `/f` only as far as to say that it is not implemented.
         let done = self.msiexec(&["/i", &self.next, "REINSTALL=ALL", "REINSTALLMODE=amus"]);
-        assert!(done.status.success(), "{done:?}");
+        assert!(done.status.success(), "{done:?} {}", self.end_of_log());
         assert!(self.is_next(), "the program is back");
         assert!(self.version().contains(NEXT));
     }

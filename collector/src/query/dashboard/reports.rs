@@ -44,7 +44,7 @@ impl Reports {
             .raw("<h1>Reports</h1><nav class=\"chips\" aria-label=\"Reports\">")
             .raw("<a href=\"#batteries\">Batteries</a><a href=\"#drives\">Drives</a>")
             .raw("<a href=\"#systems\">Operating systems</a><a href=\"#load\">Help desk and coach</a></nav>")
-            .raw("<p class=\"muted screen\">Printed, one that was chosen here is alone on its sheet; otherwise all are on it.</p>")
+            .raw("<p class=\"muted screen\">To print one of them alone, choose it here first.</p>")
             .put(self.batteries())
             .put(self.drives())
             .put(self.systems())

@@ -58,12 +58,9 @@ pub fn read(roots: &Roots) -> Vec<Reading> {
 #[cfg(any(windows, test))]
 #[must_use]
 pub fn read_windows() -> Vec<Reading> {
-    let folder = |variable: &str, usual: &str| {
-        PathBuf::from(std::env::var_os(variable).unwrap_or_else(|| usual.into()))
-    };
-    let system = folder("SystemRoot", "C:\\Windows");
-    let drive = folder("SystemDrive", "C:").into_os_string();
-    let users = Path::new(&drive).join("\\Users");
+    let system = std::env::var_os("SystemRoot").unwrap_or_else(|| "C:\\Windows".into());
+    let system = PathBuf::from(system);
+    let users = system.parent().unwrap_or(&system).join("Users");
     let temporary = of_homes(&users, "AppData\\Local\\Temp").map(|mut temporary| {
         temporary.push(system.join("Temp"));
         temporary

@@ -170,9 +170,9 @@ fn story_an_update_that_breaks_the_wifi_of_one_model() {
         "{} {said:#?}",
         right.len()
     );
-    println!("WRONG {said:#?}");
     district.glance(at(2026, 10, 27, 7, 0));
-    district.live(at(2026, 10, 27, 14, 0), 5 * MINUTE);
+    // A day that is good has to show, also of those who stay away on the first.
+    district.live(at(2026, 10, 28, 13, 0), 5 * MINUTE);
     let (end, _) = drops(&district);
     assert_eq!(titles(&end), titles(&first), "{end:#?}");
     assert!(end.iter().all(|ticket| ticket.is_closed), "{end:#?}");
@@ -246,9 +246,11 @@ fn story_the_morning_after_a_holiday() {
     let (wrong, fired) = untrue(&district, &fleet, &(away..district.now()));
     assert!(wrong.len() * 20 <= fired, "{wrong:#?} of {fired}");
     let both = format!("away:\n{}\nback:\n{}", show(&holiday), show(&morning));
-    // The fleet is known since two days before: what was wrong all along is told in these weeks too, 68 and 68 of them.
-    println!("COUNT {} {} {both}", holiday.len(), morning.len());
-    assert!(holiday.len() < 80 && morning.len() < 80, "{both}");
+    // The fleet is known since two days before: what was wrong all along is told in these weeks too, 62 and 13 of them.
+    // 65 wrong clocks are one list.
+    assert!(holiday.len() < 70 && morning.len() < 20, "{both}");
+    let clocks = |tickets: &[Ticket]| tickets.iter().filter(|t| t.title.contains("lock")).count();
+    assert!(clocks(&holiday) + clocks(&morning) <= 3, "{both}");
     assert_one_ticket_a_laptop(&district.rehearsal);
 }
 

@@ -13,6 +13,8 @@ use super::replay::Laptop;
 use crate::device::{DeviceState, FORECAST_CODES};
 use crate::evaluate::condition::{Comparison, Condition, Limit};
 use crate::evaluate::derived;
+use crate::evaluate::forecast::habit::{SLOTS_PER_HOUR, is_habit};
+use crate::evaluate::forecast::metrics::{CHARGER_SHORTFALL, INVENTORY_TAG};
 use crate::evaluate::forecast::past::Past;
 use crate::evaluate::outlooks;
 use crate::evaluate::rules::{Rule, RuleSet, Test};
@@ -20,6 +22,9 @@ use crate::store::{Store, StoreError};
 
 /// Readings of one laptop that are replayed: a month of some busy series. What is more is left out.
 const ROWS: usize = 200_000;
+
+/// Habits are made of slots of this length, so that one look in each is enough for them.
+const SLOT_MS: i64 = 3_600_000 / SLOTS_PER_HOUR as i64;
 
 /// What differs between two sets of rules, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -151,6 +156,8 @@ pub fn compare(
 struct Needs {
     metrics: BTreeSet<u16>,
     forecasts: bool,
+    /// Whether a forecast is made of what the laptop is usually like.
+    habits: bool,
 }
 
 impl Needs {
@@ -166,6 +173,7 @@ impl Needs {
         let mut needs = Self {
             metrics: always.iter().map(|metric| metric.code).collect(),
             forecasts: false,
+            habits: false,
         };
         let rules = sets.into_iter().flat_map(|set| &set.rules);
         for condition in rules.flat_map(|rule| conditions(&rule.test)) {
@@ -185,6 +193,7 @@ impl Needs {
         let metric = derived::source(metric);
         if metric.code >= FORECAST_CODES {
             self.forecasts = true;
+            self.habits |= (CHARGER_SHORTFALL.code..INVENTORY_TAG.code).contains(&metric.code);
         } else {
             self.metrics.insert(metric.code);
         }
@@ -197,8 +206,21 @@ impl Needs {
                 instance: instance.to_owned(),
             })
         };
-        self.metrics.contains(&metric) || (self.forecasts && is_input())
+        self.metrics.contains(&metric)
+            || (self.forecasts && is_input())
+            || (self.habits && is_of_habits(metric))
     }
+
+    /// Whether a look in each slot is enough: no rule judges the reading itself.
+    fn is_for_habits_alone(&self, metric: u16) -> bool {
+        self.habits && is_habit(metric) && !self.metrics.contains(&metric)
+    }
+}
+
+/// What habits are made of; where a system counts no drops of its links, their states tell them.
+fn is_of_habits(metric: u16) -> bool {
+    let links = [metric::LINK_KIND.code, metric::LINK_STATE.code];
+    is_habit(metric) || links.contains(&metric)
 }
 
 fn conditions(test: &Test) -> impl Iterator<Item = &Condition> {
@@ -227,7 +249,11 @@ fn recorded(
             continue;
         };
         let room = ROWS.saturating_sub(readings.len());
-        for (at, value) in column.points.into_iter().take(room) {
+        let mut points = column.points;
+        if needs.is_for_habits_alone(metric.code) {
+            points.dedup_by_key(|(at, _)| at.0.div_euclid(SLOT_MS));
+        }
+        for (at, value) in points.into_iter().take(room) {
             if let Ok(reading) = Reading::new(metric, &column.key.instance, value) {
                 readings.push((at, reading));
             }
@@ -293,5 +319,30 @@ mod tests {
         let none = Difference::between(&before, &before);
         assert_eq!(none, Difference::default());
         assert!(none.names(&before, &before).is_empty());
+    }
+
+    #[test]
+    fn what_a_forecast_is_made_of_is_read() {
+        let wants = |condition: &str| {
+            let text = format!(
+                "[[rule]]\nname = \"x\"\ntitle = \"X\"\nseverity = \"info\"\naudience = \"help-desk\"\n\
+                 all = [{{ {condition}, says = \"{{value}}\" }}]\nrunbook = \"disk-full\"\nfamily = {{ en = \"x\" }}"
+            );
+            let rules = rules(&text);
+            let needs = Needs::of([&rules, &rules]);
+            let read = |metric: &Metric| needs.wants(metric.code, "");
+            [
+                &metric::CPU_UTILIZATION,
+                &metric::LINK_STATE,
+                &metric::BATTERY_FULL_CAPACITY,
+            ]
+            .map(read)
+        };
+        let boot = "metric = \"forecast.boot.rise\", op = \"above\", value = 30";
+        assert_eq!(wants(boot), [true, true, true]);
+        let battery = "metric = \"forecast.battery.replacement\", op = \"below\", value = 30";
+        assert_eq!(wants(battery), [false, false, true]);
+        let used = "metric = \"system.cpu.utilization\", op = \"above\", value = 0.9";
+        assert_eq!(wants(used), [true, false, false]);
     }
 }

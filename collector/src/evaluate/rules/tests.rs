@@ -221,7 +221,7 @@ fn system_cases() -> Vec<Case> {
             vec![support(3.0)],
             support(-30.0),
             support(700.0),
-            "-30 days",
+            "has ended",
         ),
         case(
             "memory-pressure",

@@ -70,8 +70,9 @@ mod tests {
     #[test]
     fn what_comes_again_costs_little_and_what_is_new_its_digits() {
         assert!(bits(&[0.25; 1000]) < 20.0, "{}", bits(&[0.25; 1000]));
+        // Two numbers in seven are one, which is worth 0.863 bits each.
         let two: Vec<f64> = (0..1000).map(|n| f64::from(n * n % 7 % 2)).collect();
-        assert!((900.0..1100.0).contains(&bits(&two)), "{}", bits(&two));
+        assert!((863.0..920.0).contains(&bits(&two)), "{}", bits(&two));
         let steady: Vec<f64> = (0..1000).map(f64::from).collect();
         assert!(bits(&steady) < 20.0, "{}", bits(&steady));
         // Ten digits of noise are 33 bits each, whatever stands around them.

@@ -76,7 +76,7 @@ mod tests {
         let steady: Vec<f64> = (0..1000).map(f64::from).collect();
         assert!(bits(&steady) < 40.0, "{}", bits(&steady));
         // Ten digits of noise are 33 bits each, whatever stands around them.
-        let noise = |n: u64| (n * 2_654_435_761 % 10_000_000_019) as f64 / 1e9;
+        let noise = |n: u64| (n * n * n * 2_654_435_761 % 10_000_000_019) as f64 / 1e9;
         let noise: Vec<f64> = (1..=100).map(noise).collect();
         assert!(bits(&noise) > 100.0 * 28.0, "{}", bits(&noise));
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rollcall_shared::configuration::Configuration;
 use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::time::UnixMs;
+use serde::de::DeserializeOwned;
 
 use super::keys::{self, TreeName};
 use super::{ApiTokenRecord, Counts, EnrolmentTokenRecord, Kind, Store, StoreError, counts, hot};
@@ -185,14 +186,7 @@ impl Store {
         to: UnixMs,
         limit: usize,
     ) -> Result<Vec<Alert>, StoreError> {
-        let (from, to) = (keys::time(from), keys::time(to.plus_ms(1)));
-        let tree = TreeName::AlertHistory;
-        let found = self.shared().hot.database.range(tree as usize, &from, &to);
-        found
-            .rev()
-            .take(limit)
-            .map(|pair| hot::parse_record(tree, pair))
-            .collect()
+        self.records_between(TreeName::AlertHistory, from, to, limit)
     }
 
     /// Incidents that are open or were closed lately, by id.
@@ -225,14 +219,7 @@ impl Store {
         to: UnixMs,
         limit: usize,
     ) -> Result<Vec<Incident>, StoreError> {
-        let (from, to) = (keys::time(from), keys::time(to.plus_ms(1)));
-        let tree = TreeName::IncidentHistory;
-        let found = self.shared().hot.database.range(tree as usize, &from, &to);
-        found
-            .rev()
-            .take(limit)
-            .map(|pair| hot::parse_record(tree, pair))
-            .collect()
+        self.records_between(TreeName::IncidentHistory, from, to, limit)
     }
 
     /// The alerts that fire, by key.
@@ -360,5 +347,22 @@ impl Store {
     #[must_use]
     pub fn configuration(&self) -> Configuration {
         self.shared().memory().configuration.clone()
+    }
+
+    /// The records of a tree that is ordered by time, the latest first.
+    fn records_between<T: DeserializeOwned>(
+        &self,
+        tree: TreeName,
+        from: UnixMs,
+        to: UnixMs,
+        limit: usize,
+    ) -> Result<Vec<T>, StoreError> {
+        let (from, to) = (keys::time(from), keys::time(to.plus_ms(1)));
+        let found = self.shared().hot.database.range(tree as usize, &from, &to);
+        found
+            .rev()
+            .take(limit)
+            .map(|pair| hot::parse_record(tree, pair))
+            .collect()
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Database {
     engine: sled::Db,
     file: File,
     path: PathBuf,
+    /// Held by each iterator: the engine stays open as long as there is one.
+    readers: Arc<()>,
 }
 
 impl Database {
@@ -127,6 +129,7 @@ impl Database {
             engine,
             file,
             path: path.to_owned(),
+            readers: Arc::default(),
         })
     }
 
@@ -226,7 +229,7 @@ impl Database {
         tree: usize,
         prefix: &[u8],
     ) -> impl DoubleEndedIterator<Item = Pair> + use<> {
-        Guarded(Some(self.trees[tree].scan_prefix(prefix)))
+        self.guard(self.trees[tree].scan_prefix(prefix))
     }
 
     /// Every key from `from` up to but without `to`, and its value, in order.
@@ -236,7 +239,19 @@ impl Database {
         from: &[u8],
         to: &[u8],
     ) -> impl DoubleEndedIterator<Item = Pair> + use<> {
-        Guarded(Some(self.trees[tree].range(from..to)))
+        self.guard(self.trees[tree].range(from..to))
+    }
+
+    fn guard(&self, iter: sled::Iter) -> Guarded {
+        Guarded {
+            iter: Some(iter),
+            _reader: Arc::clone(&self.readers),
+        }
+    }
+
+    /// Whether an iterator still reads it. Then it cannot be opened a second time, even once this is gone.
+    pub fn is_read(&self) -> bool {
+        Arc::strong_count(&self.readers) > 1
     }
 
     /// Takes up the tally, and refuses a database that has fewer commits than were durable.
@@ -417,18 +432,21 @@ pub(super) fn io_error(path: &Path, problem: &'static str, source: io::Error) ->
 }
 
 /// What the engine reads, with its panics as errors: an assertion is how it says that bytes are damaged.
-struct Guarded(Option<sled::Iter>);
+struct Guarded {
+    iter: Option<sled::Iter>,
+    _reader: Arc<()>,
+}
 
 impl Guarded {
     fn step(
         &mut self,
         next: impl FnOnce(&mut sled::Iter) -> Option<sled::Result<Read>>,
     ) -> Option<Pair> {
-        let iter = self.0.as_mut()?;
+        let iter = self.iter.as_mut()?;
         let pair = guarded(|| next(iter).transpose()).transpose()?;
         if pair.is_err() {
             // An iterator that failed would fail for ever.
-            self.0 = None;
+            self.iter = None;
         }
         Some(pair.map(|(key, value)| (key.to_vec(), value.to_vec())))
     }

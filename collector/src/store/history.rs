@@ -142,9 +142,7 @@ impl History {
         }
         while open.len() >= OPEN {
             // One that somebody still reads must stay: it cannot be opened twice.
-            let idle = open
-                .iter()
-                .filter(|(_, (_, database))| Arc::strong_count(database) == 1);
+            let idle = open.iter().filter(|(_, (_, database))| is_idle(database));
             let Some(oldest) = idle
                 .min_by_key(|(_, (turn, _))| *turn)
                 .map(|(part, _)| *part)
@@ -172,6 +170,11 @@ impl History {
     }
 }
 
+/// Whether nobody has the database or reads it.
+fn is_idle(database: &Arc<Database>) -> bool {
+    Arc::strong_count(database) == 1 && !database.is_read()
+}
+
 /// Removes what an interrupted making or removal has left, and ends what was about to take its place.
 fn tidy(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
@@ -197,6 +200,7 @@ pub(super) fn take_over(folder: &Path, next: &Path, part: &str) -> io::Result<()
 
 #[cfg(test)]
 mod tests {
+    use super::super::database::Op;
     use super::super::keys::{Day, Week};
     use super::*;
 
@@ -223,5 +227,32 @@ mod tests {
         history.remove(old).unwrap();
         assert_eq!(history.parts().unwrap(), [week]);
         assert!(!folder.join(UNFINISHED).exists());
+    }
+
+    /// Merging a large week reads a part for minutes by nothing but an iterator.
+    #[test]
+    fn a_part_that_is_read_stays_open_however_many_are_opened_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = History::open(dir.path()).unwrap();
+        let read = Part::Raw(Week(2960));
+        let put = |number: u8| Op {
+            tree: 0,
+            key: vec![number],
+            value: Some(vec![number]),
+        };
+        let ops: Vec<Op> = (0..3).map(put).collect();
+        history.part(read).unwrap().commit(&ops).unwrap();
+        let mut reading = history.part(read).unwrap().scan(0, &[]);
+        assert_eq!(reading.next().unwrap().unwrap().0, [0]);
+        for week in 0..2 * OPEN as i64 {
+            history.part(Part::Raw(Week(week))).unwrap();
+        }
+        assert_eq!(history.part(read).unwrap().scan(0, &[]).count(), 3);
+        assert_eq!(reading.count(), 2);
+        // Once nobody reads it, it makes room.
+        for week in 0..2 * OPEN as i64 {
+            history.part(Part::Raw(Week(week))).unwrap();
+        }
+        assert!(!history.open.lock().unwrap().contains_key(&read));
     }
 }

@@ -192,13 +192,16 @@ impl DeviceState {
         if key.metric != metric::LINK_STATE.code {
             return;
         }
-        let is = |value: &Value, word: &str| matches!(value, Value::Text(text) if text == word);
-        let was = |metric: &Metric, word: &str| {
-            let latest = self.latest.get(metric.code, &key.instance);
-            latest.is_some_and(|latest| is(&latest.value, word))
-        };
-        let is_lost = is(value, "down") && was(&metric::LINK_STATE, "up");
-        self.radio_losses += u64::from(is_lost && was(&metric::LINK_KIND, "wifi"));
+        let before = self.get(&metric::LINK_STATE, &key.instance);
+        let is_lost = before.is_some_and(|before| is_loss(&before.value, value));
+        self.radio_losses += u64::from(is_lost && self.is_radio(&key.instance));
+    }
+
+    /// Whether a link is one by radio.
+    #[must_use]
+    pub fn is_radio(&self, link: &str) -> bool {
+        let kind = self.get(&metric::LINK_KIND, link);
+        kind.is_some_and(|kind| is_word(&kind.value, "wifi"))
     }
 
     fn take_time(&mut self, at: UnixMs, awake_ms: i64) {
@@ -235,6 +238,16 @@ impl DeviceState {
             &self.forecasts
         }
     }
+}
+
+/// Whether a link that was in one state is lost by the next.
+#[must_use]
+pub fn is_loss(before: &Value, now: &Value) -> bool {
+    is_word(before, "up") && is_word(now, "down")
+}
+
+fn is_word(value: &Value, word: &str) -> bool {
+    matches!(value, Value::Text(text) if text == word)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::forecast::Outlook;
 use super::forecast::habit::{HABIT_REACH_MS, Habits, SLOTS_PER_HOUR, Sample, is_habit};
 use super::forecast::past::{Past, REACH_MS};
 use super::forecast::peers::{PEERS_STAND_MS, Peers};
-use crate::device::{DeviceState, Latest, Latests, SeriesKey};
+use crate::device::{DeviceState, Latest, Latests, SeriesKey, is_loss};
 use crate::store::rollup::{Bucket, Level};
 use crate::store::{Store, StoreError};
 
@@ -166,12 +166,8 @@ fn losses(
     {
         return Ok(Vec::new());
     }
-    let is_radio = |instance: &str| {
-        let kind = state.get(&metric::LINK_KIND, instance);
-        kind.is_some_and(|kind| kind.value == Value::Text("wifi".to_owned()))
-    };
     let wanted =
-        |metric: u16, instance: &str| metric == metric::LINK_STATE.code && is_radio(instance);
+        |metric: u16, instance: &str| metric == metric::LINK_STATE.code && state.is_radio(instance);
     let columns = store.columns_of(state.device.id, &wanted, from, to)?;
     let mut losses: Vec<UnixMs> = columns.iter().flat_map(|c| lost(&c.points)).collect();
     losses.sort_unstable();
@@ -180,10 +176,8 @@ fn losses(
 
 /// When a radio was found down that had been up.
 fn lost(points: &[(UnixMs, Value)]) -> impl Iterator<Item = UnixMs> {
-    let is = |value: &Value, word: &str| matches!(value, Value::Text(text) if text == word);
-    let lost = points
-        .windows(2)
-        .filter(move |pair| is(&pair[0].1, "up") && is(&pair[1].1, "down"));
+    let pairs = points.windows(2);
+    let lost = pairs.filter(|pair| is_loss(&pair[0].1, &pair[1].1));
     lost.map(|pair| pair[1].0)
 }
 

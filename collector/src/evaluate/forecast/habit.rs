@@ -453,8 +453,7 @@ impl Day {
 /// Times that a radio was found down, of a laptop that has one.
 fn losses(state: &DeviceState) -> Option<f64> {
     let mut links = state.instances(&metric::LINK_KIND);
-    let has_radio =
-        links.any(|(_, kind)| matches!(&kind.value, Value::Text(kind) if kind == "wifi"));
+    let has_radio = links.any(|(link, _)| state.is_radio(link));
     has_radio.then_some(state.radio_losses as f64)
 }
 

@@ -75,11 +75,9 @@ impl News {
     };
 
     const fn note(&mut self, metric: u16) {
-        let of_space = [
-            metric::FILESYSTEM_UTILIZATION.code,
-            metric::FILESYSTEM_CLASS_SIZE.code,
-        ];
-        if metric == of_space[0] || metric == of_space[1] {
+        if metric == metric::FILESYSTEM_UTILIZATION.code
+            || metric == metric::FILESYSTEM_CLASS_SIZE.code
+        {
             self.space = true;
         } else if metric <= metric::CRASHES.code || metric == metric::CHARGER_POWER.code {
             self.habits = true;

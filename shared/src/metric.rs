@@ -328,6 +328,8 @@ catalogue! {
         "Times that the radio was found at another access point than before, since the agent started.", "Access points are compared on the laptop and forgotten; none is named";
     LINK_DROPS = 178, "system.network.link.drops", "{drop}", Counter{low:0.0,high:1.8446744073709552e19}, 0.0, Never,
         "Times that the link lost its carrier since the start.", "";
+    LINK_DRIVER = 179, "system.network.link.driver", "", Text, 0.0, Never,
+        "Driver of the radio, and its version: that of the system's kernel where it comes with it.", "";
     GATEWAY_REACHABLE = 180, "network.gateway.reachable", "", Flag, 0.0, Change,
         "Whether the gateway is there.", "Its address stays on the laptop";
     DNS_DURATION = 181, "dns.lookup.duration", "s", Gauge{low:0.0,high:600.0}, 0.1, Never,

@@ -239,6 +239,8 @@ rows! {
         "How often the laptop changed from one Wi-Fi antenna to another. Which ones is never sent.";
     LINK_DROPS, "", ON("/sys/class/net/*/carrier_down_count"), NEVER("Windows counts none"), NEVER("macOS counts none"),
         "How often the connection broke.";
+    LINK_DRIVER, "", ON("/sys/class/net/*/device/driver and its module's version, else /proc/sys/kernel/osrelease"), ON("the registry: DriverDesc and DriverVersion of the adapter"), NEVER("drivers are part of the system's build"),
+        "Which software runs the Wi-Fi, and its version.";
     GATEWAY_REACHABLE, "", ON("/proc/net/route, /proc/net/arp"), ON("GetAdaptersAddresses, GetIpNetTable2"), ON("netstat, arp"),
         "Whether the router answers.";
     DNS_DURATION, "=", ON("the lookup of the first target"), ON("the lookup of the first target"), ON("the lookup of the first target"),

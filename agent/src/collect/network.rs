@@ -182,6 +182,10 @@ mod tests {
             Some(-61.0)
         );
         assert_eq!(
+            value(&links, "system.network.link.driver", "wlp2s0"),
+            "iwlwifi 6.8.0-45-generic"
+        );
+        assert_eq!(
             value(&links, "system.network.link.state", "enp0s31f6"),
             "down"
         );

@@ -22,6 +22,7 @@ pub struct Link {
     signal: Sourced<f64>,
     errors: Sourced<f64>,
     drops: Sourced<f64>,
+    driver: Sourced<String>,
 }
 
 /// The links that are hardware; bridges, tunnels and containers' ends have no `device`.
@@ -31,9 +32,10 @@ pub fn list(roots: &Roots) -> Vec<Link> {
     let wireless = source::text(&roots.proc.join("net/wireless"));
     let names = source::names(&folder).into_iter();
     let names = names.filter(|name| folder.join(name).join("device").exists());
+    let release = source::text(&roots.proc.join("sys/kernel/osrelease"));
     names
         .take(LINKS)
-        .map(|name| describe(&folder.join(&name), &name, &wireless))
+        .map(|name| describe(&folder.join(&name), &name, &wireless, &release))
         .collect()
 }
 
@@ -65,7 +67,7 @@ impl Link {
         readings
     }
 
-    fn of_radio(&self, name: &str, radio: &Sourced<Radio>, roams: &mut Roams) -> [Reading; 3] {
+    fn of_radio(&self, name: &str, radio: &Sourced<Radio>, roams: &mut Roams) -> [Reading; 4] {
         let told = |value: fn(&Radio) -> Option<f64>| {
             let radio = radio.as_ref().map_err(Clone::clone)?;
             value(radio).ok_or_else(|| "the radio's driver does not tell it".to_owned())
@@ -82,6 +84,7 @@ impl Link {
                 told(|radio| radio.rate_mbit_s),
             ),
             source::number_or_why(&metric::LINK_ROAMS, name, count),
+            source::text_or_why(&metric::LINK_DRIVER, name, self.driver.clone()),
         ]
     }
 }
@@ -114,7 +117,23 @@ fn plain_name(name: &str) -> &str {
     named.copied().unwrap_or(name)
 }
 
-fn describe(path: &Path, name: &str, wireless: &Sourced<String>) -> Link {
+/// The driver's name and version, such as `iwlwifi 6.12.48`. One that comes with the kernel has the kernel's.
+fn driver(path: &Path, release: &Sourced<String>) -> Sourced<String> {
+    let device = path.join("device");
+    let uevent = source::text(&device.join("uevent"))?;
+    let name = uevent.lines().find_map(|line| line.strip_prefix("DRIVER="));
+    let name = name.ok_or("the kernel names no driver")?;
+    let own = source::text(&device.join("driver/module/version"));
+    let version = own.or_else(|_| release.clone())?;
+    Ok(format!("{name} {version}"))
+}
+
+fn describe(
+    path: &Path,
+    name: &str,
+    wireless: &Sourced<String>,
+    release: &Sourced<String>,
+) -> Link {
     let is_up = is_link_up(path);
     let count = |file: &str| source::number(&path.join("statistics").join(file));
     let errors = count("rx_errors").and_then(|received| Ok(received + count("tx_errors")?));
@@ -134,6 +153,7 @@ fn describe(path: &Path, name: &str, wireless: &Sourced<String>) -> Link {
         },
         errors,
         drops: source::number(&path.join("carrier_down_count")),
+        driver: driver(path, release),
     }
 }
 

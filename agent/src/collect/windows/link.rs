@@ -38,6 +38,8 @@ pub struct Link {
     pub errors: u64,
     /// Strength of the radio's signal in dBm; asked of radios only.
     pub signal: Sourced<f64>,
+    /// Name and version of the radio's driver; asked of radios only.
+    pub driver: Sourced<String>,
 }
 
 impl Link {
@@ -93,6 +95,8 @@ impl Link {
                 name,
                 agreed(self.sending),
             ));
+            let driver = self.driver.clone();
+            readings.push(source::text_or_why(&metric::LINK_DRIVER, name, driver));
         }
         readings
     }
@@ -150,6 +154,7 @@ mod native {
 
     use super::{Link, any_up, readings};
     use crate::collect::source::Sourced;
+    use crate::collect::windows::registry;
 
     /// Reads every link.
     pub fn read() -> Vec<Reading> {
@@ -162,7 +167,7 @@ mod native {
     }
 
     #[expect(unsafe_code, reason = "iphlpapi gives a table of its own")]
-    fn links(with_signal: bool) -> Sourced<Vec<Link>> {
+    fn links(with_radio: bool) -> Sourced<Vec<Link>> {
         let mut table: *mut MIB_IF_TABLE2 = std::ptr::null_mut();
         // SAFETY: the place is valid for the call.
         let code = unsafe { GetIfTable2(&raw mut table) };
@@ -183,9 +188,13 @@ mod native {
                         sending: row.TransmitLinkSpeed,
                         errors: row.InErrors.saturating_add(row.OutErrors),
                         signal: Err("not asked".to_owned()),
+                        driver: Err("not asked".to_owned()),
                     };
-                    if with_signal && link.is_hardware() && link.is_wifi() && link.is_up() {
-                        link.signal = signal(&row.InterfaceGuid);
+                    if with_radio && link.is_hardware() && link.is_wifi() {
+                        link.driver = driver(&row.InterfaceGuid);
+                        if link.is_up() {
+                            link.signal = signal(&row.InterfaceGuid);
+                        }
                     }
                     link
                 },
@@ -195,6 +204,22 @@ mod native {
             links
         };
         Ok(links)
+    }
+
+    /// Where the system keeps its network adapters, by connection and by driver.
+    const CONTROL: &str = r"SYSTEM\CurrentControlSet\Control";
+    const ADAPTERS: &str = "{4D36E972-E325-11CE-BFC1-08002BE10318}";
+
+    /// Which driver runs an adapter: its connection leads to its device, and that to the driver's key.
+    fn driver(interface: &GUID) -> Sourced<String> {
+        let connection = format!(r"{CONTROL}\Network\{ADAPTERS}\{{{interface:?}}}\Connection");
+        let device = registry::text(&connection, "PnPInstanceID")?;
+        let device = format!(r"SYSTEM\CurrentControlSet\Enum\{device}");
+        let driver = registry::text(&device, "Driver")?;
+        let driver = format!(r"{CONTROL}\Class\{driver}");
+        let name = registry::text(&driver, "DriverDesc")?;
+        let version = registry::text(&driver, "DriverVersion")?;
+        Ok(format!("{name} {version}"))
     }
 
     /// `wlan_intf_opcode_rssi` of wlanapi.h: a LONG in dBm.
@@ -312,6 +337,7 @@ mod tests {
             sending: 433_300_000,
             errors: 3,
             signal: Ok(-61.0),
+            driver: Ok("Intel(R) Wi-Fi 6 AX201 160MHz 22.250.1.2".to_owned()),
         }
     }
 
@@ -350,7 +376,11 @@ mod tests {
             number(&readings, "system.network.link.bit_rate", "wifi0"),
             Some(433.3)
         );
-        assert_eq!(readings.len(), 6 + 4 + 4);
+        assert_eq!(
+            value(&readings, "system.network.link.driver", "wifi0"),
+            "Intel(R) Wi-Fi 6 AX201 160MHz 22.250.1.2"
+        );
+        assert_eq!(readings.len(), 7 + 4 + 4);
     }
 
     #[test]

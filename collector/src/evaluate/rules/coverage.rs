@@ -271,6 +271,10 @@ pub const WITHOUT_RULE: &[(&str, &str)] = &[
         "It counts since the agent started, and walking through a school is no fault.",
     ),
     (
+        "system.network.link.driver",
+        "It is no fault by itself; where laptops with one driver show the same, it is the cause that their incident names.",
+    ),
+    (
         "network.proxy.kind",
         "A proxy is a setting, not a fault; where it fails, targets fail at the stage `proxy`.",
     ),

@@ -200,8 +200,14 @@ impl DeviceState {
     /// Whether a link is one by radio.
     #[must_use]
     pub fn is_radio(&self, link: &str) -> bool {
-        let kind = self.get(&metric::LINK_KIND, link);
-        kind.is_some_and(|kind| is_word(&kind.value, "wifi"))
+        self.says(&metric::LINK_KIND, link, "wifi")
+    }
+
+    /// Whether the last reading of a state or text is this word.
+    #[must_use]
+    pub fn says(&self, metric: &Metric, instance: &str, word: &str) -> bool {
+        let latest = self.get(metric, instance);
+        latest.is_some_and(|latest| is_word(&latest.value, word))
     }
 
     fn take_time(&mut self, at: UnixMs, awake_ms: i64) {

@@ -47,8 +47,12 @@ pub enum Scope {
     Everywhere,
     /// They are on no school's network.
     OffCampus,
+    /// They are on the network of this site over this kind of link, `wifi` or `ethernet`.
+    SiteLink(String, String),
     /// They are on the network of this site.
     SiteNetwork(String),
+    /// This driver, with its version, runs their radio.
+    Driver(String),
     /// They run this build of their operating system.
     Build(String),
     /// They are of this model.
@@ -76,6 +80,21 @@ pub enum Cause {
         /// What they have in common.
         scope: Scope,
     },
+}
+
+impl Cause {
+    /// What laptops that show this have in common; `None` where it is about something else.
+    #[must_use]
+    pub fn scope_of(&self, shows: &str, of: &str) -> Option<&Scope> {
+        match self {
+            Self::Shared {
+                symptom,
+                instance,
+                scope,
+            } if symptom == shows && instance == of => Some(scope),
+            _ => None,
+        }
+    }
 }
 
 /// One thing that was found.
@@ -220,13 +239,23 @@ impl fmt::Display for Scope {
         match self {
             Self::Everywhere => f.write_str("everywhere"),
             Self::OffCampus => f.write_str("off campus"),
+            Self::SiteLink(site, link) => write!(f, "{} at {site}", over(link)),
             Self::SiteNetwork(site) => write!(f, "at {site}"),
+            Self::Driver(driver) => write!(f, "with driver {driver}"),
             Self::Build(build) => write!(f, "on system build {build}"),
             Self::Model(model) => write!(f, "on {model}"),
             Self::ModelAndBuild(model, build) => write!(f, "on {model} with system build {build}"),
             Self::Group(group) => write!(f, "in group {group}"),
             Self::Issuer(issuer) => write!(f, "where {issuer} re-signs connections"),
         }
+    }
+}
+
+fn over(link: &str) -> &str {
+    match link {
+        "wifi" => "on Wi-Fi",
+        "ethernet" => "by cable",
+        other => other,
     }
 }
 

@@ -103,6 +103,15 @@ pub struct Shared {
     pub broadcast: BTreeMap<String, String>,
 }
 
+/// How the names of metrics begin that a network or a radio has a part in.
+const NETWORK: [&str; 5] = [
+    "system.network.",
+    "network.",
+    "dns.",
+    "http.",
+    "forecast.link.",
+];
+
 /// What a rule looks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
@@ -220,6 +229,16 @@ impl Rule {
         let conditions = readings.prerequisites.iter().chain(&readings.faults);
         let names: BTreeSet<&str> = conditions.map(|c| derived::source(c.metric).name).collect();
         names.into_iter().collect()
+    }
+
+    /// Whether it looks for something that a network or a radio may cause.
+    #[must_use]
+    pub fn is_about_network(&self) -> bool {
+        let Test::Readings(readings) = &self.test else {
+            return self.test == Test::SiteSilent;
+        };
+        let mut names = readings.faults.iter().map(|fault| fault.metric.name);
+        names.any(|name| NETWORK.iter().any(|prefix| name.starts_with(prefix)))
     }
 
     /// Whether the rule is for this device.

@@ -6,6 +6,7 @@
 //! scope of the greatest gain is a cause; what it explains is taken out, and the search goes on, so
 //! that two outages at one time are two causes.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::traits::Traits;
@@ -56,6 +57,8 @@ struct Count {
     exposed: u32,
 }
 
+type Counts = HashMap<Scope, Count>;
+
 /// The causes that explain most, the strongest first, each of at least `at_least` affected devices.
 /// Symptoms of single devices remain unexplained.
 #[must_use]
@@ -67,21 +70,61 @@ pub fn causes(devices: &[Exposed], at_least: u32) -> Vec<Found> {
         let Some((scope, count)) = strongest(&counts, at_least) else {
             break;
         };
-        let all = counts.get(&Scope::Everywhere).copied().unwrap_or_default();
-        found.push(Found {
-            confidence: confidence(count, all),
-            affected: count.affected,
-            exposed: count.exposed,
-            scope: scope.clone(),
-        });
+        found.push(Found::of(scope, count, &counts));
         left.retain(|device| !device.traits.is_in(scope));
     }
     found
 }
 
+/// The one cause that explains as well what was told as two: its scope holds every affected device of theirs, and
+/// what the two gain beyond it is less than a second cause has to. An update that comes to one system build after the
+/// other and brings both the same driver shows so.
+#[must_use]
+pub fn common(devices: &[Exposed], one: &Scope, other: &Scope) -> Option<Found> {
+    let counts = counts(&devices.iter().collect::<Vec<_>>());
+    let threshold = threshold(&counts);
+    let gain_of = |scope| counts.get(scope).map_or(0.0, |count| gain(*count));
+    let least = threshold.max(gain_of(one) + gain_of(other) - threshold);
+    let is_theirs = |device: &&Exposed| {
+        device.affected && (device.traits.is_in(one) || device.traits.is_in(other))
+    };
+    let theirs: Vec<&Exposed> = devices.iter().filter(is_theirs).collect();
+    let candidates = counts.iter().filter(|(scope, count)| {
+        ![one, other].contains(scope)
+            && share(**count) >= SHARE
+            && gain(**count) >= least
+            && theirs.iter().all(|device| device.traits.is_in(scope))
+    });
+    let (scope, count) = candidates.max_by(by_gain)?;
+    Some(Found::of(scope, *count, &counts))
+}
+
+impl Found {
+    fn of(scope: &Scope, count: Count, counts: &Counts) -> Self {
+        let all = counts.get(&Scope::Everywhere).copied().unwrap_or_default();
+        Self {
+            confidence: confidence(count, all),
+            affected: count.affected,
+            exposed: count.exposed,
+            scope: scope.clone(),
+        }
+    }
+}
+
+/// What a cause must gain among so many.
+fn threshold(counts: &Counts) -> f64 {
+    GAIN + (counts.len() as f64).ln()
+}
+
+/// The one that gains more; of two that explain the same, the narrower names more.
+fn by_gain(one: &(&Scope, &Count), other: &(&Scope, &Count)) -> Ordering {
+    let gains = gain(*one.1).total_cmp(&gain(*other.1));
+    gains.then_with(|| one.0.cmp(other.0))
+}
+
 /// Counts for each scope that an affected device is in.
-fn counts(devices: &[&Exposed]) -> HashMap<Scope, Count> {
-    let mut counts: HashMap<Scope, Count> = HashMap::new();
+fn counts(devices: &[&Exposed]) -> Counts {
+    let mut counts = Counts::new();
     for device in devices.iter().filter(|device| device.affected) {
         for scope in device.traits.scopes() {
             counts.entry(scope).or_default().affected += 1;
@@ -97,18 +140,15 @@ fn counts(devices: &[&Exposed]) -> HashMap<Scope, Count> {
     counts
 }
 
-fn strongest(counts: &HashMap<Scope, Count>, at_least: u32) -> Option<(&Scope, Count)> {
-    let threshold = GAIN + (counts.len() as f64).ln();
+fn strongest(counts: &Counts, at_least: u32) -> Option<(&Scope, Count)> {
+    let threshold = threshold(counts);
     let candidates = counts.iter().filter(|(scope, count)| {
         count.affected >= at_least.max(2)
             && (share(**count) >= SHARE || matches!(scope, Scope::Issuer(_)))
+            && gain(**count) >= threshold
     });
-    let gains = candidates.map(|(scope, count)| (scope, *count, gain(*count)));
-    gains
-        .filter(|(_, _, gain)| *gain >= threshold)
-        // Of two that explain the same, the narrower names more.
-        .max_by(|a, b| a.2.total_cmp(&b.2).then_with(|| a.0.cmp(b.0)))
-        .map(|(scope, count, _)| (scope, count))
+    let (scope, count) = candidates.max_by(by_gain)?;
+    Some((scope, *count))
 }
 
 fn share(count: Count) -> f64 {
@@ -225,6 +265,33 @@ mod tests {
         let mut found = scopes(&devices);
         found.sort();
         assert_eq!(found, ["at site-3", "on model-2"]);
+    }
+
+    #[test]
+    fn two_that_one_explains_as_well_are_one() {
+        let both = |other: &str, hit: fn(&Traits) -> bool| {
+            let mut devices = district(10, 100);
+            strike(&mut devices, 1, hit);
+            let of = |n: &str| Scope::SiteNetwork(format!("site-{n}"));
+            common(&devices, &of("3"), &of(other)).map(|found| found.scope.to_string())
+        };
+        let two = both("7", |t| {
+            ["site-3", "site-7"].contains(&t.site_network.as_str())
+        });
+        assert_eq!(two, None, "eight schools are well");
+        let all = both("7", |_| true);
+        assert_eq!(all.as_deref(), Some("everywhere"));
+        let mut devices = district(10, 100);
+        for device in &mut devices {
+            device.traits.driver = format!("{} of {}", device.traits.model, 1);
+            device.affected = device.traits.model == "model-1";
+        }
+        let of = |build: &str| Scope::ModelAndBuild("model-1".to_owned(), build.to_owned());
+        let found = common(&devices, &of("build-0"), &of("build-1")).unwrap();
+        assert_eq!(
+            (found.scope.to_string().as_str(), found.affected),
+            ("on model-1", 330)
+        );
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 
-use super::cause::{Found, causes};
-use super::split::describe;
+use super::cause::{Exposed, Found, causes, common};
+use super::split::{describe, go_on_as};
 use super::traits::Traits;
 use super::{Desk, REOPEN_MS, add_finding, devices_of, is_open, mark, new_incident};
 use crate::alert::{Alert, Audience};
@@ -165,9 +165,12 @@ impl<'a> Desk<'a> {
         if affected.len() < at_least as usize {
             return;
         }
-        let exposed = mark(self.scene.fleet.exposed(&rules, instance), &affected);
+        let exposed = self.exposed(&rules, instance, &affected);
         for found in causes(&exposed, at_least) {
-            self.open_shared(symptom, instance, &found, &affected, pool);
+            match self.wider(symptom, instance, &found, &affected) {
+                Some((id, wider)) => self.widen(id, &wider, &affected, pool),
+                None => self.open_shared(symptom, instance, &found, &affected, pool),
+            }
         }
         if rules.iter().any(|rule| collects(rule)) {
             let left = pool.waiting.iter().map(|(alert, _)| *alert);
@@ -179,11 +182,71 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// The open incident that has one cause together with what was found, and that cause.
+    fn wider(
+        &self,
+        symptom: &str,
+        instance: &str,
+        found: &Found,
+        affected: &BTreeMap<DeviceId, Traits>,
+    ) -> Option<(IncidentId, Found)> {
+        let rules = self.rules_of(symptom);
+        let mut open = self.index.shared.iter().copied();
+        open.find_map(|id| {
+            let scope = self.incident(id)?.cause.scope_of(symptom, instance)?;
+            let mut all = self.traits_of(self.members.get(&id)?);
+            all.extend(affected.iter().map(|(id, traits)| (*id, traits.clone())));
+            let exposed = self.exposed(&rules, instance, &all);
+            Some((id, common(&exposed, scope, &found.scope)?))
+        })
+    }
+
+    /// An incident goes on as that of a wider cause, with the laptops that share it.
+    fn widen(
+        &mut self,
+        id: IncidentId,
+        wider: &Found,
+        affected: &BTreeMap<DeviceId, Traits>,
+        pool: &mut Pool<'a>,
+    ) {
+        let (alerts, single) = take(pool, &wider.scope, affected);
+        let shared = alerts.first().and_then(|alert| self.shared(alert));
+        let (Some(shared), Some(mut incident)) = (shared, self.incident(id).cloned()) else {
+            return;
+        };
+        go_on_as(&mut incident, shared, wider);
+        for alert in &alerts {
+            self.assign(alert, id);
+        }
+        let members = self.members.entry(id).or_default();
+        members.extend(&alerts);
+        incident.devices = devices_of(members);
+        incident.most_devices = incident.most_devices.max(incident.devices);
+        self.tell(incident, Event::Updated);
+        for (alert, from) in single {
+            self.take_out(alert, from, id);
+        }
+    }
+
     pub(super) fn rules_of(&self, symptom: &str) -> Vec<&'a Rule> {
         let rules = self.scene.rules.rules.iter().map(|rule| &**rule);
         rules
             .filter(|rule| rule.shared.as_ref().is_some_and(|s| s.symptom == symptom))
             .collect()
+    }
+
+    /// Who could show a symptom, who of them does, and what they may share.
+    pub(super) fn exposed(
+        &self,
+        rules: &[&Rule],
+        instance: &str,
+        affected: &BTreeMap<DeviceId, Traits>,
+    ) -> Vec<Exposed> {
+        let mut exposed = mark(self.scene.fleet.exposed(rules, instance), affected);
+        if !rules.iter().any(|rule| rule.is_about_network()) {
+            exposed.iter_mut().for_each(|e| e.traits.forget_network());
+        }
+        exposed
     }
 
     fn affected(&self, pool: &Pool<'_>) -> BTreeMap<DeviceId, Traits> {
@@ -205,19 +268,7 @@ impl<'a> Desk<'a> {
         affected: &BTreeMap<DeviceId, Traits>,
         pool: &mut Pool<'a>,
     ) {
-        let is_in = |alert: &Alert| {
-            affected
-                .get(&alert.key.device)
-                .is_some_and(|traits| traits.is_in(&found.scope))
-        };
-        let taken: Vec<_> = pool
-            .waiting
-            .extract_if(.., |entry| is_in(entry.0))
-            .collect();
-        let single: Vec<_> = pool.single.extract_if(.., |entry| is_in(entry.0)).collect();
-        let mut alerts: Vec<&Alert> = taken.iter().map(|(alert, _)| *alert).collect();
-        alerts.extend(single.iter().map(|(alert, _)| *alert));
-        alerts.sort_by_key(|alert| alert.since);
+        let (alerts, single) = take(pool, &found.scope, affected);
         let Some(shared) = alerts.first().and_then(|alert| self.shared(alert)) else {
             return;
         };
@@ -316,6 +367,25 @@ impl<'a> Desk<'a> {
         };
         candidates.filter(fits).max_by_key(|i| i.closed).cloned()
     }
+}
+
+/// Takes the alerts out of a pool whose laptops are in a scope, the oldest first; and those among them that are
+/// told alone until now, with where.
+fn take<'a>(
+    pool: &mut Pool<'a>,
+    scope: &Scope,
+    affected: &BTreeMap<DeviceId, Traits>,
+) -> (Vec<&'a Alert>, Vec<(&'a Alert, IncidentId)>) {
+    let is_in = |alert: &Alert| {
+        let traits = affected.get(&alert.key.device);
+        traits.is_some_and(|traits| traits.is_in(scope))
+    };
+    let taken = pool.waiting.extract_if(.., |entry| is_in(entry.0));
+    let mut alerts: Vec<&Alert> = taken.map(|(alert, _)| alert).collect();
+    let single: Vec<_> = pool.single.extract_if(.., |entry| is_in(entry.0)).collect();
+    alerts.extend(single.iter().map(|(alert, _)| *alert));
+    alerts.sort_by_key(|alert| alert.since);
+    (alerts, single)
 }
 
 /// Whether a rule's laptops are one list, whatever they share.

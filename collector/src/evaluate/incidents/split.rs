@@ -6,7 +6,7 @@ use rollcall_shared::id::DeviceId;
 
 use super::cause::{Found, causes};
 use super::traits::Traits;
-use super::{Desk, devices_of, mark};
+use super::{Desk, devices_of};
 use crate::alert::Alert;
 use crate::evaluate::rules::Shared;
 use crate::incident::{Cause, Incident, Scope};
@@ -36,7 +36,7 @@ impl<'a> Desk<'a> {
             .iter()
             .filter_map(|r| Some(r.shared.as_ref()?.at_least));
         let affected = self.traits_of(members);
-        let exposed = mark(self.scene.fleet.exposed(&rules, instance), &affected);
+        let exposed = self.exposed(&rules, instance, &affected);
         let found = causes(&exposed, at_least.min().unwrap_or(u32::MAX));
         let explained = |traits: &&Traits| found.iter().any(|found| traits.is_in(&found.scope));
         let share = affected.values().filter(explained).count() as f64;
@@ -68,17 +68,8 @@ impl<'a> Desk<'a> {
                 finding.resolved.get_or_insert(self.scene.now);
             }
         }
-        let shared = kept.first().and_then(|alert| self.shared(alert));
-        if let (
-            Some(shared),
-            Cause::Shared {
-                scope, instance, ..
-            },
-        ) = (shared, &mut incident.cause)
-        {
-            scope.clone_from(&first.scope);
-            let instance = instance.clone();
-            describe(&mut incident, shared, &instance, first);
+        if let Some(shared) = kept.first().and_then(|alert| self.shared(alert)) {
+            go_on_as(&mut incident, shared, first);
         }
         incident.devices = devices_of(&kept);
         incident.most_devices = incident.devices;
@@ -88,7 +79,7 @@ impl<'a> Desk<'a> {
         self.tell(incident, Event::Updated);
     }
 
-    fn traits_of(&self, members: &[&Alert]) -> BTreeMap<DeviceId, Traits> {
+    pub(super) fn traits_of(&self, members: &[&Alert]) -> BTreeMap<DeviceId, Traits> {
         let of = |alert: &&Alert| {
             let (traits, _) = self.scene.fleet.laptop(alert.key.device)?;
             Some((alert.key.device, traits))
@@ -116,6 +107,18 @@ impl<'a> Desk<'a> {
     }
 }
 
+/// The incident is one of another cause from now on.
+pub(super) fn go_on_as(incident: &mut Incident, shared: &Shared, found: &Found) {
+    if let Cause::Shared {
+        scope, instance, ..
+    } = &mut incident.cause
+    {
+        scope.clone_from(&found.scope);
+        let instance = instance.clone();
+        describe(incident, shared, &instance, found);
+    }
+}
+
 /// What an incident says of its cause.
 pub(super) fn describe(incident: &mut Incident, shared: &Shared, instance: &str, found: &Found) {
     let what = shared.title.replace("{instance}", instance);
@@ -126,7 +129,7 @@ pub(super) fn describe(incident: &mut Incident, shared: &Shared, instance: &str,
         false => format!("{what} {}", found.scope),
     };
     incident.site = match &found.scope {
-        Scope::SiteNetwork(site) => site.parse().ok(),
+        Scope::SiteNetwork(site) | Scope::SiteLink(site, _) => site.parse().ok(),
         _ => None,
     };
     incident.confidence = (!is_list).then_some(found.confidence);

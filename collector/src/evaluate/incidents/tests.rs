@@ -69,6 +69,11 @@ impl District {
         }
     }
 
+    fn change(&mut self, change: impl Fn(&mut Traits)) {
+        let laptops = self.laptops.values_mut();
+        laptops.for_each(|(traits, _)| change(traits));
+    }
+
     fn where_(&self, hit: impl Fn(&Traits) -> bool) -> Vec<DeviceId> {
         let laptops = self.laptops.iter().filter(|(_, (traits, _))| hit(traits));
         laptops.map(|(id, _)| *id).collect()
@@ -343,6 +348,88 @@ fn a_service_that_is_down_is_down_for_everyone() {
             }] | [_, ..]
         ),
         "{scopes:?}"
+    );
+}
+
+/// Some laptops of a school have a cable, and they are well.
+#[test]
+fn a_schools_wifi_is_told_apart_from_its_line() {
+    let mut district = District::new(10, 200);
+    district.change(|traits| {
+        let has_cable = traits.model == "model-3" && traits.build.ends_with('0');
+        traits.link = if has_cable { "ethernet" } else { "wifi" }.to_owned();
+    });
+    let struck = district.where_(|t| t.site_network == "site-03" && t.link == "wifi");
+    district.fire_all(&struck, "no-platform-at-school", "");
+    district.run(10 * MINUTE);
+    assert_eq!(
+        district.titles(),
+        ["No learning platform can be reached on Wi-Fi at site-03"]
+    );
+    let incident = district.open().next().unwrap();
+    assert_eq!(incident.site.as_ref().unwrap().as_str(), "site-03");
+}
+
+/// One driver runs the radios of two models, whatever their system's build. It is no cause of what no radio can cause.
+#[test]
+fn a_driver_is_a_cause_of_what_radios_do() {
+    let driver = "Intel(R) Wi-Fi 6 AX201 160MHz 22.999.0.1";
+    let district = || {
+        let mut district = District::new(10, 200);
+        district.change(|traits| {
+            let is_bad = ["model-1", "model-2"].contains(&traits.model.as_str());
+            traits.driver = if is_bad { driver } else { "iwlwifi 6.8.0" }.to_owned();
+        });
+        let struck = district.where_(|traits| traits.driver == driver);
+        (district, struck)
+    };
+    let (mut radios, struck) = district();
+    radios.fire_all(&struck, "link-drops", "");
+    radios.run(2 * HOUR);
+    assert_eq!(
+        radios.titles(),
+        [format!("Wi-Fi drops with driver {driver}")]
+    );
+    let (mut updates, struck) = district();
+    updates.fire_all(&struck, "updates-failing", "");
+    updates.run(2 * HOUR);
+    let said = "of two models in four, each has the symptom";
+    assert_eq!(updates.titles(), ["Updates fail everywhere"], "{said}");
+}
+
+/// An update brings two builds the same driver, and one of them some hours later.
+#[test]
+fn a_cause_that_turns_out_to_be_wider_is_still_one_ticket() {
+    let mut district = District::new(10, 200);
+    let driver = "Intel(R) Wi-Fi 6 AX201 160MHz 22.999.0.1";
+    district.change(|traits| {
+        let is_bad = traits.model == "model-2" && traits.build != "Windows 26100";
+        traits.driver = if is_bad { driver } else { "iwlwifi 6.8.0" }.to_owned();
+    });
+    let of = |build: &str| {
+        district.where_(|traits| traits.driver == driver && traits.build.ends_with(build))
+    };
+    let (first, second) = (of("1"), of("2"));
+    district.fire_all(&first, "link-drops", "");
+    district.run(2 * HOUR);
+    assert_eq!(
+        district.titles(),
+        ["Wi-Fi drops on model-2 with system build Windows 26101"]
+    );
+    district.fire_all(&second, "link-drops", "");
+    district.run(2 * HOUR);
+    assert_eq!(
+        district.titles(),
+        [format!("Wi-Fi drops with driver {driver}")]
+    );
+    assert_eq!(district.count(Event::Fired), 1);
+    let incident = district.open().next().unwrap();
+    assert_eq!(incident.devices as usize, first.len() + second.len());
+    district.recover(|_| true);
+    district.run(DAY);
+    assert_eq!(
+        (district.open().count(), district.count(Event::Resolved)),
+        (0, 1)
     );
 }
 

@@ -25,6 +25,8 @@ pub struct Machine {
     pub charger_w: f64,
     /// The drive that it comes with.
     pub drive: DriveModel,
+    /// Its radio's driver; of Linux its name alone, since it comes with the kernel, and of macOS none.
+    pub driver: &'static str,
 }
 
 /// A family of operating systems.
@@ -137,6 +139,7 @@ static MACHINES: [(f64, Machine); 10] = [
             battery: "LENOVO L20B3PG1",
             charger_w: 45.0,
             drive: NVME_128,
+            driver: "Realtek RTL8822CE 802.11ac PCIe Adapter 2024.10.139.3",
         },
     ),
     (
@@ -152,6 +155,7 @@ static MACHINES: [(f64, Machine); 10] = [
             battery: "LENOVO 02DL019",
             charger_w: 45.0,
             drive: SSD_128,
+            driver: "Intel(R) Wireless-AC 9560 160MHz 22.250.1.2",
         },
     ),
     (
@@ -167,6 +171,7 @@ static MACHINES: [(f64, Machine); 10] = [
             battery: "Hewlett-Packard RF03XL",
             charger_w: 45.0,
             drive: NVME_128,
+            driver: "Intel(R) Wi-Fi 6 AX201 160MHz 22.250.1.2",
         },
     ),
     (
@@ -182,6 +187,7 @@ static MACHINES: [(f64, Machine); 10] = [
             battery: "SMP DELL 56GV05C",
             charger_w: 65.0,
             drive: EMMC_64,
+            driver: "Qualcomm QCA9377 802.11ac Wireless Adapter 12.0.0.1118",
         },
     ),
     (
@@ -197,6 +203,7 @@ static MACHINES: [(f64, Machine); 10] = [
             battery: "Hewlett-Packard CI03XL",
             charger_w: 45.0,
             drive: HDD_500,
+            driver: "Intel(R) Dual Band Wireless-AC 8260 20.70.32.1",
         },
     ),
     (
@@ -212,6 +219,7 @@ static MACHINES: [(f64, Machine); 10] = [
             battery: "PANASONIC AP18C8K",
             charger_w: 45.0,
             drive: NVME_128,
+            driver: "Intel(R) Wi-Fi 6 AX201 160MHz 22.250.1.2",
         },
     ),
     (
@@ -227,6 +235,7 @@ static MACHINES: [(f64, Machine); 10] = [
             battery: "SMP bq20z451",
             charger_w: 30.0,
             drive: APPLE_256,
+            driver: "",
         },
     ),
     (
@@ -242,6 +251,7 @@ static MACHINES: [(f64, Machine); 10] = [
             battery: "DSY bq20z451",
             charger_w: 61.0,
             drive: APPLE_256,
+            driver: "",
         },
     ),
     (
@@ -257,6 +267,7 @@ static MACHINES: [(f64, Machine); 10] = [
             battery: "SMP 5B10W51825",
             charger_w: 65.0,
             drive: NVME_256,
+            driver: "rtw_8822ce",
         },
     ),
     (
@@ -272,6 +283,7 @@ static MACHINES: [(f64, Machine); 10] = [
             battery: "LGC-LGC3.6 DELL 6MT4T",
             charger_w: 65.0,
             drive: HDD_500_LINUX,
+            driver: "iwlwifi",
         },
     ),
 ];

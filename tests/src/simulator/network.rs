@@ -12,6 +12,7 @@ use super::faults::Fault;
 use super::laptop::{Home, Laptop};
 use super::machines::Family;
 use super::sheet::Sheet;
+use super::system;
 
 /// Where a network ends when it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +117,8 @@ pub fn write_links(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
         sheet.missing(&metric::LINK_SIGNAL, name, "the link is down");
         sheet.missing(&metric::LINK_SPEED, name, "the link is down");
     }
+    let driver = system::radio_driver(laptop, moment.at);
+    sheet.text(&metric::LINK_DRIVER, name, &driver);
     let hours = moment.at.since(moment.booted) as f64 / HOUR_MS;
     sheet.number(&metric::LINK_ERRORS, name, (hours * 3.0).floor());
     sheet.number(&metric::LINK_ROAMS, name, (hours * 1.5).floor());

@@ -24,6 +24,7 @@ const DUST_DAYS: f64 = 14.0;
 
 /// The revision of an update that breaks something.
 const BAD_REVISION: u32 = 9999;
+const BAD_DRIVER: &str = "22.999.0.1";
 
 /// Writes what is read once in an hour: the system, its updates and the hardware.
 pub fn write(laptop: &Laptop, moment: &Moment, sheet: &mut Sheet) {
@@ -189,10 +190,7 @@ fn patched_day(laptop: &Laptop, day: i64) -> i64 {
 
 /// The build with a revision that grows by the month; some laptops are a month or two behind.
 fn build(laptop: &Laptop, patched: i64, at: UnixMs) -> String {
-    if laptop
-        .event
-        .is_some_and(|event| event.has_bad_update(laptop, at))
-    {
+    if has_bad_update(laptop, at) {
         return format!("{}.{BAD_REVISION}", laptop.system.build);
     }
     let (year, month, _) = civil_from_days(patched);
@@ -206,6 +204,25 @@ fn build(laptop: &Laptop, patched: i64, at: UnixMs) -> String {
         Family::Mac => format!("{}{}", laptop.system.build, 40 + months * 3),
         Family::Linux => format!("{}-{}-generic", laptop.system.build, 20 + months),
     }
+}
+
+/// The radio's driver with its version: that of the kernel where it comes with it, and the same for every version of
+/// Windows that an update brings it to.
+pub fn radio_driver(laptop: &Laptop, at: UnixMs) -> String {
+    let driver = laptop.machine.driver;
+    if laptop.machine.family == Family::Linux {
+        let day = laptop.school.zone.local(at).day;
+        return format!("{driver} {}", build(laptop, patched_day(laptop, day), at));
+    }
+    match driver.rsplit_once(' ') {
+        Some((name, _)) if has_bad_update(laptop, at) => format!("{name} {BAD_DRIVER}"),
+        _ => driver.to_owned(),
+    }
+}
+
+fn has_bad_update(laptop: &Laptop, at: UnixMs) -> bool {
+    let event = laptop.event;
+    event.is_some_and(|event| event.has_bad_update(laptop, at))
 }
 
 /// Shutdowns without a clean end and crashes that the last 30 days of records hold.

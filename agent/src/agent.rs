@@ -10,6 +10,7 @@ use std::time::Duration;
 use prost::Message as _;
 use rollcall_proto::v1;
 use rollcall_shared::configuration::Configuration;
+use rollcall_shared::error::chain;
 use rollcall_shared::id::{BootId, Sequence};
 use rollcall_shared::limits;
 use rollcall_shared::metric;
@@ -28,7 +29,6 @@ use crate::service::{self, NetworkWatch};
 use crate::spool::files::DiskFiles;
 use crate::spool::{Spool, SpoolError, SpoolLimits, SpoolStats};
 use crate::status::Status;
-use crate::stream::chain;
 
 mod connection;
 

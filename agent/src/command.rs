@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
+use rollcall_shared::error::chain;
 use rollcall_shared::limits;
 use rollcall_shared::time::SystemClock;
 use rollcall_shared::token::EnrolmentToken;
@@ -145,7 +146,7 @@ pub fn main() -> ExitCode {
         return service::run(arguments.global);
     }
     execute(arguments).unwrap_or_else(|error| {
-        eprintln!("rollcall-agent: {error:#}");
+        eprintln!("rollcall-agent: {}", chain(error.as_ref()));
         ExitCode::FAILURE
     })
 }

@@ -9,6 +9,7 @@ use prost::Message as _;
 use rollcall_proto::v1::{self, down, up};
 use rollcall_shared::backoff::random_fraction;
 use rollcall_shared::configuration::Configuration;
+use rollcall_shared::error::chain;
 use rollcall_shared::id::{BootId, Sequence};
 use rollcall_shared::limits;
 use rollcall_shared::refusal::Refusal;
@@ -475,19 +476,4 @@ fn to_wire(record: crate::spool::Record) -> Option<v1::Report> {
 
 fn send_interval(configuration: &Configuration) -> Duration {
     Duration::from_secs(configuration.schedule.send_s.into())
-}
-
-/// An error with all its causes, in one line.
-#[must_use]
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !words.contains(&text) {
-            words = format!("{words}: {text}");
-        }
-        source = cause.source();
-    }
-    words
 }

@@ -8,6 +8,7 @@ mod channel;
 mod check;
 mod init;
 mod inventory;
+mod output;
 mod run;
 mod show;
 mod transfer;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use rollcall_collector::command::{CommandLine, DAMAGED, DamageFound};
+use rollcall_shared::error::chain;
 
 fn main() -> ExitCode {
     match CommandLine::parse().run() {
@@ -13,7 +14,7 @@ fn main() -> ExitCode {
             ExitCode::from(DAMAGED)
         }
         Err(error) => {
-            eprintln!("rollcall-collector: {error:#}");
+            eprintln!("rollcall-collector: {}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

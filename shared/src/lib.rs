@@ -4,6 +4,7 @@
 
 pub mod backoff;
 pub mod configuration;
+pub mod error;
 pub mod fingerprint;
 pub mod id;
 pub mod limits;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rollcall_shared::backoff::{Backoff, random_fraction};
+use rollcall_shared::error::chain;
 use rollcall_shared::limits;
 use rollcall_shared::refusal::Refusal;
 use rollcall_shared::time::SinceBootMs;
@@ -19,7 +20,7 @@ use crate::identity::{Identity, Remedy};
 use crate::stream::address::Address;
 use crate::stream::connector::Connector;
 use crate::stream::session::End;
-use crate::stream::{self, Ended, Stream, chain};
+use crate::stream::{self, Ended, Stream};
 use crate::waiting::Waiting;
 
 /// The ceiling of the first wait after something that only a person can mend.

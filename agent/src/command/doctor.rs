@@ -4,6 +4,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use rollcall_shared::error::chain;
 use rollcall_shared::limits;
 use rollcall_shared::time::{Clock as _, SystemClock, UnixMs};
 use rollcall_shared::tls::Trust;
@@ -16,7 +17,6 @@ use crate::service;
 use crate::settings::Place;
 use crate::status::{Standing, Status};
 use crate::stream::address::Address;
-use crate::stream::chain;
 use crate::waiting::Waiting;
 
 use super::is_running;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use rollcall_shared::time::{Clock as _, SystemClock, UnixMs};
 
+use super::output::{Place, unfinished};
 use super::{LOCKED_TRIES, LOCKED_WAIT, Places, is_locked};
 use crate::audit::AuditLine;
 use crate::config::Config;
@@ -57,7 +58,13 @@ pub(super) fn backup(places: &Places, args: &BackupArgs) -> anyhow::Result<()> {
         );
     }
     let now = SystemClock.now().wall;
-    let file = target(&args.out, now);
+    let file = match Place::of(&target(&args.out, now))? {
+        Place::File(file) => file,
+        Place::Stream => bail!(
+            "`--out {}` is neither a file nor a folder",
+            args.out.display()
+        ),
+    };
     let unfinished = unfinished(&file);
     let made = make(places, args.without_authority, &unfinished)
         .and_then(|()| Ok(verify_backup(&unfinished)?))
@@ -224,12 +231,6 @@ fn target(out: &Path, now: UnixMs) -> PathBuf {
         .filter(|c| c.is_ascii_alphanumeric())
         .collect();
     out.join(format!("{PREFIX}{time}{SUFFIX}"))
-}
-
-fn unfinished(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
 }
 
 /// Removes the oldest of the backups that this command has named, beyond `keep`.

@@ -1,6 +1,6 @@
 //! `export` and `import`.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use rollcall_shared::id::{DeviceId, Label};
 use rollcall_shared::metric;
 use rollcall_shared::time::{Clock as _, SystemClock, UnixMs};
 
+use super::output::{Place, unfinished};
 use super::{LOCKED_TRIES, LOCKED_WAIT, Places, is_locked};
 use crate::config::Config;
 use crate::control::{Request, ask_for_stream, receive_export, send_import};
@@ -78,19 +79,37 @@ pub(super) fn run_export(places: &Places, args: &ExportArgs) -> anyhow::Result<(
         eprintln!("{rows} rows");
         return Ok(());
     }
-    let unfinished = unfinished(&args.out);
+    let place = Place::of(&args.out);
+    let place = place.with_context(|| format!("cannot write {}", args.out.display()))?;
+    let rows = match place {
+        Place::File(file) => export_to_file(places, &selection, args.format, &file)?,
+        Place::Stream => {
+            let mut stream = OpenOptions::new().write(true).open(&args.out)?;
+            write_export(places, &selection, args.format, &mut stream)?
+        }
+    };
+    println!("{rows} rows in {}", args.out.display());
+    Ok(())
+}
+
+fn export_to_file(
+    places: &Places,
+    selection: &Selection,
+    format: Format,
+    out: &Path,
+) -> anyhow::Result<u64> {
+    let unfinished = unfinished(out);
     let cannot = || format!("cannot write {}", unfinished.display());
     let mut file = File::create(&unfinished).with_context(cannot)?;
-    let written = write_export(places, &selection, args.format, &mut file)
+    let written = write_export(places, selection, format, &mut file)
         .and_then(|rows| file.sync_all().with_context(cannot).map(|()| rows));
     let rows = written.inspect_err(|_| {
         // A half of a file would be taken for a whole one.
         let _ = fs::remove_file(&unfinished);
     })?;
-    fs::rename(&unfinished, &args.out)
-        .with_context(|| format!("cannot put {} in place", args.out.display()))?;
-    println!("{rows} rows in {}", args.out.display());
-    Ok(())
+    fs::rename(&unfinished, out)
+        .with_context(|| format!("cannot put {} in place", out.display()))?;
+    Ok(rows)
 }
 
 fn write_export(
@@ -183,12 +202,6 @@ pub(super) fn silent(places: &Places) -> String {
         "{} is in use by a collector that does not answer on its control.sock",
         places.data.display()
     )
-}
-
-fn unfinished(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
 }
 
 fn parse_metric(name: &str) -> Result<u16, String> {

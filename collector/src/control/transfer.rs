@@ -13,6 +13,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rollcall_shared::error::chain;
 use rollcall_shared::time::UnixMs;
 use tokio::runtime::Handle;
 
@@ -85,7 +86,7 @@ pub(super) fn receive_import(
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let done = import(store, stream, options, now, runtime);
-    let done = done.map_err(|error| format!("{error:#}"));
+    let done = done.map_err(|error| chain(error.as_ref()));
     let mut stream = stream;
     stream.write_all(&serde_json::to_vec(&done)?)
 }

@@ -10,6 +10,7 @@ use lettre::message::{Mailbox, Message, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use rollcall_shared::error::chain;
 use rollcall_shared::id::Label;
 use rollcall_shared::time::UnixMs;
 
@@ -136,19 +137,6 @@ fn classify(error: &lettre::transport::smtp::Error) -> Outcome {
     } else {
         Outcome::retry(why)
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn tls(config: &SmtpConfig) -> anyhow::Result<Tls> {

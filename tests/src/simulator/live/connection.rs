@@ -7,9 +7,10 @@ use rollcall_agent::identity::issue::{CallError, Credential, Issued, enroll, ren
 use rollcall_agent::identity::{Identity, Remedy};
 use rollcall_agent::stream::connector::Connector;
 use rollcall_agent::stream::session::End;
-use rollcall_agent::stream::{self, Ended, Stream, chain};
+use rollcall_agent::stream::{self, Ended, Stream};
 use rollcall_shared::backoff::{Backoff, random_fraction};
 use rollcall_shared::configuration::Configuration;
+use rollcall_shared::error::chain;
 use rollcall_shared::limits;
 use rollcall_shared::refusal::Refusal;
 use rollcall_shared::time::{Clock as _, SinceBootMs};

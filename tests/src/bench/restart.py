@@ -16,15 +16,18 @@ PACKAGES = ["victoria-metrics"]
 TARGET_S = 10
 PLANNED = 100_000
 UNSEALED = 10
+# A laptop's day has ten hours with the lid open.
+DAY_HOURS = 10
 
 
 def run(bench):
-    devices, hours = bench.size(40, 2000, 100_000), bench.size(0.1, 0.5, 2)
+    devices, hours = bench.size(40, 2000, 100_000), bench.size(0.1, 0.5, DAY_HOURS)
     connected = min(devices, bench.descriptors - 1000, bench.size(40, 1000, 5000))
     sealed = max(int(hours * 60), 1)
     bench.results.parameters(devices=devices, sealed_reports_each=sealed, unsealed_reports_each=UNSEALED,
                              connected=connected)
-    if devices < PLANNED or sealed < 1440:
+    is_planned = devices >= PLANNED and hours >= DAY_HOURS
+    if not is_planned:
         bench.results.note(f"{devices:,} laptops with {sealed} sealed reports each stand for the day of 100,000 "
                            "of the capacity plan; `growth` shows how it grows with laptops")
     alike = min(devices, bench.size(40, 2000, 2000))
@@ -44,7 +47,7 @@ def run(bench):
     bench.results.row("seconds from kill -9 to serving", **cells)
     bench.results.row("MB of memory then", rollcall=bench.results.here["rollcall_restart_memory_mb"])
     # A small fleet can miss the target, and cannot meet it.
-    met = cells["rollcall"] < TARGET_S and (True if devices >= PLANNED and sealed >= 1440 else None)
+    met = cells["rollcall"] < TARGET_S and (is_planned or None)
     bench.results.target(f"under {TARGET_S} s with a day of {PLANNED:,} laptops", met,
                          f"{cells['rollcall']:.2f} s with {devices:,} laptops")
 

@@ -8,6 +8,7 @@
 pub mod battery;
 pub mod classes;
 pub mod drive;
+pub mod drops;
 pub mod habit;
 pub mod metrics;
 pub mod past;

@@ -9,6 +9,7 @@ use rollcall_shared::metric::{self, Metric};
 use rollcall_shared::reading::Value;
 use rollcall_shared::time::UnixMs;
 
+use super::drops::{DropDay, Drops};
 use super::{DAY_MS, Point, median};
 use crate::device::DeviceState;
 
@@ -37,16 +38,10 @@ const RATE_SLOTS: u16 = 4 * SLOTS_PER_HOUR;
 const RECENT_DAYS: std::ops::RangeInclusive<usize> = 3..=5;
 
 /// Values that tell what is usual: two school weeks, or as many peers.
-const LEAST_VALUES: usize = 8;
+pub const LEAST_VALUES: usize = 8;
 
 /// Robust deviations beyond which a value is unusual: one in a thousand lies above (normal distribution).
 const UNUSUAL: f64 = 3.1;
-
-/// By how much an hour links must drop more often than on the worst day before.
-const WORSE_THAN_WORST: f64 = 0.5;
-
-/// Days without that after which it is over.
-const AS_BEFORE_DAYS: usize = 3;
 
 /// A start that takes longer was not watched from its beginning: the agent was installed or restarted.
 const LONGEST_BOOT_S: f64 = 900.0;
@@ -354,23 +349,11 @@ impl Habits {
         self.course(|day| day.rate(day.throttles))
     }
 
-    /// How often an hour links dropped on the last day, against the days before; unlike the others it is
-    /// not smoothed, since a link that drops is felt at once. Lids and walks between rooms make some days much
-    /// worse than others, so a day is only worse where it is the worst of all by as much as a rule asks for.
+    /// How often links drop; unlike the others it is not smoothed, since a link that drops is felt at once.
     #[must_use]
-    pub fn drops(&self) -> Option<Course> {
+    pub fn drops(&self) -> Option<Drops> {
         let counted = self.days.iter().filter(|day| day.awake >= LEAST_RATE_SLOTS);
-        let counted: Vec<&Day> = counted.collect();
-        let (today, earlier) = counted.split_last()?;
-        let last = today.drop_rate_after(earlier.last().copied());
-        let usual = usual_drops(earlier.iter().map(|day| day.drop_rate()));
-        let worst = usual.iter().copied().fold(0.0, f64::max);
-        let before = Usual::of(usual);
-        let recent = match before {
-            Some(usual) if last < worst + WORSE_THAN_WORST => last.min(usual.middle),
-            _ => last,
-        };
-        Some(Course { recent, before })
+        Drops::of(&counted.map(Day::of_drops).collect::<Vec<DropDay>>())
     }
 
     /// Goes on from another count of drops, that of the states since the collector was started.
@@ -422,26 +405,14 @@ impl Sum {
 }
 
 impl Day {
-    /// Drops by the hour awake, of four hours at least: a lid that is closed and opened in a short day drops the link
-    /// as often as in a long one.
-    fn drop_rate(&self) -> f64 {
-        let slots = f64::from(self.awake.max(RATE_SLOTS));
-        f64::from(self.drops) * f64::from(SLOTS_PER_HOUR) / slots
-    }
-
-    /// The same; a day that has lasted for less than four hours says together with the one before it what is so, or
-    /// each morning would end what the afternoon begins anew.
-    fn drop_rate_after(&self, before: Option<&Self>) -> f64 {
-        let own = self.drop_rate();
-        let Some(before) = before.filter(|_| self.awake < RATE_SLOTS) else {
-            return own;
-        };
-        let both = Self {
-            drops: self.drops + before.drops,
-            awake: self.awake.saturating_add(before.awake),
-            ..*self
-        };
-        own.max(both.drop_rate())
+    /// Its drops, by four hours at least: a lid that is closed and opened in a short day drops the link as often as in
+    /// a long one. A shorter day ends nothing either, or each morning would end what the afternoon begins anew.
+    fn of_drops(&self) -> DropDay {
+        DropDay {
+            drops: f64::from(self.drops),
+            hours: f64::from(self.awake.max(RATE_SLOTS)) / f64::from(SLOTS_PER_HOUR),
+            is_whole: self.awake >= RATE_SLOTS,
+        }
     }
 
     fn rate(&self, count: f32) -> Option<f64> {
@@ -455,27 +426,6 @@ fn losses(state: &DeviceState) -> Option<f64> {
     let mut links = state.instances(&metric::LINK_KIND);
     let has_radio = links.any(|(link, _)| state.is_radio(link));
     has_radio.then_some(state.radio_losses as f64)
-}
-
-/// The days that say what is usual of drops. One that is worse than all before it is none of them until
-/// [`AS_BEFORE_DAYS`] good ones have followed it: what has been wrong for some days is not usual by that, and what was
-/// bad once is known from then on.
-fn usual_drops(rates: impl Iterator<Item = f64>) -> Vec<f64> {
-    let (mut usual, mut worse, mut good_days) = (Vec::new(), Vec::new(), 0);
-    for rate in rates {
-        let worst = usual.iter().copied().fold(0.0, f64::max);
-        if usual.len() >= LEAST_VALUES && rate >= worst + WORSE_THAN_WORST {
-            worse.push(rate);
-            good_days = 0;
-            continue;
-        }
-        usual.push(rate);
-        good_days += 1;
-        if good_days >= AS_BEFORE_DAYS {
-            usual.append(&mut worse);
-        }
-    }
-    usual
 }
 
 /// How much a count has grown; one that fell began anew.
@@ -552,13 +502,12 @@ mod tests {
             days(20, move |day, s| {
                 let slot = s.at.0.rem_euclid(DAY_MS) / (5 * MINUTE);
                 // Every day begins with a start, so that the count begins anew.
-                s.drops = Some((slot / 6 * if many.contains(&day) { 3 } else { 1 }) as f64);
+                s.drops = Some((slot / 6 * if many.contains(&day) { 4 } else { 1 }) as f64);
             })
         };
         let drops = with(&[19]).drops().unwrap();
-        // Five and fifteen drops on days that count as four hours.
-        let usual = drops.before.unwrap().middle;
-        assert_eq!((usual, drops.rise()), (1.25, Some(2.5)));
+        // Five and twenty drops on days that count as four hours.
+        assert_eq!((drops.before, drops.rise()), (Some(1.25), Some(3.75)));
         let known = with(&[9, 19]).drops().unwrap();
         assert_eq!(known.rise(), Some(0.0), "a day was as bad before");
     }
@@ -580,8 +529,8 @@ mod tests {
         }
         let over = dropping(30, |day| (15..27).contains(&day));
         assert_eq!(rise(&over), Some(0.0));
-        let usual = over.drops().unwrap().before.unwrap();
-        assert_eq!(usual.middle, 1.25, "what was wrong is not usual");
+        let before = over.drops().unwrap().before;
+        assert_eq!(before, Some(1.25), "what was wrong is not usual");
         let known = dropping(34, |day| (15..27).contains(&day) || day == 33);
         assert_eq!(rise(&known), Some(0.0), "it was as bad before");
     }

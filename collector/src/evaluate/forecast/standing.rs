@@ -190,16 +190,20 @@ impl Standing<'_> {
     }
 
     fn link(&self, readings: &mut Vec<Reading>) {
-        let Some(course) = self.habits.drops() else {
+        let Some(drops) = self.habits.drops() else {
             return;
         };
-        let (Some(rise), Some(before)) = (course.rise(), course.before) else {
+        let (Some(rise), Some(before)) = (drops.rise(), drops.before) else {
             return;
         };
         readings.push(number(&LINK_DROPS_RISE, rise));
+        let when = match drops.days {
+            1 => "today".to_owned(),
+            days => format!("in the last {days} days"),
+        };
         let words = format!(
-            "{:.1} times an hour today, {:.1} in the weeks before",
-            course.recent, before.middle
+            "{:.1} times an hour {when}, {before:.1} in the weeks before",
+            drops.recent
         );
         readings.push(Reading::text(&LINK_DROPS_WORDS, "", &words));
     }

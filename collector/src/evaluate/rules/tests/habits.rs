@@ -102,7 +102,7 @@ static HABITS: [HabitCase; 11] = [
     habit(
         "link-drops",
         &forecast::LINK_DROPS_RISE,
-        [0.9, 1.4, 0.7, 0.0],
+        [0.4, 1.4, 0.3, 0.0],
         &forecast::LINK_DROPS_WORDS,
     ),
 ];

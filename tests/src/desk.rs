@@ -13,10 +13,10 @@ mod pupil;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use rollcall_collector::alert::{Audience, Severity};
+use rollcall_collector::alert::{AlertId, Audience, Severity};
 use rollcall_collector::evaluate::rehearsal::{Delivered, Rehearsal};
 use rollcall_collector::evaluate::rules::RuleSet;
 use rollcall_collector::incident::{Cause, Incident, IncidentState};
@@ -68,6 +68,9 @@ pub struct Ticket {
     pub is_shared: bool,
     /// Whether it was closed again.
     pub is_closed: bool,
+    /// When the report that first showed its finding was taken and when that became an alert: of its findings the one
+    /// that was told first. `None` for a ticket about a school of which nothing is heard.
+    pub finding: Option<(UnixMs, UnixMs)>,
 }
 
 /// Simulated laptops and the collector that they report to.
@@ -228,6 +231,12 @@ impl District {
             .incidents()
             .map(|incident| (incident.id, incident))
             .collect();
+        let fired: HashMap<AlertId, UnixMs> = self
+            .rehearsal
+            .fired()
+            .iter()
+            .filter_map(|alert| Some((alert.id, alert.fired?)))
+            .collect();
         let told = self.rehearsal.told().iter().filter(|told| {
             told.key.channel == channel
                 && told.event == Told::Fired
@@ -236,6 +245,8 @@ impl District {
         told.map(|told| {
             let incident = latest.get(&told.incident.id).copied();
             let incident = incident.unwrap_or(&told.incident);
+            let findings = told.incident.findings.iter();
+            let findings = findings.filter_map(|f| Some((f.since, *fired.get(&f.alert)?)));
             Ticket {
                 opened: told.created,
                 audience: incident.audience,
@@ -243,6 +254,7 @@ impl District {
                 devices: incident.most_devices,
                 is_shared: matches!(incident.cause, Cause::Shared { .. }),
                 is_closed: incident.state == IncidentState::Closed,
+                finding: findings.min_by_key(|(_, fired)| *fired),
             }
         })
         .collect()

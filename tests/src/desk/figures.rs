@@ -76,6 +76,9 @@ pub struct Figures {
     pub false_by_rule: BTreeMap<String, usize>,
     /// Tickets that were about many laptops.
     pub shared_tickets: usize,
+    /// How long tickets took, in the order in which it passes; all of it is waiting that is wanted, at the five minutes
+    /// of a step: that the way itself takes no more than seconds is for a story with the real programs to show.
+    pub ticket_times: [(&'static str, Time); 3],
     /// Tickets of the month by subject, the most frequent first.
     pub by_title: Vec<(String, usize)>,
     /// Alerts of the month by rule.
@@ -86,6 +89,17 @@ pub struct Figures {
     pub device_rules_per_cpu_s: f64,
     /// Evaluations of a device.
     pub evaluations: u64,
+}
+
+/// How long something took, of all tickets of the month that have a finding.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Time {
+    /// How many tickets.
+    pub tickets: usize,
+    /// Hours, the median by nearest rank.
+    pub median_h: f64,
+    /// Hours, the 99th percentile by nearest rank.
+    pub p99_h: f64,
 }
 
 /// How right rules were about one fault.
@@ -307,10 +321,38 @@ fn count(options: &Options, district: &District, from: UnixMs, month: Range<Unix
         coaches: per_day(district.digest(&month).len()),
         tickets_of_the_beginning: before.len() as f64 * 1000.0 / f64::from(options.devices),
         shared_tickets: tickets.iter().filter(|ticket| ticket.is_shared).count(),
+        ticket_times: ticket_times(&tickets),
         by_title: by_title(&tickets),
         by_rule,
         ..Figures::default()
     }
+}
+
+/// From the report that first showed a ticket's finding to the alert (what a rule asks for by `for`, and the time that the
+/// laptop was closed or out of reach meanwhile), from there to the outbox (`gather`, `alone`, `tell`), and both.
+fn ticket_times(tickets: &[Ticket]) -> [(&'static str, Time); 3] {
+    let of = |ticket: &Ticket| Some((ticket.finding?, ticket.opened));
+    let times: Vec<_> = tickets.iter().filter_map(of).collect();
+    let time = |took: fn(UnixMs, UnixMs, UnixMs) -> i64| {
+        let took = times
+            .iter()
+            .map(|((since, fired), told)| took(*since, *fired, *told));
+        Time::of(took.collect())
+    };
+    [
+        (
+            "from the reading to the alert",
+            time(|since, fired, _| fired.since(since)),
+        ),
+        (
+            "from the alert to the ticket",
+            time(|_, fired, told| told.since(fired)),
+        ),
+        (
+            "from the reading to the ticket",
+            time(|since, _, told| told.since(since)),
+        ),
+    ]
 }
 
 fn by_title(tickets: &[Ticket]) -> Vec<(String, usize)> {
@@ -378,6 +420,23 @@ fn score(
     }
 }
 
+impl Time {
+    /// Of milliseconds; zeros of none.
+    fn of(mut ms: Vec<i64>) -> Self {
+        ms.sort_unstable();
+        let at = |hundredths: usize| {
+            let rank = (ms.len() * hundredths).div_ceil(100).max(1);
+            let ms = ms.get(rank - 1).copied().unwrap_or_default();
+            ms as f64 / 3_600_000.0
+        };
+        Self {
+            tickets: ms.len(),
+            median_h: at(50),
+            p99_h: at(99),
+        }
+    }
+}
+
 fn fired_at(alert: &Alert) -> UnixMs {
     alert.fired.unwrap_or(alert.since)
 }
@@ -397,6 +456,18 @@ pub fn table(figures: &Figures) -> String {
     ];
     for (name, value) in rows {
         let _ = writeln!(text, "  {name:<32} {value:>8.2}");
+    }
+    let _ = writeln!(
+        text,
+        "hours, of {} tickets: median, p99",
+        figures.ticket_times[2].1.tickets
+    );
+    for (name, time) in &figures.ticket_times {
+        let _ = writeln!(
+            text,
+            "  {name:<32} {:>8.2} {:>8.2}",
+            time.median_h, time.p99_h
+        );
     }
     let _ = writeln!(
         text,

@@ -137,14 +137,24 @@ fn story_an_update_that_breaks_the_wifi_of_one_model() {
     };
     district.live(at(2026, 10, 13, 20, 0), 5 * MINUTE);
     let (first, _) = drops(&district);
-    let titles: Vec<&str> = first.iter().map(|ticket| ticket.title.as_str()).collect();
-    let title = "Wi-Fi drops with driver Intel(R) Wi-Fi 6 AX201 160MHz 22.999.0.1";
-    assert_eq!(titles, [title], "{first:#?}");
+    // Laptops with one of the builds show it first.
+    let model =
+        "HP Simulated ProBook x360 11 G7 EE with system build Windows 11 Education 26100.9999";
+    let titles = |tickets: &[Ticket]| tickets.iter().map(|t| t.title.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        titles(&first),
+        [format!("Wi-Fi drops on {model}")],
+        "{first:#?}"
+    );
     assert_eq!(first[0].audience, Audience::HelpDesk);
     district.live(at(2026, 10, 14, 12, 0), 5 * MINUTE);
     let (second, single) = drops(&district);
-    let titles = |tickets: &[Ticket]| tickets.iter().map(|t| t.title.clone()).collect::<Vec<_>>();
-    assert_eq!(titles(&second), titles(&first), "late-comers join");
+    let wider = ["Wi-Fi drops with driver Intel(R) Wi-Fi 6 AX201 160MHz 22.999.0.1"];
+    assert_eq!(
+        titles(&second),
+        wider,
+        "the same ticket, and late-comers join"
+    );
     let devices = |tickets: &[Ticket]| tickets.iter().map(|t| t.devices).sum::<u32>();
     assert!(devices(&second) > devices(&first) && second.iter().all(|t| !t.is_closed));
     // Radios of other models that drop for reasons of their own.
@@ -166,9 +176,9 @@ fn story_an_update_that_breaks_the_wifi_of_one_model() {
     );
     district.glance(at(2026, 10, 27, 7, 0));
     // A day that is good has to show, also of those who stay away on the first.
-    district.live(at(2026, 10, 28, 13, 0), 5 * MINUTE);
+    district.live(at(2026, 10, 29, 13, 0), 5 * MINUTE);
     let (end, _) = drops(&district);
-    assert_eq!(titles(&end), titles(&first), "{end:#?}");
+    assert_eq!(titles(&end), wider, "{end:#?}");
     assert!(end.iter().all(|ticket| ticket.is_closed), "{end:#?}");
     assert_one_ticket_a_laptop(&district.rehearsal);
 }

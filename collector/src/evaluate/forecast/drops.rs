@@ -13,7 +13,7 @@ use super::median;
 /// Source: G. Lorden, "Procedures for Reacting to a Change in Distribution" (Annals of Mathematical Statistics 42,
 /// 1971), by which a rate that is known beforehand is told wrongly once in `exp(limit)` days or less often. Here it is
 /// estimated, and against the worst day; what that comes to is in `tests/BENCHMARKS.md`.
-const NO_CHANCE: f64 = 6.9;
+const NO_CHANCE: f64 = 4.6;
 
 /// Log likelihood ratio by which a day must speak for what was usual to end it: one in twenty.
 ///

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rollcall_shared::id::DeviceId;
 use rollcall_shared::time::UnixMs;
 
-use super::cause::{Exposed, Found, causes, common};
+use super::cause::{Exposed, Found, causes, wider};
 use super::split::{describe, go_on_as};
 use super::traits::Traits;
 use super::{Desk, REOPEN_MS, add_finding, devices_of, is_open, mark, new_incident};
@@ -166,11 +166,14 @@ impl<'a> Desk<'a> {
             return;
         }
         let exposed = self.exposed(&rules, instance, &affected);
-        for found in causes(&exposed, at_least) {
-            match self.wider(symptom, instance, &found, &affected) {
-                Some((id, wider)) => self.widen(id, &wider, &affected, pool),
-                None => self.open_shared(symptom, instance, &found, &affected, pool),
-            }
+        let found = causes(&exposed, at_least);
+        if let Some((id, wider)) = self.wider(symptom, instance, &found, &affected) {
+            self.widen(id, &wider, &affected, pool);
+            // What is left is looked at anew.
+            return self.find_causes(symptom, instance, pool);
+        }
+        for found in found {
+            self.open_shared(symptom, instance, &found, &affected, pool);
         }
         if rules.iter().any(|rule| collects(rule)) {
             let left = pool.waiting.iter().map(|(alert, _)| *alert);
@@ -182,12 +185,13 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// The open incident that has one cause together with what was found, and that cause.
+    /// The open incident whose cause turns out to be wider by those who wait, and that cause; `found` is what would
+    /// be told beside it.
     fn wider(
         &self,
         symptom: &str,
         instance: &str,
-        found: &Found,
+        found: &[Found],
         affected: &BTreeMap<DeviceId, Traits>,
     ) -> Option<(IncidentId, Found)> {
         let rules = self.rules_of(symptom);
@@ -197,7 +201,7 @@ impl<'a> Desk<'a> {
             let mut all = self.traits_of(self.members.get(&id)?);
             all.extend(affected.iter().map(|(id, traits)| (*id, traits.clone())));
             let exposed = self.exposed(&rules, instance, &all);
-            Some((id, common(&exposed, scope, &found.scope)?))
+            Some((id, wider(&exposed, scope, found)?))
         })
     }
 

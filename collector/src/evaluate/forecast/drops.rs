@@ -8,7 +8,7 @@
 use super::habit::LEAST_VALUES;
 use super::median;
 
-/// Log likelihood ratio from which on more drops are no chance: one in a thousand.
+/// Log likelihood ratio from which on more drops are no chance: one in a hundred.
 ///
 /// Source: G. Lorden, "Procedures for Reacting to a Change in Distribution" (Annals of Mathematical Statistics 42,
 /// 1971), by which a rate that is known beforehand is told wrongly once in `exp(limit)` days or less often. Here it is

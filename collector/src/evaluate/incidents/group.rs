@@ -201,7 +201,9 @@ impl<'a> Desk<'a> {
             let mut all = self.traits_of(self.members.get(&id)?);
             all.extend(affected.iter().map(|(id, traits)| (*id, traits.clone())));
             let exposed = self.exposed(&rules, instance, &all);
-            Some((id, wider(&exposed, scope, found)?))
+            let wider = wider(&exposed, scope, found)?;
+            let has_late_comers = affected.values().any(|traits| traits.is_in(&wider.scope));
+            has_late_comers.then_some((id, wider))
         })
     }
 

@@ -13,6 +13,7 @@ use rollcall_tests::rig::collector::Collector;
 use rollcall_tests::rig::patience::{PATIENCE, eventually, require};
 use rollcall_tests::rig::process::{self, Process};
 use rollcall_tests::rig::{self, binaries};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a fleet's past may take to be written: some seconds on idle cores.
@@ -112,10 +113,12 @@ impl Desk {
         process
     }
 
-    /// A laptop that has a battery's history.
+    /// The laptop that was heard of last, which has a history of the last day also on a Sunday.
     fn laptop(&self) -> String {
         let devices = self.collector.devices().unwrap();
-        let id = devices[0]["id"].as_str();
+        let heard = |device: &Value| device["last_report_at"].as_str().map(str::to_owned);
+        let last = devices.iter().max_by_key(|device| heard(device));
+        let id = last.and_then(|device| device["id"].as_str());
         id.expect("a device has an id").to_owned()
     }
 

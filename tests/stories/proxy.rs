@@ -102,7 +102,11 @@ fn a_script_that_the_system_names_chooses_the_proxy() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     laptop.launch_by(&words);
     let token = collector.token(&["--site", "Lincoln"]);
-    let _ = laptop.enroll(collector.grpc, &token).success();
+    // Where the script takes longer than the agent waits for it, on a busy machine, no proxy is found.
+    eventually("the enrolment by the proxy", PATIENCE, || {
+        let done = laptop.enroll(collector.grpc, &token);
+        require(done.status.success(), || done.stderr)
+    });
     laptop.run();
     let device = laptop.device();
     let last = |metric: &str, instance: &str| {

@@ -25,7 +25,7 @@ const RECORDS: usize = 512;
 /// Where to put the past.
 #[derive(Debug, Clone, clap::Args)]
 pub struct FillOptions {
-    /// The data folder of a collector that does not run; a store is made where there is none.
+    /// The data folder of a collector that does not run, as `rollcall-collector init` makes it.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Whose past, and which days.

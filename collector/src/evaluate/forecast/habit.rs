@@ -502,12 +502,12 @@ mod tests {
             days(20, move |day, s| {
                 let slot = s.at.0.rem_euclid(DAY_MS) / (5 * MINUTE);
                 // Every day begins with a start, so that the count begins anew.
-                s.drops = Some((slot / 6 * if many.contains(&day) { 4 } else { 1 }) as f64);
+                s.drops = Some((slot / 6 * if many.contains(&day) { 3 } else { 1 }) as f64);
             })
         };
         let drops = with(&[19]).drops().unwrap();
-        // Five and twenty drops on days that count as four hours.
-        assert_eq!((drops.before, drops.rise()), (Some(1.25), Some(3.75)));
+        // Five and fifteen drops on days that count as four hours.
+        assert_eq!((drops.before, drops.rise()), (Some(1.25), Some(2.5)));
         let known = with(&[9, 19]).drops().unwrap();
         assert_eq!(known.rise(), Some(0.0), "a day was as bad before");
     }

@@ -170,7 +170,7 @@ fn story_an_update_that_breaks_the_wifi_of_one_model() {
         .partition(|alert| judge.is_true(alert));
     let said: Vec<&str> = wrong.iter().map(|alert| alert.evidence.as_str()).collect();
     assert!(
-        right.len() > 15 && wrong.len() < 4,
+        right.len() > 24 && wrong.len() < 4,
         "{} {said:#?}",
         right.len()
     );

@@ -104,7 +104,7 @@ enum Command {
     /// Restore a backup into `--data`, which must be empty or not exist
     Restore(backup::RestoreArgs),
     /// Move the last reports into history and remove what has expired, now instead of within minutes
-    Upkeep,
+    Upkeep(backup::UpkeepArgs),
     /// Check that everything is as it was written; exit status 0 if so, 3 if something is damaged, 1 if
     /// it could not be looked at
     Check(check::CheckArgs),
@@ -323,7 +323,7 @@ impl CommandLine {
             Command::Audit { limit } => control(&places, Request::Audit { limit }),
             Command::Backup(args) => backup::backup(&places, &args),
             Command::Restore(args) => backup::restore(&places, &args),
-            Command::Upkeep => backup::upkeep(&places),
+            Command::Upkeep(args) => backup::upkeep(&places, &args),
             Command::Check(args) => check::check(&places, &args),
             Command::Export(args) => transfer::run_export(&places, &args),
             Command::Import(args) => transfer::run_import(&places, &args),

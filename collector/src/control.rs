@@ -135,7 +135,10 @@ pub enum Request {
         without_authority: bool,
     },
     /// Move the log into history and remove what has expired now.
-    Upkeep,
+    Upkeep {
+        /// Whether days and weeks that are over are merged as well.
+        merge: bool,
+    },
     /// Look through the store, and send what was found after the answer.
     Check,
     /// Send an export after the answer.

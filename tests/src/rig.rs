@@ -9,6 +9,7 @@ pub mod binaries;
 pub mod browser;
 pub mod collector;
 pub mod device;
+pub mod fake_clock;
 pub mod gate;
 pub mod http;
 pub mod load;

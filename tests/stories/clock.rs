@@ -4,6 +4,7 @@ use rollcall_tests::rig;
 use rollcall_tests::rig::agent::Laptop;
 use rollcall_tests::rig::collector::Collector;
 use rollcall_tests::rig::device::{Device, runtime};
+use rollcall_tests::rig::fake_clock::FakeClock;
 use rollcall_tests::rig::patience::{PATIENCE, eventually, require, wall_clock};
 use serde_json::Value;
 
@@ -48,21 +49,24 @@ fn clocks_ten_years_off_are_corrected_and_reported() {
 
 #[test]
 fn the_agent_itself_gets_through_with_its_clock_ten_years_off() {
-    let Some(faketime) = rig::program("faketime") else {
-        return rig::skip(
-            "the agent under a wrong clock",
-            "`faketime` is not installed",
-        );
-    };
-    let faketime = faketime.to_string_lossy().into_owned();
     let folder = rig::folder();
     let mut collector = Collector::start(folder.path(), &quick(folder.path()));
     let token = collector.token(&["--site", "Lincoln", "--uses", "9"]);
     for (name, years) in [("ahead", 10), ("behind", -10)] {
+        let time = format!("{:+}d", years * 365);
+        let Some(clock) = FakeClock::showing(&time) else {
+            return rig::skip(
+                "the agent under a wrong clock",
+                "`faketime` is not installed",
+            );
+        };
         let mut laptop = Laptop::new(folder.path(), name);
         laptop.set_serials(&format!("4c4c4544-0000-0000-0000-{name}"), name);
-        let offset = format!("{}{}d", if years > 0 { "+" } else { "-" }, 3650);
-        laptop.launch_by(&[&faketime, "-f", &offset]);
+        let set = clock
+            .variables()
+            .map(|(name, value)| format!("{name}={value}"));
+        let launcher: Vec<&str> = set.iter().map(String::as_str).collect();
+        laptop.launch_by(&[&["env"], &launcher[..]].concat());
         let _ = laptop.enroll(collector.grpc, &token).success();
         laptop.run();
         let id = eventually("its first report", PATIENCE, || {
@@ -77,7 +81,7 @@ fn the_agent_itself_gets_through_with_its_clock_ten_years_off() {
                 .ok_or(format!("{devices:#?}"))
         });
         check_corrected(&collector, id.as_str().unwrap(), years, || {});
-        laptop.kill();
+        laptop.stop();
     }
     collector.stop();
 }

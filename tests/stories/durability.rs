@@ -98,6 +98,7 @@ fn durability_kills_and_cuts_at_random_moments() {
         );
         told.push((moment, end));
         if round % COMPARE_EVERY == 0 {
+            let _ = collector.command(&["upkeep", "--merge"]).success();
             compare(&fleet, &collector, round);
         }
     }
@@ -224,7 +225,7 @@ fn config(folder: &Path, retention_days: u64) -> String {
     let secret = folder.join("hook-secret");
     fs::write(&secret, "whsec_YSB3ZWJob29rIHNlY3JldCBvZiAyNCBi").unwrap();
     format!(
-        "rules = \"{}\"\n[store]\nretention_days = {retention_days}\n[[channel]]\nname = \"hook\"\n\
+        "rules = \"{}\"\n[store]\nretention_days = {retention_days}\nraw_days = {retention_days}\n[[channel]]\nname = \"hook\"\n\
          kind = \"webhook\"\nurl = \"http://127.0.0.1:9/hook\"\nsecret_file = \"{}\"\n",
         rules.display(),
         secret.display()

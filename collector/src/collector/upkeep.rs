@@ -55,7 +55,11 @@ impl Upkeep {
         let mut looked = UnixMs(0);
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
+                () = shutdown.cancelled() => {
+                    // Somebody else may have asked for a merge.
+                    self.store.stop_merging();
+                    return Ok(());
+                }
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let now = self.now();

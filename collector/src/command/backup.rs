@@ -50,6 +50,14 @@ pub(super) struct RestoreArgs {
     from: PathBuf,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct UpkeepArgs {
+    /// Also merge the days and weeks that are over, instead of within an hour; of a large fleet that takes as
+    /// long again
+    #[arg(long)]
+    merge: bool,
+}
+
 pub(super) fn backup(places: &Places, args: &BackupArgs) -> anyhow::Result<()> {
     if args.keep.is_some() && !args.out.is_dir() {
         bail!(
@@ -117,14 +125,19 @@ pub(super) fn restore(places: &Places, args: &RestoreArgs) -> anyhow::Result<()>
     Ok(())
 }
 
-pub(super) fn upkeep(places: &Places) -> anyhow::Result<()> {
+pub(super) fn upkeep(places: &Places, args: &UpkeepArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
-    if runtime.block_on(ask_for_upkeep(&places.data))?.is_none() {
+    let asked = ask_for_upkeep(&places.data, args.merge);
+    if runtime.block_on(asked)?.is_none() {
         let config = Config::read(places.config.as_deref())?;
         let now = SystemClock.now().wall;
         let store = Store::open(&places.data, config.store_options(), now)?;
         runtime.block_on(store.seal(now))?;
         runtime.block_on(store.enforce_retention(now))?;
+        if args.merge {
+            runtime.block_on(store.merge(now))?;
+            runtime.block_on(store.roll_up())?;
+        }
     }
     println!("done");
     Ok(())

@@ -68,7 +68,7 @@ pub async fn execute(
         Request::OutboxDiscard { which } => outbox::discard(store, &which, now).await,
         Request::Backup { .. }
         | Request::Check
-        | Request::Upkeep
+        | Request::Upkeep { .. }
         | Request::Export { .. }
         | Request::InventoryImport { .. }
         | Request::Import { .. } => {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Request, backup, execute, transfer};
 use crate::evaluate::book::RuleBook;
-use crate::store::{BackupFile, CheckReport, Format, ImportOptions, Selection, Store};
+use crate::store::{BackupFile, CheckReport, Format, ImportOptions, Selection, Store, StoreError};
 
 const NAME: &str = "control.sock";
 
@@ -101,7 +101,9 @@ impl ControlServer {
                     Ok(Ok(Some((stream, Wanted::Backup(files))))) => {
                         server.send_backup(stream, files, shutdown).await;
                     }
-                    Ok(Ok(Some((stream, Wanted::Upkeep)))) => server.send_upkeep(stream).await,
+                    Ok(Ok(Some((stream, Wanted::Upkeep { merge })))) => {
+                        server.send_upkeep(stream, merge).await;
+                    }
                     Ok(Ok(Some((stream, Wanted::Check)))) => server.send_check(stream).await,
                     Ok(Ok(Some((stream, Wanted::Transfer(transfer))))) => {
                         server.transfer(stream, transfer).await;
@@ -139,8 +141,8 @@ impl ControlServer {
                     Answer::Done
                 })
             }
-            Ok(Request::Upkeep) => {
-                wanted = Some(Wanted::Upkeep);
+            Ok(Request::Upkeep { merge }) => {
+                wanted = Some(Wanted::Upkeep { merge });
                 Ok(Answer::Done)
             }
             Ok(Request::Check) => {
@@ -182,13 +184,18 @@ impl ControlServer {
         backup::files_beside(data).map_err(|error| format!("{error:#}"))
     }
 
-    async fn send_upkeep(&self, mut stream: UnixStream) {
+    async fn send_upkeep(&self, mut stream: UnixStream, merge: bool) {
         let now = self.clock.now().wall;
-        let done = match self.store.seal(now).await {
-            Ok(()) => self.store.enforce_retention(now).await,
-            failed => failed,
+        let work = async {
+            self.store.seal(now).await?;
+            self.store.enforce_retention(now).await?;
+            if merge {
+                self.store.merge(now).await?;
+                self.store.roll_up().await?;
+            }
+            Ok(())
         };
-        let done = done.map_err(|error| error.to_string());
+        let done = work.await.map_err(|error: StoreError| error.to_string());
         let json = serde_json::to_vec(&done).expect("a text has a form in JSON");
         // Whoever has gone in the meantime needs no answer.
         let _ = stream.write_all(&json).await;
@@ -267,8 +274,8 @@ impl ControlServer {
 enum Wanted {
     /// A backup, with these files.
     Backup(Vec<BackupFile>),
-    /// Sealing and retention.
-    Upkeep,
+    /// Sealing, retention, and merging where that is wanted.
+    Upkeep { merge: bool },
     /// A look through the store.
     Check,
     /// An export or import.
@@ -346,8 +353,8 @@ pub async fn ask_for_check(data: &Path) -> anyhow::Result<Option<CheckReport>> {
 ///
 /// # Errors
 /// What the collector says is wrong, or why it could not be asked.
-pub async fn ask_for_upkeep(data: &Path) -> anyhow::Result<Option<()>> {
-    let done = ask_for_result::<Result<(), String>>(data, &Request::Upkeep).await?;
+pub async fn ask_for_upkeep(data: &Path, merge: bool) -> anyhow::Result<Option<()>> {
+    let done = ask_for_result::<Result<(), String>>(data, &Request::Upkeep { merge }).await?;
     done.transpose().map_err(anyhow::Error::msg)
 }
 

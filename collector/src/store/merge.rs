@@ -44,6 +44,7 @@ impl Store {
     /// [`StoreError`]; a later run goes on with the same day. [`StoreError::Closed`] after
     /// [`Store::stop_merging`].
     pub async fn merge(&self, now: UnixMs) -> Result<(), StoreError> {
+        let _only_one = self.shared().merging.lock().await;
         let parts = self.shared().history.parts().map_err(failed)?;
         let late_too = self.shared().memory_mut().is_new_day(Day::of(now));
         let is_over = |end: UnixMs| end.plus_ms(AFTER_MS) <= now;

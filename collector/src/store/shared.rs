@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub exclusive: tokio::sync::Mutex<()>,
     /// Held by the one seal that is under way, and by a merge while it takes a day from the seals.
     pub sealing: tokio::sync::Mutex<Round>,
+    /// Held by the one merge or roll-up that is under way: what is built has one place.
+    pub merging: tokio::sync::Mutex<()>,
     /// Set when a merge is to end early.
     pub stop_merging: AtomicBool,
     memory: RwLock<Memory>,
@@ -65,6 +67,7 @@ impl Shared {
             changed: tokio::sync::Notify::new(),
             failure: watch::Sender::new(None),
             exclusive: tokio::sync::Mutex::new(()),
+            merging: tokio::sync::Mutex::new(()),
             stop_merging: AtomicBool::new(false),
             gate: RwLock::new(()),
             options,

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use rollcall_tests::rig;
 use rollcall_tests::rig::collector::Collector;
+use rollcall_tests::rig::fake_clock::{self, FakeClock};
 use rollcall_tests::rig::patience::{PATIENCE, eventually, require};
 use rollcall_tests::rig::process::{self, Process};
 use rollcall_tests::rig::system_tree::SystemTree;
@@ -16,8 +17,6 @@ use rollcall_tests::rig::system_tree::SystemTree;
 use super::deb::tree;
 use super::{built, rpm};
 use crate::settings::QUICK;
-
-pub(super) const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 /// A system with the agent's package, whose service is run by hand as systemd would.
 struct Installed {
@@ -172,26 +171,26 @@ fn outlives_a_dead_collector(kind: Kind) {
 }
 
 fn outlives_a_clock_in_2001(kind: Kind) {
-    if !Path::new(FAKETIME).exists() {
+    let Some(clock) = FakeClock::showing("@2001-01-01 00:00:00") else {
         return rig::skip(
             "an installed package in 2001",
             "`faketime` is not installed",
         );
-    }
+    };
+    let clock = clock.with_library_at("/usr/lib/libfaketime.so");
     let folder = rig::folder();
     let Some(installed) = Installed::new(kind, "a clock in 2001", folder.path()) else {
         return;
     };
-    fs::copy(FAKETIME, installed.tree.path("/usr/lib/libfaketime.so")).unwrap();
+    fs::copy(
+        fake_clock::LIBRARY,
+        installed.tree.path("/usr/lib/libfaketime.so"),
+    )
+    .unwrap();
     let mut collector = Collector::start(folder.path(), QUICK);
     let token = collector.token(&["--site", "Lincoln", "--uses", "1"]);
     installed.set(collector.grpc, &token);
-    let wrong = [
-        ("LD_PRELOAD", "/usr/lib/libfaketime.so"),
-        ("FAKETIME", "@2001-01-01 00:00:00"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ];
-    let mut agent = installed.start(&[], &wrong);
+    let mut agent = installed.start(&[], &clock.variables());
     // It connects all the same, and says so; nothing has to heal but the clock.
     installed.await_status(0, "days behind the collector's");
     assert!(agent.stop(PATIENCE).success());

@@ -11,12 +11,13 @@ use rollcall_shared::time::UnixMs;
 use rollcall_tests::rig;
 use rollcall_tests::rig::agent::last_sequence;
 use rollcall_tests::rig::collector::Collector;
+use rollcall_tests::rig::fake_clock::FakeClock;
 use rollcall_tests::rig::patience::{eventually, require, wall_clock};
 use rollcall_tests::rig::process::{self, Finished};
 use rollcall_tests::rig::wine::Wine;
 use rollcall_tests::rig::world::Network;
 
-use super::faults::{FAKETIME, plug_in};
+use super::faults::plug_in;
 use super::guides::{ADDRESS, TOKEN};
 use super::{NEXT, package};
 use crate::settings::QUICK;
@@ -150,19 +151,15 @@ fn an_agent_that_the_installer_for_windows_left_starts_in_2001_without_network()
             return rig::skip("2001 without network under Wine", &reason);
         }
     }
-    if !Path::new(FAKETIME).exists() || !rig::is_root() {
+    let clock = FakeClock::showing("@2001-01-01 00:00:00");
+    let Some(clock) = clock.filter(|_| rig::is_root()) else {
         let reason = "it takes `faketime` and root";
         return rig::skip("2001 without network under Wine", reason);
-    }
+    };
     let folder = rig::folder();
     let network = Network::unplugged("windows", folder.path());
-    let wrong = [
-        ("LD_PRELOAD", FAKETIME),
-        ("FAKETIME", "@2001-01-01 00:00:00"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ];
     let machine = Machine::of(folder.path(), || {
-        Wine::start_by(folder.path(), network.launcher(), &wrong)
+        Wine::start_by(folder.path(), network.launcher(), &clock.variables())
     });
     let mut machine = match machine {
         Ok(machine) => machine,

@@ -45,6 +45,7 @@ impl Store {
     /// [`StoreError`]; a later run goes on with the same week. [`StoreError::Closed`] after
     /// [`Store::stop_merging`].
     pub async fn roll_up(&self) -> Result<(), StoreError> {
+        let _only_one = self.shared().merging.lock().await;
         for (week, from, to) in self.missing().into_iter().take(WEEKS_AT_ONCE) {
             self.shared().check_reserve()?;
             let days: Vec<(Day, u16)> = {
